@@ -1,0 +1,17 @@
+"""What people keep and look at: answers, summaries, DataTrees, tables."""
+
+from posterity.results.answer import Answer
+from posterity.results.summary import Summary, answer_to_json, summarise, summarise_answer
+from posterity.results.table import posterior_table
+from posterity.results.tree import to_datatree, write_netcdf
+
+__all__ = [
+    "Answer",
+    "Summary",
+    "answer_to_json",
+    "posterior_table",
+    "summarise",
+    "summarise_answer",
+    "to_datatree",
+    "write_netcdf",
+]

@@ -1,0 +1,67 @@
+"""The verdict on one answer, and the reasons for it in plain sentences."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from posterity.trust.weights import ImportanceWeights
+
+__all__ = ["Verdict", "judge", "min_ess", "pareto_k_limit"]
+
+Verdict = Literal["corrected", "refined", "untrusted"]
+
+
+def judge(
+    weights: ImportanceWeights, envelope_reasons: Sequence[str] = ()
+) -> tuple[Verdict, tuple[str, ...]]:
+    """Whether reweighting may be relied on, from k-hat and the effective sample size.
+
+    Both are blind to a mode of the posterior in which q has no draws. Data outside the training envelope is
+    named but does not decide: healthy weights correct a q that was asked beyond its training.
+
+    Args:
+        weights: Smoothed weights of the draws.
+        envelope_reasons: Sentences about data outside the training envelope; they close the list of reasons.
+
+    Returns:
+        `"corrected"` or `"untrusted"`, and the reasons. Without reasons the answer is corrected; with some it
+        may be.
+    """
+    problems = weights.problems or (*_tail_problems(weights), *_ess_problems(weights))
+    return "untrusted" if problems else "corrected", (*problems, *envelope_reasons)
+
+
+def pareto_k_limit(num_draws: int) -> float:
+    """Largest k-hat at which `num_draws` draws still estimate means well: min(0.7, 1 - 1 / log10 S)."""
+    return min(0.7, 1.0 - 1.0 / np.log10(num_draws)) if num_draws > 1 else -np.inf
+
+
+def min_ess(num_draws: int) -> float:
+    """Least effective sample size that we trust: min(100, S / 10)."""
+    return min(100.0, num_draws / 10)
+
+
+def _tail_problems(weights: ImportanceWeights) -> tuple[str, ...]:
+    num_draws = weights.log_weights.size
+    limit = pareto_k_limit(num_draws)
+    if weights.pareto_k <= limit:
+        return ()
+    digits = 2 if f"{weights.pareto_k:.2f}" != f"{limit:.2f}" else 4
+    return (
+        f"Pareto k-hat {weights.pareto_k:.{digits}f} exceeds {limit:.{digits}f} for {num_draws} draws: "
+        "the largest weights are too few and too large to correct q.",
+    )
+
+
+def _ess_problems(weights: ImportanceWeights) -> tuple[str, ...]:
+    num_draws = weights.log_weights.size
+    least = min_ess(num_draws)
+    if weights.ess >= least:
+        return ()
+    num_zero = int(np.isneginf(weights.log_weights).sum())
+    zero = f", and {num_zero} draws have no posterior density" if num_zero else ""
+    return (
+        f"Effective sample size {weights.ess:.1f} of {num_draws} draws is below {least:g}: "
+        f"q is too far from the posterior to be corrected{zero}.",
+    )

@@ -1,0 +1,144 @@
+"""Importance weights of one answer: how far the draws of q stand from the posterior itself.
+
+The log joint is known up to the evidence, so every draw can be weighed: the log ratio log p(z, D) - log q(z)
+is constant if and only if q is the posterior. Pareto smoothing (PSIS, Vehtari et al. 2024) tames the largest
+weights, and its k-hat, the tail index of the ratios, says whether reweighting can be relied on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["MIN_DRAWS", "ImportanceWeights", "ess_fraction", "pareto_smoothed"]
+
+MIN_DRAWS = 25
+"""PSIS fits a Pareto tail to a fifth of a small sample, and five points are the least that it fits."""
+
+_LARGEST_ROUNDING = 0.05
+"""Nats. Log joints are float32 sums: over 10^5 to 10^6 rows they are rounded to steps of 0.01 to 0.06."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImportanceWeights:
+    """Weights that turn draws of q into draws of the posterior.
+
+    Attributes:
+        log_weights: Shape `(draw,)`, normalised (their exponentials sum to 1), Pareto-smoothed where that was
+            possible; equal for all draws where the ratios cannot be used at all. -inf is a weight of zero.
+        pareto_k: Tail index of the ratios. -inf where all are equal (q is the posterior: there is no tail);
+            NaN where too few draws have a weight to tell; +inf where the ratios cannot be used or no tail
+            fits them.
+        ess: Effective sample size 1 / sum w^2, in draws; 0 where the ratios cannot be used at all.
+        problems: Why `pareto_k` is NaN or +inf, one sentence each; empty where the weights can be judged by
+            numbers.
+    """
+
+    log_weights: np.ndarray
+    pareto_k: float
+    ess: float
+    problems: tuple[str, ...] = ()
+
+
+def pareto_smoothed(log_ratios: np.ndarray) -> ImportanceWeights:
+    """Pareto-smoothed importance weights of one dataset's draws.
+
+    Whatever the values of the ratios are, the result says what they are good for.
+
+    A ratio of -inf is an honest zero weight (the draw lies outside the posterior's support); the tail is then
+    fitted to the other draws. NaN or +inf anywhere, or -inf everywhere, leaves nothing to weigh by.
+
+    Args:
+        log_ratios: log p(z, D) - log q(z) of draws z ~ q, in nats, unnormalised, shape `(draw,)`. The draws
+            are independent of each other.
+
+    Raises:
+        ValueError: `log_ratios` is not a vector with at least one entry.
+    """
+    ratios = _vector(log_ratios)
+    num_draws = ratios.size
+    num_unusable = int(np.sum(np.isnan(ratios) | np.isposinf(ratios)))
+    if num_unusable:
+        unusable = f"The log joint minus log q is NaN or +inf at {num_unusable} of {num_draws} draws."
+        return _unusable(num_draws, unusable)
+    positive = np.isfinite(ratios)
+    num_positive = int(positive.sum())
+    if num_positive == 0:
+        return _unusable(num_draws, f"The posterior density is zero at every one of the {num_draws} draws.")
+    if num_positive < MIN_DRAWS:
+        few = f"Only {num_positive} of {num_draws} draws have positive weight; judging takes {MIN_DRAWS}."
+        log_weights = _normalised(ratios)
+        return ImportanceWeights(log_weights, float("nan"), _effective_sample_size(log_weights), (few,))
+
+    log_weights = np.full(num_draws, -np.inf)
+    log_weights[positive], pareto_k = _smooth(ratios[positive])
+    no_fit = "No Pareto tail fits the weights (k-hat is infinite): a few draws carry nearly all weight."
+    problems = () if pareto_k < np.inf else (no_fit,)
+    return ImportanceWeights(log_weights, pareto_k, _effective_sample_size(log_weights), problems)
+
+
+def ess_fraction(log_ratios: np.ndarray) -> float:
+    """Effective sample size over the number of draws, from the plain weights, without smoothing.
+
+    Args:
+        log_ratios: log p(z, D) - log q(z), unnormalised, shape `(draw,)`.
+
+    Returns:
+        Between 1 / draws and 1; 0 where a ratio is NaN or +inf, or where all are -inf.
+    """
+    ratios = _vector(log_ratios)
+    if np.isnan(ratios).any() or not np.isfinite(ratios.max()):
+        return 0.0
+    return _effective_sample_size(_normalised(ratios)) / ratios.size
+
+
+def _smooth(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
+    """Normalised log weights of finite ratios with a smoothed tail, and k-hat (see `ImportanceWeights`)."""
+    if np.ptp(log_ratios) == 0.0:
+        return _normalised(log_ratios), -np.inf
+
+    from arviz_stats.base.array import array_stats  # here, since it takes a second
+
+    with np.errstate(all="ignore"):  # a fit that degenerates shows in its result, below
+        # ArviZ was made for leave-one-out: it takes minus the log ratios and gives plus the log weights.
+        log_weights, pareto_k = array_stats.psislw(-_without_ties(log_ratios))
+    if not (np.isfinite(pareto_k) and np.isfinite(log_weights).all()):
+        return _normalised(log_ratios), np.inf
+    return log_weights, float(pareto_k)
+
+
+def _without_ties(log_ratios: np.ndarray) -> np.ndarray:
+    """Ratios with ties broken by jitter of half a rounding step.
+
+    The closer q is to the posterior and the more rows there are, the more float32 ratios fall on the same
+    value, and PSIS cannot fit a tail of which a quarter ties. The jitter is below what the ratios resolve,
+    and always the same.
+    """
+    steps = np.diff(np.sort(log_ratios))
+    if steps.all():
+        return log_ratios
+    step = min(np.median(steps[steps > 0.0]), _LARGEST_ROUNDING)
+    return log_ratios + step * np.random.default_rng(0).uniform(-0.5, 0.5, log_ratios.size)
+
+
+def _unusable(num_draws: int, problem: str) -> ImportanceWeights:
+    return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), float("inf"), 0.0, (problem,))
+
+
+def _normalised(log_ratios: np.ndarray) -> np.ndarray:
+    shifted = log_ratios - log_ratios.max()
+    return shifted - np.log(np.exp(shifted).sum())
+
+
+def _effective_sample_size(log_weights: np.ndarray) -> float:
+    size = 1.0 / np.exp(2.0 * log_weights).sum()
+    return min(float(size), float(log_weights.size))  # rounding may exceed the bound
+
+
+def _vector(log_ratios: np.ndarray) -> np.ndarray:
+    ratios = np.asarray(log_ratios, dtype=np.float64)
+    if ratios.ndim != 1 or ratios.size == 0:
+        raise ValueError(
+            f"log_ratios must have shape (draw,) with at least one draw; got {ratios.shape}. "
+            "For several datasets, call once per dataset."
+        )
+    return ratios
