@@ -1,0 +1,100 @@
+"""Transformer without positions: rows attend to each other, and a [CLS] token collects the answer."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from posterity.encoders.attention import AttentionBlock
+from posterity.encoders.base import AbstractEncoder, check_sizes
+from posterity.encoders.layers import Stack, masked_mean, normalise
+from posterity.encoders.lift import RowLift
+from posterity.encoders.readout import Readout
+
+__all__ = ["Transformer", "sinusoidal_positions"]
+
+
+class Transformer(AbstractEncoder):
+    """The paper's main encoder: self-attention over [CLS] and rows, [CLS] read at the end.
+
+    Departures from the paper: pre-norm instead of post-norm, no dropout (fresh datasets at every step cannot
+    be memorised), products in the row lift, the average of the lifted rows beside [CLS], and sizes for a CPU.
+    The paper's size is `width=256, num_heads=4, expansion=4, readout_depth=0, products=False`. Time and memory
+    grow with the square of the number of rows: `SetTransformer` is the one for long datasets.
+    """
+
+    lift: RowLift
+    cls_token: Float[Array, " width"]
+    blocks: Stack
+    last_block: AttentionBlock
+    readout: Readout
+    positions: bool = eqx.field(static=True)
+    embedding_size: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        feature_size: int,
+        *,
+        width: int = 64,
+        depth: int = 4,
+        num_heads: int = 2,
+        expansion: int = 2,
+        embedding_size: int = 128,
+        readout_depth: int = 2,
+        products: bool = True,
+        positions: bool = False,
+        key: PRNGKeyArray,
+    ):
+        """Weights of the encoder.
+
+        Args:
+            feature_size: Length of a row.
+            width: Size of a token, a multiple of `num_heads`.
+            depth: Number of attention blocks.
+            num_heads: Heads of attention per block.
+            expansion: Hidden units of the feed-forward networks, in multiples of `width`.
+            embedding_size: Size of the embedding.
+            readout_depth: Residual blocks after [CLS]; 0 for none.
+            products: Whether the lift multiplies features (see `RowLift`).
+            positions: Add sinusoidal positions to the rows, which breaks exchangeability: for ablations only.
+            key: Consumed for the initial weights.
+        """
+        check_sizes(
+            "transformer", feature_size=feature_size, width=width, depth=depth, num_heads=num_heads,
+            expansion=expansion, embedding_size=embedding_size,
+        )  # fmt: skip
+        lift_key, cls_key, blocks_key, last_key, readout_key = random.split(key, 5)
+        self.lift = RowLift(feature_size, width, products=products, key=lift_key)
+        self.cls_token = random.normal(cls_key, (width,))
+        self.blocks = Stack(
+            lambda key: AttentionBlock(width, num_heads, expansion * width, key=key),
+            depth - 1,
+            key=blocks_key,
+        )
+        self.last_block = AttentionBlock(width, num_heads, expansion * width, key=last_key)
+        self.readout = Readout(2 * width, embedding_size, readout_depth, key=readout_key)
+        self.positions = positions
+        self.embedding_size = embedding_size
+
+    def __call__(
+        self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]
+    ) -> Float[Array, " embedding"]:
+        """Embedding of one dataset."""
+        lifted = self.lift(rows, mask)
+        pooled = masked_mean(lifted, mask)
+        if self.positions:
+            lifted = lifted + sinusoidal_positions(mask, lifted.shape[-1])
+        tokens = jnp.concatenate([self.cls_token[None, :], lifted])  # (1 + obs, width)
+        present = jnp.concatenate([jnp.ones(1, bool), mask])
+        tokens = self.blocks(tokens, present)
+        # In the last block only [CLS] is read afterwards, so only [CLS] has to ask.
+        cls = self.last_block(tokens[:1], present, tokens)[0]
+        return self.readout(normalise(cls), pooled)
+
+
+def sinusoidal_positions(mask: Bool[Array, " obs"], width: int) -> Float[Array, "obs width"]:
+    """Sines and cosines of each real row's place (Vaswani et al. 2017); padding does not count."""
+    place = jnp.cumsum(mask.astype(jnp.float32)) - 1.0
+    wavelength = 10_000.0 ** (jnp.arange(0.0, width, 2.0) / width)
+    angle = place[:, None] / wavelength[None, :]
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)[:, :width]
