@@ -1,0 +1,69 @@
+"""Datasets: dicts of arrays outside, padded to a few sizes with masks inside."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, Shaped
+
+__all__ = ["Dataset", "bucket_for", "bucket_sizes", "stack_datasets"]
+
+
+class Dataset(eqx.Module):
+    """One dataset, padded, or a batch of them when every array has leading batch axes.
+
+    Attributes:
+        values: Argument name -> array `(obs, ...)`. Padded rows and masked entries hold zeros.
+        row_mask: True for real rows, shape `(obs,)`.
+        plate_masks: Variable plate -> True for the entries that this dataset has, shape `(size,)`.
+    """
+
+    values: dict[str, Shaped[Array, "..."]]
+    row_mask: Bool[Array, "*batch obs"]
+    plate_masks: dict[str, Bool[Array, "*batch _"]]
+
+    @property
+    def num_obs(self) -> Int[Array, "*batch"]:
+        """Number of real rows."""
+        return jnp.sum(self.row_mask, axis=-1)
+
+
+def bucket_sizes(min_rows: int, max_rows: int, *, most: int = 3) -> tuple[int, ...]:
+    """Padded row counts that cover `min_rows..max_rows`, ascending, evenly spaced in log(rows).
+
+    Neighbours differ by a factor of 2 or, in wide ranges, by more: every size is one more compilation, so there
+    are at most `most`.
+    """
+    ratio = max(2.0, (max_rows / min_rows) ** (1.0 / most))
+    sizes = [max_rows]
+    while len(sizes) < most and sizes[-1] / ratio > min_rows:
+        sizes.append(math.ceil(sizes[-1] / ratio))
+    return tuple(reversed(sizes))
+
+
+def bucket_for(num_rows: int, sizes: Sequence[int]) -> int:
+    """Smallest padded row count that holds `num_rows`; beyond the largest, the next power-of-two multiple."""
+    for size in sizes:
+        if num_rows <= size:
+            return size
+    size = sizes[-1]
+    while size < num_rows:
+        size *= 2
+    return size
+
+
+def stack_datasets(datasets: Sequence[Dataset]) -> Dataset:
+    """Batch of datasets that were padded to one common number of rows; the batch axis comes first."""
+    first = datasets[0]
+    return Dataset(
+        values={name: jnp.stack([d.values[name] for d in datasets]) for name in first.values},
+        row_mask=jnp.stack([d.row_mask for d in datasets]),
+        plate_masks={name: jnp.stack([d.plate_masks[name] for d in datasets]) for name in first.plate_masks},
+    )
+
+
+def num_rows_of(arrays: Mapping[str, np.ndarray]) -> int:
+    """Common length of the first axis of `arrays`, which must not be empty."""
+    return next(iter(arrays.values())).shape[0]

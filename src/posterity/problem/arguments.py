@@ -1,0 +1,113 @@
+"""What a model's arguments are: arrays with rows first, checked before anything is traced."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from posterity.checks import InputError, did_you_mean
+
+__all__ = ["Argument", "DataKind", "example_arrays", "model_name", "required_arguments"]
+
+Model = Callable[..., Any]
+DataKind = Literal["real", "binary", "class", "count"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One array argument of the model, at capacity.
+
+    Attributes:
+        name: Its name in the signature.
+        role: `data` if the model hands it to `obs=`, else `covariate`.
+        shape: Shape of one row, with every variable plate at its largest size.
+        dtype: `float32`, `int32` or `bool`.
+        plates: For each axis of a row, the variable plate that runs along it, or None.
+        kind: What the values are; decides how tables are read and how rows enter the network.
+        num_classes: Number of classes where `kind` is `class`, else 0.
+    """
+
+    name: str
+    role: Literal["data", "covariate"]
+    shape: tuple[int, ...]
+    dtype: str
+    plates: tuple[str | None, ...]
+    kind: DataKind = "real"
+    num_classes: int = 0
+
+
+def model_name(model: Model) -> str:
+    """Name of the model function, looked up through `functools.partial`."""
+    while hasattr(model, "func"):
+        model = model.func
+    return getattr(model, "__name__", type(model).__name__)
+
+
+def required_arguments(model: Model) -> dict[str, bool]:
+    """Argument names in order -> whether the model can not do without them.
+
+    Raises:
+        InputError: The signature has `*args`, `**kwargs` or positional-only arguments.
+    """
+    parameters = inspect.signature(model).parameters.values()
+    for parameter in parameters:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InputError(
+                f"model '{model_name(model)}': argument '{parameter.name}' is {parameter.kind.description}; "
+                "data and covariates are passed by name, so give each its own named argument"
+            )
+    return {p.name: p.default is p.empty for p in parameters}
+
+
+def example_arrays(model: Model, example: Mapping[str, Any]) -> dict[str, Array]:
+    """The example dataset as JAX arrays with a common first axis, in the order of the signature.
+
+    Args:
+        model: The NumPyro model.
+        example: Argument name -> array with rows first.
+
+    Raises:
+        InputError: A name is unknown or missing, a value is no numeric array, rows differ in number.
+    """
+    where = f"model '{model_name(model)}'"
+    required = required_arguments(model)
+    for name in example:
+        if name not in required:
+            raise InputError(
+                f"{where} has no argument '{name}'; it takes {', '.join(required)}.{did_you_mean(name, required)}"
+            )
+    arrays: dict[str, Array] = {}
+    for name, is_required in required.items():
+        if example.get(name) is not None:
+            arrays[name] = _row_array(where, name, example[name])
+        elif is_required:
+            raise InputError(f"{where}: argument '{name}' has no value in the example dataset; give an array")
+    if not arrays:
+        raise InputError(f"{where}: the example dataset is empty; give an array for each argument")
+    lengths = {name: array.shape[0] for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
+        raise InputError(f"{where}: all arguments must have one entry per row, but {told}")
+    return arrays
+
+
+def _row_array(where: str, name: str, value: Any) -> Array:
+    if isinstance(value, (str, bytes, bool, int, float)) or callable(value):
+        raise InputError(
+            f"{where}: argument '{name}' is neither data nor covariate but a plain {type(value).__name__}; "
+            f"fix it beforehand: functools.partial({where[7:-1]}, {name}={value!r})"
+        )
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: argument '{name}' is not an array: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{where}: argument '{name}' must be numeric; got dtype {array.dtype}")
+    if array.ndim == 0:
+        raise InputError(f"{where}: argument '{name}' is a scalar; data and covariates have rows first")
+    dtype = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}[array.dtype.kind]
+    return jnp.asarray(array, dtype)
