@@ -1,0 +1,78 @@
+"""Posterity: write a NumPyro model once, get a checked posterior for every dataset that comes after.
+
+Names are fetched when they are first used, so that `posterity --help` need not wait for JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from posterity.architecture import Architecture
+    from posterity.artifact import load
+    from posterity.checks import InputError
+    from posterity.estimator import DatasetPosterior, Estimator, fit
+    from posterity.models import MODELS, BuiltinModel
+    from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
+    from posterity.problem import Envelope, Problem, ResampledRows, StandardNormal, TableLike, build_problem
+    from posterity.results import Answer
+    from posterity.table_answer import TableAnswer, infer
+    from posterity.training import OtherModel, RealRows, Simulated, TrainingConfig, ZScoredTables
+
+__all__ = [
+    "MODELS",
+    "Answer",
+    "Architecture",
+    "BuiltinModel",
+    "DatasetPosterior",
+    "Envelope",
+    "Estimator",
+    "ForwardKL",
+    "InputError",
+    "OtherModel",
+    "Problem",
+    "RealRows",
+    "ResampledRows",
+    "ReverseKL",
+    "Simulated",
+    "StandardNormal",
+    "SymmetricKL",
+    "TableAnswer",
+    "TableLike",
+    "TrainingConfig",
+    "ZScoredTables",
+    "build_problem",
+    "fit",
+    "infer",
+    "load",
+]
+
+_HOMES = {
+    "posterity.architecture": ("Architecture",),
+    "posterity.artifact": ("load",),
+    "posterity.checks": ("InputError",),
+    "posterity.estimator": ("DatasetPosterior", "Estimator", "fit"),
+    "posterity.models": ("MODELS", "BuiltinModel"),
+    "posterity.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
+    "posterity.problem": (
+        "Envelope",
+        "Problem",
+        "ResampledRows",
+        "StandardNormal",
+        "TableLike",
+        "build_problem",
+    ),
+    "posterity.results": ("Answer",),
+    "posterity.table_answer": ("TableAnswer", "infer"),
+    "posterity.training": ("OtherModel", "RealRows", "Simulated", "TrainingConfig", "ZScoredTables"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'posterity' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

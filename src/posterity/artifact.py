@@ -1,0 +1,290 @@
+"""Estimators on disk: a directory of JSON and safetensors, no pickle and no code.
+
+`estimator.json` says what the estimator is, `weights.safetensors` holds its weights, `golden.safetensors` a few
+datasets with the densities that they must give, checked at every load, and `covariates.safetensors` the rows that
+training covariates were drawn from, if they were. A model of the user's own is given again when loading, and its
+source is compared.
+"""
+
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random, vmap
+from jaxtyping import Array
+
+from posterity.architecture import Architecture
+from posterity.checks import InputError, lookup
+from posterity.dataset import Dataset
+from posterity.estimator import Estimator
+from posterity.models import MODELS
+from posterity.network import AmortizedPosterior, network_skeleton
+from posterity.problem import COVARIATE_LAWS, Envelope, Problem, ResampledRows, build_problem
+from posterity.problem.arguments import model_name
+
+__all__ = ["FORMAT_VERSION", "load", "save"]
+
+FORMAT_VERSION = 1
+RECORD, WEIGHTS, GOLDEN, ROWS = "estimator.json", "weights.safetensors", "golden.safetensors", "covariates.safetensors"
+NUM_GOLDEN, NUM_GOLDEN_DRAWS = 3, 4
+MAX_COVARIATE_ROWS = 2000
+# Densities on another processor or XLA version differ by float32 rounding; a changed network differs by nats.
+GOLDEN_RTOL, GOLDEN_ATOL = 1e-3, 2e-2
+
+
+def save(estimator: Estimator, path: Path) -> None:
+    """Writes an estimator; the directory appears complete or not at all.
+
+    Args:
+        estimator: What to write.
+        path: A directory that does not exist, or holds an older estimator, which is replaced.
+
+    Raises:
+        InputError: The path is taken by something else or cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    check_writable(path)
+    problem = estimator.problem
+    golden = _golden(estimator.network, problem)
+    staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        save_file(_named_weights(estimator.network), staging / WEIGHTS)
+        save_file(golden, staging / GOLDEN)
+        law = problem.covariate_law
+        if problem.covariates and law.name not in ("normal", "table"):
+            save_file(_covariate_rows(problem), staging / ROWS)
+        (staging / RECORD).write_text(json.dumps(_record(estimator), indent=2, allow_nan=False) + "\n")
+        os.chmod(staging, 0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raises InputError unless an estimator can be written to `path`; called before training starts, too."""
+    if path.exists() and not (path / RECORD).exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"cannot write the estimator to {path}: it exists and is no estimator; choose another name")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"cannot write the estimator to {path}: the folder {parent} does not exist")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"cannot write the estimator to {path}: the folder {parent} is not writable")
+
+
+def load(path: str | Path, model: Callable[..., Any] | None = None) -> Estimator:
+    """Reads an estimator and makes sure that it still gives the densities it gave when it was saved.
+
+    Args:
+        path: Its directory.
+        model: The NumPyro model, where it is the user's own.
+
+    Raises:
+        InputError: No estimator, a damaged or foreign one, another model than it was trained for, or densities
+            that have changed.
+    """
+    path = Path(path)
+    record = _read_record(path)
+    found = _model(path, record["model"], model)
+    weights, golden = _read_tensors(path / WEIGHTS), _read_tensors(path / GOLDEN)
+    try:
+        problem = _rebuild_problem(path, record, found)
+        architecture = Architecture(**record["architecture"])
+        network = _with_weights(path, network_skeleton(problem, architecture), weights)
+        _check_golden(path, network, problem, golden)
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            f"{path / RECORD} does not fit this version of posterity ({type(error).__name__}: {error}); it is "
+            "damaged, or was written by another version: train again"
+        ) from error
+    return Estimator(problem, network, architecture, record["record"])
+
+
+def _record(estimator: Estimator) -> dict[str, Any]:
+    problem = estimator.problem
+    law = problem.covariate_law
+    options = {"num_factors": law.num_factors} if law.name == "table" else {}  # pyright: ignore[reportAttributeAccessIssue]
+    return {
+        "format": "posterity.estimator",
+        "format_version": FORMAT_VERSION,
+        "versions": {name: importlib.metadata.version(name) for name in ("posterity", "jax", "numpyro", "equinox")},
+        "model": describe_model(problem.model),
+        "example": {name: {"shape": list(s), "dtype": d} for name, (s, d) in problem.example_shapes.items()},
+        "envelope": problem.envelope.to_json(),
+        "covariates": {"law": law.name if law.name in COVARIATE_LAWS else "resampled", "options": options},
+        "architecture": estimator.architecture.to_json(),
+        "record": dict(estimator.record),
+    }
+
+
+def describe_model(model: Callable[..., Any]) -> dict[str, Any]:
+    """What identifies a model: a built-in's name and options, or a name and the hash of its source."""
+    function, options = model, {}
+    while hasattr(function, "func"):
+        options = {**function.keywords, **options}  # pyright: ignore[reportFunctionMemberAccess]
+        function = function.func  # pyright: ignore[reportFunctionMemberAccess]
+    for name, entry in MODELS.items():
+        if entry.model is function:
+            return {"builtin": name, "options": options}
+    return {"name": model_name(model), "source_sha256": _source_hash(function, options)}
+
+
+def _source_hash(function: Callable[..., Any], options: Mapping[str, Any]) -> str:
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):  # typed into a console: its bytecode must do
+        code = function.__code__
+        source = repr((code.co_code, code.co_consts, code.co_names))
+    return hashlib.sha256(f"{source}\n{sorted(options.items())!r}".encode()).hexdigest()
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise InputError(f"no estimator at {path}: there is no such directory")
+    try:
+        record = json.loads((path / RECORD).read_text())
+    except OSError as error:
+        raise InputError(f"{path} is no estimator: it has no readable {RECORD}") from error
+    except ValueError as error:
+        raise InputError(f"{path / RECORD} is damaged: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != "posterity.estimator":
+        raise InputError(f"{path / RECORD} was not written by posterity")
+    if record.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {record.get('format_version')}; this posterity reads version "
+            f"{FORMAT_VERSION}: install the posterity that wrote it ({record.get('versions', {}).get('posterity')})"
+        )
+    return record
+
+
+def _read_tensors(file: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{file} is missing or damaged: {error}") from error
+
+
+def _model(path: Path, saved: Mapping[str, Any], given: Callable[..., Any] | None) -> Callable[..., Any]:
+    """The model to rebuild the problem with; a built-in is found by name, the user's own is compared."""
+    if "builtin" in saved:
+        if given is not None and describe_model(given) != dict(saved):
+            raise InputError(f"{path} was trained for the built-in '{saved['builtin']}', not for the model given")
+        return lookup("model", saved["builtin"], MODELS).with_options(saved["options"])
+    if given is None:
+        raise InputError(
+            f"{path} was trained for your model '{saved['name']}', which it does not contain: give it again, as "
+            f"load(path, model={saved['name']}) or --model my_model.py:{saved['name']}"
+        )
+    if describe_model(given) != dict(saved):
+        raise InputError(
+            f"{path} was trained for '{saved['name']}' with other source code than the model given "
+            f"('{model_name(given)}'); give the model as it was, or train again"
+        )
+    return given
+
+
+def _rebuild_problem(path: Path, record: Mapping[str, Any], model: Callable[..., Any]) -> Problem:
+    example = {name: jnp.zeros(a["shape"], a["dtype"]) for name, a in record["example"].items()}
+    law_name, options = record["covariates"]["law"], record["covariates"]["options"]
+    if law_name == "resampled":
+        rows = _read_tensors(path / ROWS) if (path / ROWS).exists() else {}
+        law = ResampledRows({name: jnp.asarray(array) for name, array in rows.items()})
+    else:
+        law = COVARIATE_LAWS[law_name](**options)
+    return build_problem(model, example, Envelope.from_json(record["envelope"]), covariates=law, check=False)
+
+
+def _covariate_rows(problem: Problem) -> dict[str, np.ndarray]:
+    """Rows to draw covariates from after loading: the law's own if few, else a sample of it."""
+    masks = problem.plate_masks(problem.capacity)
+    rows = problem.draw_covariates(random.key(0), jnp.ones(MAX_COVARIATE_ROWS, bool), masks)
+    law = problem.covariate_law
+    if isinstance(law, ResampledRows) and next(iter(law.rows.values())).shape[0] <= MAX_COVARIATE_ROWS:
+        rows = dict(law.rows)
+    return {name: np.asarray(array) for name, array in rows.items()}
+
+
+def _named_weights(network: AmortizedPosterior) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_inexact_array))
+    return {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
+
+
+def _with_weights(
+    path: Path, skeleton: AmortizedPosterior, weights: Mapping[str, np.ndarray]
+) -> AmortizedPosterior:
+    def pick(where: Any, leaf: Any) -> Any:
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        name = jax.tree_util.keystr(where)
+        if name not in weights or weights[name].shape != leaf.shape:
+            got = weights[name].shape if name in weights else "nothing"
+            raise InputError(f"{path / WEIGHTS}: expected '{name}' with shape {leaf.shape}, got {got}; it is damaged")
+        return jnp.asarray(weights[name])
+
+    return jax.tree_util.tree_map_with_path(pick, skeleton)
+
+
+def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarray]:
+    """A few simulated datasets, points `z`, and the log densities that they give."""
+    num_rows = min(problem.envelope.rows[1], 64)
+    tensors: dict[str, np.ndarray] = {}
+    sizes = [{p: bounds[i % 2] for p, bounds in problem.envelope.plates.items()} for i in range(NUM_GOLDEN)]
+    for index, size in enumerate(sizes):
+        mask = jnp.arange(num_rows) < max(1, num_rows - index)
+        key_data, key_q = random.split(random.key(index))
+        dataset, _ = problem.simulate(key_data, mask, problem.plate_masks(size))
+        z = network(dataset, problem.space.mask(dataset.plate_masks)).sample(key_q, NUM_GOLDEN_DRAWS)
+        log_q, log_joint = _densities(network, problem, dataset, z)
+        tensors |= {f"{index}/values/{name}": np.asarray(v) for name, v in dataset.values.items()}
+        tensors |= {f"{index}/plates/{name}": np.asarray(m) for name, m in dataset.plate_masks.items()}
+        tensors |= {
+            f"{index}/row_mask": np.asarray(mask),
+            f"{index}/z": np.asarray(z),
+            f"{index}/log_q": np.asarray(log_q),
+            f"{index}/log_joint": np.asarray(log_joint),
+        }
+    return tensors
+
+
+def _check_golden(
+    path: Path, network: AmortizedPosterior, problem: Problem, golden: Mapping[str, np.ndarray]
+) -> None:
+    for index in range(NUM_GOLDEN):
+        dataset = Dataset(
+            {a.name: jnp.asarray(golden[f"{index}/values/{a.name}"]) for a in problem.arguments},
+            jnp.asarray(golden[f"{index}/row_mask"]),
+            {plate: jnp.asarray(golden[f"{index}/plates/{plate}"]) for plate in problem.envelope.plates},
+        )
+        densities = _densities(network, problem, dataset, jnp.asarray(golden[f"{index}/z"]))
+        for name, now in zip(("log_q", "log_joint"), densities, strict=True):
+            saved = golden[f"{index}/{name}"]
+            if not np.allclose(now, saved, rtol=GOLDEN_RTOL, atol=GOLDEN_ATOL):
+                gap = float(np.max(np.abs(np.asarray(now) - saved)))
+                raise InputError(
+                    f"{path} does not reproduce its own golden {name}: off by {gap:.3g} nats. Its weights, the model "
+                    "or a library has changed; do not use it: train again or reinstall the versions in its record"
+                )
+
+
+@eqx.filter_jit
+def _densities(
+    network: AmortizedPosterior, problem: Problem, dataset: Dataset, z: Array
+) -> tuple[Array, Array]:
+    q = network(dataset, problem.space.mask(dataset.plate_masks))
+    return vmap(q.log_prob)(z), vmap(problem.log_joint, in_axes=(0, None))(z, dataset)

@@ -1,0 +1,164 @@
+"""From a trained network and one dataset to an answer: draws, weights, verdict."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, vmap
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from posterity.checks import InputError
+from posterity.dataset import Dataset
+from posterity.network import AmortizedPosterior
+from posterity.problem import Problem
+from posterity.problem.intake import pad_dataset, plate_sizes, read_arrays
+from posterity.results import Answer
+from posterity.trust import judge, pareto_smoothed
+
+__all__ = ["answer_dataset", "latent_entries"]
+
+DRAWS_TIMES_ROWS = 4_000_000  # log likelihoods held at once; more draws are taken in turns, to bound memory
+
+
+def answer_dataset(
+    problem: Problem,
+    network: AmortizedPosterior,
+    dataset: Mapping[str, Any],
+    *,
+    num_draws: int,
+    rng_key: PRNGKeyArray,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    group: str | None = None,
+) -> Answer:
+    """Posterior of one dataset with importance weights and a verdict.
+
+    Args:
+        problem: The model.
+        network: The amortized posterior.
+        dataset: Argument name -> array with rows first.
+        num_draws: Draws of q.
+        rng_key: Consumed here.
+        columns: Argument name -> names of its columns, for the labels of latents.
+        group: Value of the grouping column, if the table was grouped.
+
+    Raises:
+        InputError: The dataset does not fit the model.
+    """
+    started = time.perf_counter()
+    if num_draws < 1:
+        raise InputError(f"infer: the number of draws must be at least 1; got {num_draws}")
+    arrays = read_arrays(problem, dataset)
+    sizes = plate_sizes(problem, arrays)
+    padded = pad_dataset(problem, dataset)
+    latents, log_q, log_joint, unsupported = jax.device_get(
+        draw_and_weigh(network, problem, padded, rng_key, num_draws)
+    )
+    _refuse_unsupported(problem, unsupported, arrays)
+    num_rows = next(iter(arrays.values())).shape[0]
+    weights = pareto_smoothed(np.asarray(log_joint, np.float64) - log_q)
+    verdict, reasons = judge(weights, problem.envelope.reasons(num_rows, sizes))
+    entries = latent_entries(problem, sizes, columns or {})
+    dims, coords = _dims_and_coords(problem, entries)
+    return Answer(
+        model=problem.name,
+        num_rows=num_rows,
+        group=group,
+        draws=_active(problem, latents, sizes),
+        labels=problem.space.labels(entries),
+        dims=dims,
+        coords=coords,
+        log_q=log_q,
+        log_joint=log_joint,
+        weights=weights,
+        verdict=verdict,
+        reasons=reasons,
+        observed={argument.name: arrays[argument.name] for argument in problem.data},
+        seconds=time.perf_counter() - started,
+    )
+
+
+@partial(eqx.filter_jit)
+def draw_and_weigh(
+    network: AmortizedPosterior, problem: Problem, dataset: Dataset, rng_key: PRNGKeyArray, num_draws: int
+) -> tuple[dict[str, Array], Float[Array, " draw"], Float[Array, " draw"], dict[str, Array]]:
+    """Latents drawn from q in their supports, log q, log joint, and the rows that the model cannot produce.
+
+    Args:
+        network: The amortized posterior.
+        problem: The model.
+        dataset: One padded dataset.
+        rng_key: Consumed here.
+        num_draws: Draws of q.
+    """
+    q = network(dataset, problem.space.mask(dataset.plate_masks))
+    z, log_q = q.sample_and_log_prob(rng_key, num_draws)
+    at_once = max(1, DRAWS_TIMES_ROWS // dataset.row_mask.shape[0])
+    if num_draws <= at_once:
+        log_joint = vmap(problem.log_joint, in_axes=(0, None))(z, dataset)
+    else:
+        log_joint = lax.map(lambda one: problem.log_joint(one, dataset), z, batch_size=at_once)
+    return vmap(problem.space.constrain)(z), log_q, log_joint, problem.unsupported_rows(dataset)
+
+
+def latent_entries(
+    problem: Problem, sizes: Mapping[str, int], columns: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Plate, or `site:axis` for an axis without a plate -> names of its entries in this dataset.
+
+    Args:
+        problem: The model.
+        sizes: Entries of each variable plate.
+        columns: Argument name -> names of its columns; they name whatever follows that argument's axis.
+    """
+    entries = {plate: [str(i) for i in range(size)] for plate, size in sizes.items()}
+    for group in problem.axis_groups:
+        names = next((list(columns[name]) for name in group.axes if name in columns), None)
+        if names is None:
+            continue
+        for plate in group.plates:
+            entries[plate] = names
+        for site, axis in group.latent_axes:
+            entries[f"{site}:{axis}"] = names
+    return entries
+
+
+def _refuse_unsupported(
+    problem: Problem, unsupported: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]
+) -> None:
+    for name, rows in unsupported.items():
+        if rows.any():
+            first = int(np.argmax(rows))
+            raise InputError(
+                f"dataset for '{problem.name}': '{name}' has {int(rows.sum())} values that its likelihood cannot "
+                f"produce, the first in row {first}: {arrays[name][first]}"
+            )
+
+
+def _active(
+    problem: Problem, latents: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Latents cut to the plate entries that the dataset has."""
+    active = {}
+    for site in problem.space.sites:
+        cut = tuple(slice(sizes.get(plate)) if plate else slice(None) for plate in site.plates)
+        active[site.name] = latents[site.name][(slice(None), *cut)]
+    return active
+
+
+def _dims_and_coords(
+    problem: Problem, entries: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
+    """Axis names of each latent, and the entries along them."""
+    dims: dict[str, tuple[str, ...]] = {}
+    coords: dict[str, list[str]] = {}
+    for site in problem.space.sites:
+        plates = (*site.plates, *[None] * site.event_dim)
+        names = tuple(plate or f"{site.name}_dim_{axis}" for axis, plate in enumerate(plates))
+        dims[site.name] = names
+        coords |= dict(zip(names, problem.space.axis_entries(site, entries), strict=True))
+    return dims, coords

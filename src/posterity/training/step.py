@@ -1,0 +1,128 @@
+"""The compiled part of training: simulate, encode, loss and update for a chunk of steps, all on the device."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax, random, vmap
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from posterity.network import AmortizedPosterior
+from posterity.objectives import AbstractObjective
+from posterity.problem import Problem
+from posterity.training.config import TrainingConfig
+from posterity.training.stream import DatasetStream, draw_sizes
+
+__all__ = ["ChunkReport", "TrainingState", "initial_state", "make_chunk"]
+
+
+class TrainingState(eqx.Module):
+    """All that the next step needs, and nothing else.
+
+    Attributes:
+        params: Trained weights.
+        average: Their exponential moving average.
+        optimizer: State of Adam.
+        step: Steps done.
+    """
+
+    params: Any
+    average: Any
+    optimizer: Any
+    step: Int[Array, ""]
+
+
+class ChunkReport(eqx.Module):
+    """What a chunk tells: loss and gradient norm of each of its steps, in nats."""
+
+    loss: Float[Array, " step"]
+    gradient_norm: Float[Array, " step"]
+
+
+def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
+    """Clipping and Adam's direction; the learning rate is applied where the progress is known."""
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optax.scale_by_adam())
+
+
+def initial_state(network: AmortizedPosterior, config: TrainingConfig) -> TrainingState:
+    """State before the first step."""
+    params = eqx.filter(network, eqx.is_inexact_array)
+    # Copies, so that no two entries of the state share a buffer.
+    average = jax.tree.map(jnp.array, params)
+    return TrainingState(params, average, make_optimizer(config).init(params), jnp.zeros((), jnp.int32))
+
+
+def make_chunk(
+    problem: Problem,
+    network: AmortizedPosterior,
+    objective: AbstractObjective,
+    stream: DatasetStream,
+    config: TrainingConfig,
+) -> Callable[[TrainingState, Float[Array, ""], tuple[int, int]], tuple[TrainingState, ChunkReport]]:
+    """The compiled function `(state, time_progress, (low, high)) -> (state, report)`.
+
+    It does `config.chunk_steps` steps on fresh datasets with `low..high` rows, padded to `high`. Every draw
+    depends on the seed and the number of the step alone, so a resumed run repeats them to the bit.
+
+    Args:
+        problem: What is learned.
+        network: Gives the structure; its weights are in the state.
+        objective: What is minimised.
+        stream: Where datasets come from.
+        config: Settings.
+    """
+    static = eqx.filter(network, eqx.is_inexact_array, inverse=True)
+    optimizer = make_optimizer(config)
+
+    def dataset_loss(params: Any, rng_key: PRNGKeyArray, progress: Array, low: int, high: int) -> Array:
+        key_sizes, key_draw, key_loss = random.split(rng_key, 3)
+        num_rows, sizes = draw_sizes(problem, key_sizes, low, high)
+        masks = problem.plate_masks(sizes)
+        dataset, z = stream.draw(problem, key_draw, jnp.arange(high) < num_rows, masks)
+        q = eqx.combine(params, static)(dataset, problem.space.mask(masks))
+        return objective.loss(problem, q, dataset, z, progress=progress, rng_key=key_loss)
+
+    def batch_loss(params: Any, rng_key: PRNGKeyArray, progress: Array, low: int, high: int) -> Array:
+        keys = random.split(rng_key, config.batch_size)
+        return jnp.mean(vmap(lambda key: dataset_loss(params, key, progress, low, high))(keys))
+
+    @partial(jax.jit, static_argnums=2)
+    def run_chunk(
+        state: TrainingState, time_progress: Float[Array, ""], rows: tuple[int, int]
+    ) -> tuple[TrainingState, ChunkReport]:
+        low, high = rows
+
+        def one_step(state: TrainingState, _: None) -> tuple[TrainingState, tuple[Array, Array]]:
+            progress = jnp.minimum(jnp.maximum(time_progress, _step_progress(state.step, config)), 1.0)
+            rng_key = random.fold_in(random.key(config.seed), state.step)
+            loss, gradient = jax.value_and_grad(batch_loss)(state.params, rng_key, progress, low, high)
+            updates, optimizer_state = optimizer.update(gradient, state.optimizer)
+            rate = learning_rate(state.step, progress, config)
+            params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+            # A short memory at first, or the average would remember the untrained weights.
+            decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+            average = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), state.average, params)
+            state = TrainingState(params, average, optimizer_state, state.step + 1)
+            return state, (loss, optax.global_norm(gradient))
+
+        state, (losses, norms) = lax.scan(one_step, state, None, length=config.chunk_steps)
+        return state, ChunkReport(losses, norms)
+
+    return run_chunk
+
+
+def _step_progress(step: Int[Array, ""], config: TrainingConfig) -> Float[Array, ""]:
+    """Share of the step budget that is spent; 0 where there is none."""
+    return step / config.steps if config.steps else jnp.zeros(())
+
+
+def learning_rate(
+    step: Int[Array, ""], progress: Float[Array, ""], config: TrainingConfig
+) -> Float[Array, ""]:
+    """Linear warm-up in steps times a cosine in the share of the budget that is spent."""
+    warmup = jnp.minimum(1.0, (step + 1) / max(config.warmup_steps, 1))
+    return config.learning_rate * warmup * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))

@@ -1,0 +1,105 @@
+"""How good an estimator is on held-out datasets of its stream, judged by the log joint."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from posterity.network import AmortizedPosterior
+from posterity.problem import Problem
+from posterity.training.stream import DatasetStream, draw_sizes
+from posterity.trust import ess_fraction, pareto_smoothed
+from posterity.trust.verdict import pareto_k_limit
+
+__all__ = ["Validation", "validate"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """Quality on held-out datasets of the training stream.
+
+    Attributes:
+        forward_nll: Mean of -log q(z) at the latents that made each dataset, in nats; None without latents.
+        elbo: Mean over datasets of E_q[log joint - log q], in nats.
+        ess_fraction: Median over datasets of the importance ESS as a share of the draws.
+        ess_fraction_q05: Its 5% quantile.
+        pareto_k: Median of the Pareto k-hat.
+        healthy: Share of datasets whose k-hat is within the limit.
+        num_datasets: Datasets used.
+        num_draws: Draws per dataset.
+    """
+
+    forward_nll: float | None
+    elbo: float
+    ess_fraction: float
+    ess_fraction_q05: float
+    pareto_k: float
+    healthy: float
+    num_datasets: int
+    num_draws: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+
+def validate(
+    problem: Problem,
+    network: AmortizedPosterior,
+    stream: DatasetStream,
+    *,
+    rng_key: PRNGKeyArray,
+    num_datasets: int = 64,
+    num_draws: int = 200,
+) -> Validation:
+    """Draws datasets from the stream and compares q with the log joint on draws of q.
+
+    Args:
+        problem: Gives the log joint.
+        network: The amortized posterior.
+        stream: Where datasets come from.
+        rng_key: Fixes the datasets; pass the same key to compare networks.
+        num_datasets: Datasets.
+        num_draws: Draws per dataset.
+    """
+    keys = random.split(rng_key, num_datasets)
+    ratios, forward = _log_ratios(network, problem, stream, keys, num_draws)
+    ratios = np.asarray(ratios, np.float64)
+    weights = [pareto_smoothed(row) for row in ratios]
+    pareto_k = np.array([w.pareto_k for w in weights])
+    fractions = np.array([ess_fraction(row) for row in ratios])
+    return Validation(
+        forward_nll=float(jnp.mean(forward)) if stream.has_latents else None,
+        elbo=float(np.mean(ratios)),
+        ess_fraction=float(np.median(fractions)),
+        ess_fraction_q05=float(np.quantile(fractions, 0.05)),
+        pareto_k=float(np.median(pareto_k)),
+        healthy=float(np.mean(pareto_k <= pareto_k_limit(num_draws))),
+        num_datasets=num_datasets,
+        num_draws=num_draws,
+    )
+
+
+@eqx.filter_jit
+def _log_ratios(
+    network: AmortizedPosterior, problem: Problem, stream: DatasetStream, keys: PRNGKeyArray, num_draws: int
+) -> tuple[Float[Array, "batch draw"], Float[Array, " batch"]]:
+    """Log joint - log q at draws of q, and -log q at the true latents (0 without)."""
+    low, high = problem.envelope.rows
+
+    def one(rng_key: PRNGKeyArray) -> tuple[Array, Array]:
+        key_sizes, key_draw, key_q = random.split(rng_key, 3)
+        num_rows, sizes = draw_sizes(problem, key_sizes, low, high)
+        masks = problem.plate_masks(sizes)
+        dataset, z = stream.draw(problem, key_draw, jnp.arange(high) < num_rows, masks)
+        q = network(dataset, problem.space.mask(masks))
+        draws, log_q = q.sample_and_log_prob(key_q, num_draws)
+        log_joint = jax.vmap(problem.log_joint, in_axes=(0, None))(draws, dataset)
+        return log_joint - log_q, jnp.zeros(()) if z is None else -q.log_prob(z)
+
+    return lax.map(one, keys, batch_size=8)  # a few datasets at a time: draws x rows x datasets may be large
