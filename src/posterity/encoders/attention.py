@@ -98,4 +98,4 @@ class AttentionBlock(eqx.Module):
         return self.feed_forward(tokens)
 
     def _split(self, values: Float[Array, "rows width"]) -> Float[Array, "rows heads head_size"]:
-        return jnp.reshape(values, (values.shape[0], self.num_heads, -1))
+        return jnp.reshape(values, (values.shape[0], self.num_heads, values.shape[1] // self.num_heads))

@@ -8,7 +8,6 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from posterity.encoders.base import AbstractEncoder, check_sizes
 from posterity.encoders.layers import masked_mean
 from posterity.encoders.lift import RowLift
-from posterity.encoders.readout import Readout
 
 __all__ = ["GRU"]
 
@@ -22,7 +21,7 @@ class GRU(AbstractEncoder):
 
     lift: RowLift
     cells: tuple[eqx.nn.GRUCell, ...]
-    readout: Readout
+    project: eqx.nn.Linear
     embedding_size: int = eqx.field(static=True)
 
     def __init__(
@@ -32,7 +31,6 @@ class GRU(AbstractEncoder):
         width: int = 64,
         depth: int = 2,
         embedding_size: int = 128,
-        readout_depth: int = 2,
         products: bool = True,
         key: PRNGKeyArray,
     ):
@@ -43,17 +41,16 @@ class GRU(AbstractEncoder):
             width: Size of a lifted row and of each layer's state.
             depth: Number of stacked layers; the paper has 4.
             embedding_size: Size of the embedding.
-            readout_depth: Residual blocks after the last state; 0 for none.
             products: Whether the lift multiplies features (see `RowLift`).
             key: Consumed for the initial weights.
         """
         check_sizes(
             "gru", feature_size=feature_size, width=width, depth=depth, embedding_size=embedding_size,
         )  # fmt: skip
-        lift_key, cells_key, readout_key = random.split(key, 3)
+        lift_key, cells_key, project_key = random.split(key, 3)
         self.lift = RowLift(feature_size, width, products=products, key=lift_key)
         self.cells = tuple(eqx.nn.GRUCell(width, width, key=each) for each in random.split(cells_key, depth))
-        self.readout = Readout(2 * width, embedding_size, readout_depth, key=readout_key)
+        self.project = eqx.nn.Linear(2 * width, embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
     def __call__(
@@ -72,4 +69,4 @@ class GRU(AbstractEncoder):
 
         start = tuple(jnp.zeros(cell.hidden_size) for cell in self.cells)
         states, _ = lax.scan(read, start, (lifted, mask))
-        return self.readout(states[-1], masked_mean(lifted, mask))
+        return self.project(jnp.concatenate([states[-1], masked_mean(lifted, mask)]))

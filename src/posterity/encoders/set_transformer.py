@@ -9,7 +9,6 @@ from posterity.encoders.attention import AttentionBlock
 from posterity.encoders.base import AbstractEncoder, check_sizes
 from posterity.encoders.layers import Stack, masked_mean, normalise
 from posterity.encoders.lift import RowLift
-from posterity.encoders.readout import Readout
 
 __all__ = ["InducedBlock", "SetTransformer"]
 
@@ -51,7 +50,7 @@ class SetTransformer(AbstractEncoder):
     blocks: Stack
     seeds: Float[Array, "seeds width"]
     pool: AttentionBlock
-    readout: Readout
+    project: eqx.nn.Linear
     embedding_size: int = eqx.field(static=True)
 
     def __init__(
@@ -65,7 +64,6 @@ class SetTransformer(AbstractEncoder):
         num_seeds: int = 2,
         expansion: int = 2,
         embedding_size: int = 128,
-        readout_depth: int = 2,
         products: bool = True,
         key: PRNGKeyArray,
     ):
@@ -80,7 +78,6 @@ class SetTransformer(AbstractEncoder):
             num_seeds: Learned questions that pool the rows; each gives `width` numbers.
             expansion: Hidden units of the feed-forward networks, in multiples of `width`.
             embedding_size: Size of the embedding.
-            readout_depth: Residual blocks after the pooling; 0 for none.
             products: Whether the lift multiplies features (see `RowLift`).
             key: Consumed for the initial weights.
         """
@@ -89,7 +86,7 @@ class SetTransformer(AbstractEncoder):
             num_points=num_points, num_seeds=num_seeds, expansion=expansion, embedding_size=embedding_size,
         )  # fmt: skip
         hidden_size = expansion * width
-        lift_key, blocks_key, seeds_key, pool_key, readout_key = random.split(key, 5)
+        lift_key, blocks_key, seeds_key, pool_key, project_key = random.split(key, 5)
         self.lift = RowLift(feature_size, width, products=products, key=lift_key)
         self.blocks = Stack(
             lambda key: InducedBlock(width, num_points, num_heads, hidden_size, key=key),
@@ -98,7 +95,7 @@ class SetTransformer(AbstractEncoder):
         )
         self.seeds = random.normal(seeds_key, (num_seeds, width))
         self.pool = AttentionBlock(width, num_heads, hidden_size, key=pool_key)
-        self.readout = Readout((num_seeds + 1) * width, embedding_size, readout_depth, key=readout_key)
+        self.project = eqx.nn.Linear((num_seeds + 1) * width, embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
     def __call__(
@@ -107,4 +104,4 @@ class SetTransformer(AbstractEncoder):
         """Embedding of one dataset."""
         lifted = self.lift(rows, mask)
         answers = self.pool(self.seeds, mask, self.blocks(lifted, mask))  # (seeds, width)
-        return self.readout(jnp.ravel(normalise(answers)), masked_mean(lifted, mask))
+        return self.project(jnp.concatenate([jnp.ravel(normalise(answers)), masked_mean(lifted, mask)]))

@@ -9,7 +9,6 @@ from posterity.encoders.attention import AttentionBlock
 from posterity.encoders.base import AbstractEncoder, check_sizes
 from posterity.encoders.layers import Stack, masked_mean, normalise
 from posterity.encoders.lift import RowLift
-from posterity.encoders.readout import Readout
 
 __all__ = ["Transformer", "sinusoidal_positions"]
 
@@ -19,15 +18,15 @@ class Transformer(AbstractEncoder):
 
     Departures from the paper: pre-norm instead of post-norm, no dropout (fresh datasets at every step cannot
     be memorised), products in the row lift, the average of the lifted rows beside [CLS], and sizes for a CPU.
-    The paper's size is `width=256, num_heads=4, expansion=4, readout_depth=0, products=False`. Time and memory
-    grow with the square of the number of rows: `SetTransformer` is the one for long datasets.
+    The paper's size is `width=256, num_heads=4, expansion=4, products=False`. Time and
+    memory grow with the square of the number of rows: `SetTransformer` is the one for long datasets.
     """
 
     lift: RowLift
     cls_token: Float[Array, " width"]
     blocks: Stack
     last_block: AttentionBlock
-    readout: Readout
+    project: eqx.nn.Linear
     positions: bool = eqx.field(static=True)
     embedding_size: int = eqx.field(static=True)
 
@@ -40,7 +39,6 @@ class Transformer(AbstractEncoder):
         num_heads: int = 2,
         expansion: int = 2,
         embedding_size: int = 128,
-        readout_depth: int = 2,
         products: bool = True,
         positions: bool = False,
         key: PRNGKeyArray,
@@ -54,7 +52,6 @@ class Transformer(AbstractEncoder):
             num_heads: Heads of attention per block.
             expansion: Hidden units of the feed-forward networks, in multiples of `width`.
             embedding_size: Size of the embedding.
-            readout_depth: Residual blocks after [CLS]; 0 for none.
             products: Whether the lift multiplies features (see `RowLift`).
             positions: Add sinusoidal positions to the rows, which breaks exchangeability: for ablations only.
             key: Consumed for the initial weights.
@@ -63,7 +60,7 @@ class Transformer(AbstractEncoder):
             "transformer", feature_size=feature_size, width=width, depth=depth, num_heads=num_heads,
             expansion=expansion, embedding_size=embedding_size,
         )  # fmt: skip
-        lift_key, cls_key, blocks_key, last_key, readout_key = random.split(key, 5)
+        lift_key, cls_key, blocks_key, last_key, project_key = random.split(key, 5)
         self.lift = RowLift(feature_size, width, products=products, key=lift_key)
         self.cls_token = random.normal(cls_key, (width,))
         self.blocks = Stack(
@@ -72,7 +69,7 @@ class Transformer(AbstractEncoder):
             key=blocks_key,
         )
         self.last_block = AttentionBlock(width, num_heads, expansion * width, key=last_key)
-        self.readout = Readout(2 * width, embedding_size, readout_depth, key=readout_key)
+        self.project = eqx.nn.Linear(2 * width, embedding_size, key=project_key)
         self.positions = positions
         self.embedding_size = embedding_size
 
@@ -89,7 +86,7 @@ class Transformer(AbstractEncoder):
         tokens = self.blocks(tokens, present)
         # In the last block only [CLS] is read afterwards, so only [CLS] has to ask.
         cls = self.last_block(tokens[:1], present, tokens)[0]
-        return self.readout(normalise(cls), pooled)
+        return self.project(jnp.concatenate([normalise(cls), pooled]))
 
 
 def sinusoidal_positions(mask: Bool[Array, " obs"], width: int) -> Float[Array, "obs width"]:

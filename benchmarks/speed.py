@@ -1,0 +1,114 @@
+"""How fast each encoder trains and answers, and where the time goes.
+
+    python benchmarks/speed.py
+
+Linear regression with 5 features and a full Gaussian; default options. Training: datasets per second over 200
+steps of 64 datasets with 64 to 128 rows, after compilation. Answering: milliseconds per posterior of 1000 weighed
+draws (64 rows), for one dataset and per dataset in a batch of 256: medians of 30 and 10 calls. Parts of the training
+step are timed on their own: simulation, network forward, loss and its gradient. Rows go to `results/speed.jsonl`.
+"""
+
+import time
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random, vmap
+from rows import append
+
+import posterity
+from posterity.encoders import ENCODERS
+from posterity.network import build_network
+from posterity.problem import Problem
+from posterity.training.step import initial_state, make_chunk
+
+BATCH, NUM_ROWS, NUM_DRAWS = 64, 128, 1000
+
+
+def median_ms(call: Callable[[], object], repeats: int) -> float:
+    """Median wall milliseconds of a call, after one that compiles."""
+    jax.block_until_ready(call())
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - started)
+    return float(np.median(times) * 1e3)
+
+
+def training_rate(problem: Problem, network: eqx.Module) -> tuple[float, float]:
+    """Datasets per second of training, and seconds of compilation."""
+    config = posterity.TrainingConfig(steps=10_000, batch_size=BATCH, chunk_steps=50)
+    chunk = make_chunk(problem, network, posterity.ForwardKL(), posterity.Simulated(), config)
+    state, zero = initial_state(network, config), jnp.zeros(())
+    started = time.perf_counter()
+    state, _ = jax.block_until_ready(chunk(state, zero, (64, NUM_ROWS)))
+    first = time.perf_counter() - started
+    times = []
+    for _ in range(4):
+        started = time.perf_counter()
+        state, _ = jax.block_until_ready(chunk(state, zero, (64, NUM_ROWS)))
+        times.append(time.perf_counter() - started)
+    best = float(np.median(times))
+    return 50 * BATCH / best, first - best
+
+
+def step_parts(problem: Problem, network: eqx.Module) -> dict[str, float]:
+    """Milliseconds of the parts of one training step on 64 datasets of 128 rows."""
+    masks = problem.plate_masks(problem.capacity)
+    latent_mask = problem.space.mask(masks)
+    simulate = jax.jit(vmap(lambda key: problem.simulate(key, jnp.ones(NUM_ROWS, bool), masks)))
+    keys = random.split(random.key(0), BATCH)
+    datasets, z = simulate(keys)
+    encode = eqx.filter_jit(lambda n, d: vmap(lambda one: n.encoder(n.features(one), one.row_mask))(d))
+    loss = lambda n, d, z: jnp.mean(vmap(lambda one, at: -n(one, latent_mask).log_prob(at))(d, z))  # noqa: E731
+    forward, gradient = eqx.filter_jit(loss), eqx.filter_jit(eqx.filter_grad(loss))
+    return {
+        "simulate_ms": median_ms(lambda: simulate(keys), 20),
+        "encode_ms": median_ms(lambda: encode(network, datasets), 20),
+        "forward_ms": median_ms(lambda: forward(network, datasets, z), 20),
+        "gradient_ms": median_ms(lambda: gradient(network, datasets, z), 20),
+    }
+
+
+def answer_times(problem: Problem, network: eqx.Module) -> dict[str, float]:
+    """Milliseconds per posterior of 1000 weighed draws, one dataset at a time and in a batch of 256."""
+    masks = problem.plate_masks(problem.capacity)
+    simulate = jax.jit(vmap(lambda key: problem.simulate(key, jnp.ones(64, bool), masks)[0]))
+    datasets = simulate(random.split(random.key(1), 256))
+
+    def weigh(network, dataset, key):
+        q = network(dataset, problem.space.mask(dataset.plate_masks))
+        z, log_q = q.sample_and_log_prob(key, NUM_DRAWS)
+        return z, vmap(problem.log_joint, in_axes=(0, None))(z, dataset) - log_q
+
+    single, batched = eqx.filter_jit(weigh), eqx.filter_jit(eqx.filter_vmap(weigh, in_axes=(None, 0, 0)))
+    one = jax.tree.map(lambda leaf: leaf[0], datasets)
+    keys = random.split(random.key(2), 256)
+    return {
+        "one_ms": median_ms(lambda: single(network, one, keys[0]), 30),
+        "of_256_ms": median_ms(lambda: batched(network, datasets, keys), 10) / 256,
+    }
+
+
+def main() -> None:
+    """One row per encoder."""
+    problem = posterity.MODELS["linear_regression_known_noise"].problem((16, 128), (5, 5), covariates="normal")
+    for encoder in ENCODERS:
+        network = build_network(problem, posterity.Architecture(encoder, "full"), rng_key=random.key(0))
+        rate, compile_seconds = training_rate(problem, network)
+        row = {
+            "encoder": encoder,
+            "datasets_per_second": rate,
+            "compile_seconds": compile_seconds,
+            **step_parts(problem, network),
+            **answer_times(problem, network),
+        }
+        append("speed", row)
+        print({key: value if isinstance(value, str) else round(value, 3) for key, value in row.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
