@@ -4,11 +4,12 @@ import zlib
 from collections.abc import Iterator
 
 import jax
+import jaxtyping
 import pytest
-from jaxtyping import PRNGKeyArray, install_import_hook
+from jaxtyping import PRNGKeyArray
 
 # Before anything imports posterity: every annotated shape and type in it is checked from here on.
-install_import_hook("posterity", "beartype.beartype")
+jaxtyping.install_import_hook("posterity", "typechecker.checked")
 
 
 @pytest.fixture
@@ -22,3 +23,11 @@ def strict_numerics() -> Iterator[None]:
     """Refuse `(n,) - (n, 1)` and implicit type promotion; NumPyro and FlowJAX themselves need both."""
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         yield
+
+
+@pytest.fixture
+def no_shape_checks() -> Iterator[None]:
+    """Switch the runtime checks off, as users have them: for tests of our own checks of shapes and types."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,18 +1,28 @@
 """The guards of the test suite itself: each must be able to fail."""
 
-import importlib.util
 import warnings
 import zlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
+from jaxtyping import TypeCheckError
+
+from posterity.checks import lookup
+
+NO_TABLE: Any = 3
 
 
-def test_shapes_are_checked_in_every_module():
-    spec = importlib.util.find_spec("posterity.checks")
-    assert spec is not None
-    assert "jaxtyping" in type(spec.loader).__module__
+def test_types_are_checked():
+    with pytest.raises(TypeCheckError, match="lookup"):
+        lookup("encoder", "gru", NO_TABLE)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_types_can_be_left_unchecked():
+    with pytest.raises(TypeError, match="not iterable"):
+        lookup("encoder", "gru", NO_TABLE)
 
 
 def test_warnings_are_errors():

@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from posterity.architecture import Architecture
-    from posterity.artifact import load
     from posterity.checks import InputError
-    from posterity.estimator import DatasetPosterior, Estimator, fit
+    from posterity.estimator import DatasetPosterior, Estimator, load
+    from posterity.fitting import fit
     from posterity.models import MODELS, BuiltinModel
+    from posterity.network import Architecture
     from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
     from posterity.problem import Envelope, Problem, ResampledRows, StandardNormal, TableLike, build_problem
     from posterity.results import Answer
@@ -47,10 +47,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "posterity.architecture": ("Architecture",),
-    "posterity.artifact": ("load",),
     "posterity.checks": ("InputError",),
-    "posterity.estimator": ("DatasetPosterior", "Estimator", "fit"),
+    "posterity.estimator": ("DatasetPosterior", "Estimator", "load"),
+    "posterity.fitting": ("fit",),
+    "posterity.network": ("Architecture",),
     "posterity.models": ("MODELS", "BuiltinModel"),
     "posterity.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
     "posterity.problem": (

@@ -6,16 +6,14 @@ training covariates were drawn from, if they were. A model of the user's own is 
 source is compared.
 """
 
-import hashlib
 import importlib.metadata
-import inspect
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,30 +22,44 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array
 
-from posterity.architecture import Architecture
 from posterity.checks import InputError, lookup
 from posterity.dataset import Dataset
-from posterity.estimator import Estimator
+from posterity.identity import describe_model
 from posterity.models import MODELS
-from posterity.network import AmortizedPosterior, network_skeleton
+from posterity.network import AmortizedPosterior, Architecture, network_skeleton
+from posterity.plain import without_nan
 from posterity.problem import COVARIATE_LAWS, Envelope, Problem, ResampledRows, build_problem
 from posterity.problem.arguments import model_name
 
-__all__ = ["FORMAT_VERSION", "load", "save"]
+__all__ = ["FORMAT_VERSION", "Contents", "check_writable", "read_artifact", "write_artifact"]
 
 FORMAT_VERSION = 1
-RECORD, WEIGHTS, GOLDEN, ROWS = "estimator.json", "weights.safetensors", "golden.safetensors", "covariates.safetensors"
+RECORD, WEIGHTS, GOLDEN, ROWS = (
+    "estimator.json",
+    "weights.safetensors",
+    "golden.safetensors",
+    "covariates.safetensors",
+)
 NUM_GOLDEN, NUM_GOLDEN_DRAWS = 3, 4
 MAX_COVARIATE_ROWS = 2000
 # Densities on another processor or XLA version differ by float32 rounding; a changed network differs by nats.
 GOLDEN_RTOL, GOLDEN_ATOL = 1e-3, 2e-2
 
 
-def save(estimator: Estimator, path: Path) -> None:
+class Contents(NamedTuple):
+    """What an artifact holds; `posterity.Estimator` has the same fields."""
+
+    problem: Problem
+    network: AmortizedPosterior
+    architecture: Architecture
+    record: Mapping[str, Any]
+
+
+def write_artifact(contents: Contents, path: Path) -> None:
     """Writes an estimator; the directory appears complete or not at all.
 
     Args:
-        estimator: What to write.
+        contents: What to write.
         path: A directory that does not exist, or holds an older estimator, which is replaced.
 
     Raises:
@@ -56,16 +68,16 @@ def save(estimator: Estimator, path: Path) -> None:
     from safetensors.numpy import save_file
 
     check_writable(path)
-    problem = estimator.problem
-    golden = _golden(estimator.network, problem)
+    problem = contents.problem
+    golden = _golden(contents.network, problem)
     staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        save_file(_named_weights(estimator.network), staging / WEIGHTS)
+        save_file(_named_weights(contents.network), staging / WEIGHTS)
         save_file(golden, staging / GOLDEN)
         law = problem.covariate_law
         if problem.covariates and law.name not in ("normal", "table"):
             save_file(_covariate_rows(problem), staging / ROWS)
-        (staging / RECORD).write_text(json.dumps(_record(estimator), indent=2, allow_nan=False) + "\n")
+        (staging / RECORD).write_text(json.dumps(_record(contents), indent=2, allow_nan=False) + "\n")
         os.chmod(staging, 0o755)
         if path.exists():
             shutil.rmtree(path)
@@ -85,7 +97,7 @@ def check_writable(path: Path) -> None:
         raise InputError(f"cannot write the estimator to {path}: the folder {parent} is not writable")
 
 
-def load(path: str | Path, model: Callable[..., Any] | None = None) -> Estimator:
+def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Contents:
     """Reads an estimator and makes sure that it still gives the densities it gave when it was saved.
 
     Args:
@@ -96,7 +108,6 @@ def load(path: str | Path, model: Callable[..., Any] | None = None) -> Estimator
         InputError: No estimator, a damaged or foreign one, another model than it was trained for, or densities
             that have changed.
     """
-    path = Path(path)
     record = _read_record(path)
     found = _model(path, record["model"], model)
     weights, golden = _read_tensors(path / WEIGHTS), _read_tensors(path / GOLDEN)
@@ -110,11 +121,11 @@ def load(path: str | Path, model: Callable[..., Any] | None = None) -> Estimator
             f"{path / RECORD} does not fit this version of posterity ({type(error).__name__}: {error}); it is "
             "damaged, or was written by another version: train again"
         ) from error
-    return Estimator(problem, network, architecture, record["record"])
+    return Contents(problem, network, architecture, record["record"])
 
 
-def _record(estimator: Estimator) -> dict[str, Any]:
-    problem = estimator.problem
+def _record(contents: Contents) -> dict[str, Any]:
+    problem = contents.problem
     law = problem.covariate_law
     options = {"num_factors": law.num_factors} if law.name == "table" else {}  # pyright: ignore[reportAttributeAccessIssue]
     return {
@@ -125,30 +136,9 @@ def _record(estimator: Estimator) -> dict[str, Any]:
         "example": {name: {"shape": list(s), "dtype": d} for name, (s, d) in problem.example_shapes.items()},
         "envelope": problem.envelope.to_json(),
         "covariates": {"law": law.name if law.name in COVARIATE_LAWS else "resampled", "options": options},
-        "architecture": estimator.architecture.to_json(),
-        "record": dict(estimator.record),
+        "architecture": contents.architecture.to_json(),
+        "record": without_nan(contents.record),
     }
-
-
-def describe_model(model: Callable[..., Any]) -> dict[str, Any]:
-    """What identifies a model: a built-in's name and options, or a name and the hash of its source."""
-    function, options = model, {}
-    while hasattr(function, "func"):
-        options = {**function.keywords, **options}  # pyright: ignore[reportFunctionMemberAccess]
-        function = function.func  # pyright: ignore[reportFunctionMemberAccess]
-    for name, entry in MODELS.items():
-        if entry.model is function:
-            return {"builtin": name, "options": options}
-    return {"name": model_name(model), "source_sha256": _source_hash(function, options)}
-
-
-def _source_hash(function: Callable[..., Any], options: Mapping[str, Any]) -> str:
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):  # typed into a console: its bytecode must do
-        code = function.__code__
-        source = repr((code.co_code, code.co_consts, code.co_names))
-    return hashlib.sha256(f"{source}\n{sorted(options.items())!r}".encode()).hexdigest()
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -225,9 +215,7 @@ def _named_weights(network: AmortizedPosterior) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
 
 
-def _with_weights(
-    path: Path, skeleton: AmortizedPosterior, weights: Mapping[str, np.ndarray]
-) -> AmortizedPosterior:
+def _with_weights(path: Path, skeleton: AmortizedPosterior, weights: Mapping[str, np.ndarray]) -> AmortizedPosterior:
     def pick(where: Any, leaf: Any) -> Any:
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
@@ -262,9 +250,7 @@ def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarr
     return tensors
 
 
-def _check_golden(
-    path: Path, network: AmortizedPosterior, problem: Problem, golden: Mapping[str, np.ndarray]
-) -> None:
+def _check_golden(path: Path, network: AmortizedPosterior, problem: Problem, golden: Mapping[str, np.ndarray]) -> None:
     for index in range(NUM_GOLDEN):
         dataset = Dataset(
             {a.name: jnp.asarray(golden[f"{index}/values/{a.name}"]) for a in problem.arguments},
@@ -283,8 +269,6 @@ def _check_golden(
 
 
 @eqx.filter_jit
-def _densities(
-    network: AmortizedPosterior, problem: Problem, dataset: Dataset, z: Array
-) -> tuple[Array, Array]:
+def _densities(network: AmortizedPosterior, problem: Problem, dataset: Dataset, z: Array) -> tuple[Array, Array]:
     q = network(dataset, problem.space.mask(dataset.plate_masks))
     return vmap(q.log_prob)(z), vmap(problem.log_joint, in_axes=(0, None))(z, dataset)

@@ -1,32 +1,23 @@
-"""The face of the package: `fit` trains an estimator, an estimator answers datasets."""
+"""The face of the package: an estimator, made by `fit` or `load`, answers datasets."""
 
 import dataclasses
-import datetime
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.architecture import Architecture
-from posterity.checks import InputError, lookup
+from posterity.artifact import Contents, read_artifact, write_artifact
 from posterity.inference import answer_dataset
-from posterity.models import MODELS
-from posterity.network import AmortizedPosterior, build_network, num_params
-from posterity.objectives import AbstractObjective, ForwardKL
+from posterity.network import AmortizedPosterior, Architecture
 from posterity.posteriors import AbstractPosterior
-from posterity.problem import Envelope, Problem, build_problem
-from posterity.problem.covariates import CovariateLaw
+from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset
 from posterity.results import Answer
-from posterity.training import DatasetStream, Progress, Simulated, TrainingConfig, train
 
-__all__ = ["DatasetPosterior", "Estimator", "fit"]
+__all__ = ["DatasetPosterior", "Estimator", "load"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,14 +96,18 @@ class Estimator:
             InputError: The dataset does not fit the model.
         """
         return answer_dataset(
-            self.problem, self.network, dataset, num_draws=num_draws, rng_key=random.key(seed), columns=columns
+            self.problem,
+            self.network,
+            dataset,
+            num_draws=num_draws,
+            rng_key=random.key(seed),
+            columns=columns,
         )
 
     def save(self, path: str | Path) -> None:
         """Writes the estimator to a directory; see `posterity.artifact`."""
-        from posterity.artifact import save
-
-        save(self, Path(path))
+        contents = Contents(self.problem, self.network, self.architecture, self.record)
+        write_artifact(contents, Path(path))
 
 
 @eqx.filter_jit
@@ -120,129 +115,15 @@ def _posterior(network: AmortizedPosterior, problem: Problem, dataset: Any) -> A
     return network(dataset, problem.space.mask(dataset.plate_masks))
 
 
-def fit(
-    model: Problem | str | Callable[..., Any],
-    example: Mapping[str, Any] | None = None,
-    *,
-    envelope: Envelope | None = None,
-    covariates: str | CovariateLaw = "resampled",
-    architecture: Architecture | None = None,
-    objective: AbstractObjective | None = None,
-    stream: DatasetStream | None = None,
-    config: TrainingConfig | None = None,
-    folder: str | Path | None = None,
-    resume: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> Estimator:
-    """Trains an estimator of a model's posterior.
+def load(path: str | Path, model: Callable[..., Any] | None = None) -> Estimator:
+    """Reads an estimator and makes sure that it still gives the densities that it gave when it was saved.
 
     Args:
-        model: A NumPyro model, the name of a built-in one, or a problem.
-        example: For a model of your own, one dataset: argument name -> array with rows first.
-        envelope: Rows and variable plates to train for.
-        covariates: How covariates are drawn; see `build_problem`.
-        architecture: Encoder and posterior family; `default_architecture` if None.
-        objective: What is minimised; forward KL if None.
-        stream: Where training datasets come from; simulated from the model if None.
-        config: Budget and settings; five minutes if None.
-        folder: Where checkpoints and metrics go, so that the run can be resumed.
-        resume: Go on with the run in `folder`.
-        on_progress: Called after every chunk of steps.
-
-    Returns:
-        The estimator; `record["training"]["stop_reason"]` says why training ended.
+        path: Its directory.
+        model: The NumPyro model, where it is the user's own.
 
     Raises:
-        InputError: The model cannot serve, or options do not fit together.
+        InputError: No estimator, a damaged or foreign one, another model than it was trained for, or densities
+            that have changed.
     """
-    problem = as_problem(model, example, envelope=envelope, covariates=covariates)
-    architecture = architecture or default_architecture(problem)
-    objective, stream = objective or ForwardKL(), stream or Simulated()
-    config = config or TrainingConfig(minutes=5.0)
-    network = build_network(problem, architecture, rng_key=random.key(config.seed))
-    settings = {
-        "model": problem.name,
-        "envelope": problem.envelope.to_json(),
-        "architecture": architecture.to_json(),
-        "objective": describe(objective),
-        "stream": describe(stream),
-        "covariates": problem.covariate_law.name,
-    }
-    result = train(
-        problem,
-        network,
-        objective,
-        stream,
-        config,
-        folder=None if folder is None else Path(folder),
-        settings=settings,
-        resume=resume,
-        on_progress=on_progress,
-    )
-    record = {
-        **settings,
-        "config": config.to_json(),
-        "training": result.to_json(),
-        "num_params": num_params(network),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    return Estimator(problem, result.network, architecture, record)
-
-
-def as_problem(
-    model: Problem | str | Callable[..., Any],
-    example: Mapping[str, Any] | None = None,
-    *,
-    envelope: Envelope | None = None,
-    covariates: str | CovariateLaw = "resampled",
-) -> Problem:
-    """The problem of a model, of a built-in model's name, or the problem itself."""
-    if isinstance(model, Problem):
-        return model
-    if isinstance(model, str):
-        entry = lookup("model", model, MODELS)
-        columns = dict(envelope.plates).get(entry.plate) if envelope else None
-        law = None if covariates == "resampled" else covariates
-        return entry.problem(envelope.rows if envelope else None, columns, covariates=law)
-    if example is None:
-        raise InputError(
-            "fit(model, example): a model of your own needs one example dataset, a dict of arrays with rows first, "
-            "which shows the shapes and types of its arguments"
-        )
-    return build_problem(model, example, envelope, covariates=covariates)
-
-
-MAX_FULL_LATENTS = 64
-
-
-def default_architecture(problem: Problem) -> Architecture:
-    """DeepSets with a full-covariance Gaussian, or a diagonal one where a full one would be large.
-
-    A full covariance has d²/2 outputs for each of the trunk's numbers, 500,000 weights at 64 latents.
-    """
-    return Architecture(family="full" if problem.space.size <= MAX_FULL_LATENTS else "diagonal")
-
-
-def describe(value: Any) -> dict[str, Any]:
-    """A small frozen value as plain data: its type and its plain fields."""
-    plain = {}
-    for field in dataclasses.fields(value):
-        item = getattr(value, field.name)
-        if dataclasses.is_dataclass(item) and not isinstance(item, Problem):
-            plain[field.name] = describe(item)
-        elif isinstance(item, (str, int, float, bool, type(None))):
-            plain[field.name] = item
-        elif isinstance(item, Problem):
-            plain[field.name] = item.name
-        else:
-            plain[field.name] = {name: list(np.shape(array)) for name, array in dict(item).items()}
-    return {"type": type(value).__name__, **plain}
-
-
-def batch_posteriors(
-    network: AmortizedPosterior, problem: Problem, datasets: Any
-) -> AbstractPosterior:
-    """Posteriors of a batch of padded datasets, as one pytree with a leading batch axis."""
-    masks = vmap(lambda d: problem.space.mask(d.plate_masks))(datasets)
-    return vmap(network)(datasets, jnp.asarray(masks))
+    return Estimator(*read_artifact(Path(path), model))

@@ -7,7 +7,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -139,9 +138,7 @@ def _refuse_unsupported(
             )
 
 
-def _active(
-    problem: Problem, latents: Mapping[str, np.ndarray], sizes: Mapping[str, int]
-) -> dict[str, np.ndarray]:
+def _active(problem: Problem, latents: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Latents cut to the plate entries that the dataset has."""
     active = {}
     for site in problem.space.sites:

@@ -61,14 +61,10 @@ class AttentionBlock(eqx.Module):
             key: Consumed for the initial weights.
         """
         if width % num_heads:
-            raise InputError(
-                f"attention: `width` must be a multiple of `num_heads`, got {width} and {num_heads}."
-            )
+            raise InputError(f"attention: `width` must be a multiple of `num_heads`, got {width} and {num_heads}.")
         keys = random.split(key, 5)
         # A bias of the keys would add the same number to every logit of a query: no effect, no gradient.
-        self.query, self.key, self.value = (
-            eqx.nn.Linear(width, width, use_bias=False, key=each) for each in keys[:3]
-        )
+        self.query, self.key, self.value = (eqx.nn.Linear(width, width, use_bias=False, key=each) for each in keys[:3])
         self.out = eqx.nn.Linear(width, width, key=keys[3])
         self.feed_forward = FeedForward(width, hidden_size, key=keys[4])
         self.num_heads = num_heads

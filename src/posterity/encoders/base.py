@@ -24,9 +24,7 @@ class AbstractEncoder(eqx.Module):
     embedding_size: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def __call__(
-        self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]
-    ) -> Float[Array, " embedding"]:
+    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
         """Embedding of one dataset; `vmap` it for a batch.
 
         Args:

@@ -53,9 +53,7 @@ class GRU(AbstractEncoder):
         self.project = eqx.nn.Linear(2 * width, embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
-    def __call__(
-        self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]
-    ) -> Float[Array, " embedding"]:
+    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
         """Embedding of one dataset."""
         lifted = self.lift(rows, mask)
 

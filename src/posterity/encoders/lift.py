@@ -39,9 +39,7 @@ class RowLift(eqx.Module):
             self.left = eqx.nn.Linear(feature_size, width, use_bias=False, key=left_key)
             self.right = eqx.nn.Linear(feature_size, width, use_bias=False, key=right_key)
 
-    def __call__(
-        self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]
-    ) -> Float[Array, "obs width"]:
+    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, "obs width"]:
         """Lifted rows. Padded rows become zeros first: garbage in them (1e6, NaN) goes no further."""
         rows = jnp.where(mask[:, None], rows, 0.0)
         lifted = affine(self.linear, rows)

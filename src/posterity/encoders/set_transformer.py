@@ -35,9 +35,7 @@ class InducedBlock(eqx.Module):
         self.gather = AttentionBlock(width, num_heads, hidden_size, key=gather_key)
         self.spread = AttentionBlock(width, num_heads, hidden_size, key=spread_key)
 
-    def __call__(
-        self, rows: Float[Array, "obs width"], mask: Bool[Array, " obs"]
-    ) -> Float[Array, "obs width"]:
+    def __call__(self, rows: Float[Array, "obs width"], mask: Bool[Array, " obs"]) -> Float[Array, "obs width"]:
         """Rows after they have heard from all other real rows."""
         summary = self.gather(self.points, mask, rows)
         return self.spread(rows, jnp.ones(summary.shape[0], bool), summary)
@@ -98,9 +96,7 @@ class SetTransformer(AbstractEncoder):
         self.project = eqx.nn.Linear((num_seeds + 1) * width, embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
-    def __call__(
-        self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]
-    ) -> Float[Array, " embedding"]:
+    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
         """Embedding of one dataset."""
         lifted = self.lift(rows, mask)
         answers = self.pool(self.seeds, mask, self.blocks(lifted, mask))  # (seeds, width)

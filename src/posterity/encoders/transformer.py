@@ -73,9 +73,7 @@ class Transformer(AbstractEncoder):
         self.positions = positions
         self.embedding_size = embedding_size
 
-    def __call__(
-        self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]
-    ) -> Float[Array, " embedding"]:
+    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
         """Embedding of one dataset."""
         lifted = self.lift(rows, mask)
         pooled = masked_mean(lifted, mask)

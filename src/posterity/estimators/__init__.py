@@ -9,13 +9,13 @@ from posterity.checks import InputError, did_you_mean
 
 __all__ = ["find_estimator", "read_record", "shipped_estimators"]
 
+HOME = Path(str(resources.files(__name__)))
 RECORD = "estimator.json"
 
 
 def shipped_estimators() -> dict[str, Path]:
     """Name -> directory of every estimator that ships, in alphabetical order."""
-    home = Path(str(resources.files(__name__)))
-    return {folder.name: folder for folder in sorted(home.iterdir()) if (folder / RECORD).is_file()}
+    return {folder.name: folder for folder in sorted(HOME.iterdir()) if (folder / RECORD).is_file()}
 
 
 def find_estimator(name_or_path: str) -> Path:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -58,8 +59,11 @@ class BuiltinModel:
     def with_options(self, options: Mapping[str, Any]) -> Callable[..., Any]:
         """The model with some of its options set.
 
+        Args:
+            options: Option -> value. Numbers are scales and sizes, so they must be above 0.
+
         Raises:
-            InputError: An option is unknown or its value has another type than the default.
+            InputError: An option is unknown, its value has another type than the default, or is not above 0.
         """
         for name, value in options.items():
             if name not in self.options:
@@ -73,6 +77,8 @@ class BuiltinModel:
                 raise InputError(
                     f"model '{self.name}': option '{name}' must be {type(default).__name__}; got {value!r}"
                 )
+            if not isinstance(value, str) and not 0 < value < math.inf:
+                raise InputError(f"model '{self.name}': option '{name}' must be above 0 and finite; got {value!r}")
         return functools.partial(self.model, **options) if options else self.model
 
     def envelope(self, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> Envelope:

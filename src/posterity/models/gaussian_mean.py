@@ -7,9 +7,7 @@ from jaxtyping import Array, Float
 from posterity.models.entry import BuiltinModel
 
 
-def gaussian_mean(
-    x: Float[Array, "obs dim"] | None = None, *, prior_sd: float = 1.0, noise_sd: float = 1.0
-) -> None:
+def gaussian_mean(x: Float[Array, "obs dim"], *, prior_sd: float = 1.0, noise_sd: float = 1.0) -> None:
     r"""$\mu_j \sim N(0, \text{prior\_sd}^2)$, $x_{ij} \sim N(\mu_j, \text{noise\_sd}^2)$ (paper, App. C, GM).
 
     Args:

@@ -9,7 +9,7 @@ from posterity.models.entry import BuiltinModel
 
 
 def gaussian_mixture(
-    x: Float[Array, "obs dim"] | None = None,
+    x: Float[Array, "obs dim"],
     *,
     num_components: int = 2,
     prior_sd: float = 1.0,

@@ -10,9 +10,7 @@ Rows = Float[Array, "obs feature"]
 Target = Float[Array, " obs"]
 
 
-def linear_regression(
-    x: Rows, y: Target | None = None, *, prior_sd: float = 1.0, noise_prior_sd: float = 1.0
-) -> None:
+def linear_regression(x: Rows, y: Target | None = None, *, prior_sd: float = 1.0, noise_prior_sd: float = 1.0) -> None:
     r"""$w_j, b \sim N(0, \text{prior\_sd}^2)$, $\sigma \sim$ HalfNormal, $y_i \sim N(w'x_i + b, \sigma^2)$.
 
     Args:
@@ -50,6 +48,4 @@ def linear_regression_known_noise(
 
 
 ENTRY = BuiltinModel(linear_regression, "linear regression, noise unknown", linear=True)
-ENTRY_KNOWN_NOISE = BuiltinModel(
-    linear_regression_known_noise, "linear regression, noise known", standardized=False
-)
+ENTRY_KNOWN_NOISE = BuiltinModel(linear_regression_known_noise, "linear regression, noise known", standardized=False)

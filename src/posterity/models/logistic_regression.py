@@ -29,6 +29,4 @@ def logistic_regression(
         numpyro.sample("y", dist.Bernoulli(logits=(x @ w + b) / temperature), obs=y)
 
 
-ENTRY = BuiltinModel(
-    logistic_regression, "logistic regression, binary target", target=("y", "int32"), linear=True
-)
+ENTRY = BuiltinModel(logistic_regression, "logistic regression, binary target", target=("y", "int32"), linear=True)

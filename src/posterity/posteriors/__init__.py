@@ -7,6 +7,7 @@ from posterity.posteriors.base import AbstractFamily, AbstractPosterior, Abstrac
 from posterity.posteriors.diagonal import DiagonalFamily, DiagonalGaussian
 from posterity.posteriors.flow import Flow, FlowFamily
 from posterity.posteriors.full import FullFamily, FullGaussian
+from posterity.posteriors.precision import PrecisionFamily, PrecisionGaussian
 from posterity.posteriors.standardized import StandardizedFamily, StandardizedPosterior
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "FlowFamily",
     "FullFamily",
     "FullGaussian",
+    "PrecisionFamily",
+    "PrecisionGaussian",
     "StandardizedFamily",
     "StandardizedPosterior",
 ]
@@ -28,4 +31,5 @@ FAMILIES: dict[str, type[AbstractFamily]] = {
     "diagonal": DiagonalFamily,
     "flow": FlowFamily,
     "full": FullFamily,
+    "precision": PrecisionFamily,
 }

@@ -66,15 +66,11 @@ class AbstractTransport(AbstractPosterior):
     """
 
     @abc.abstractmethod
-    def transform_and_log_det(
-        self, noise: Float[Array, " latent"]
-    ) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    def transform_and_log_det(self, noise: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         r"""$T(e)$ and $\log |\det \partial T / \partial e|$ over the active latents."""
 
     @abc.abstractmethod
-    def inverse_and_log_det(
-        self, z: Float[Array, " latent"]
-    ) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    def inverse_and_log_det(self, z: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         r"""$T^{-1}(z)$ and $\log |\det \partial T^{-1} / \partial z|$ over the active latents."""
 
     def sample_and_log_prob(
@@ -96,9 +92,7 @@ class AbstractTransport(AbstractPosterior):
         return standard_normal_log_prob(noise, self.mask) + log_det
 
 
-def standard_normal_log_prob(
-    noise: Float[Array, " latent"], mask: Bool[Array, " latent"]
-) -> Float[Array, ""]:
+def standard_normal_log_prob(noise: Float[Array, " latent"], mask: Bool[Array, " latent"]) -> Float[Array, ""]:
     """Log density of the active entries under independent standard normals, in nats."""
     log_densities = -0.5 * jnp.square(noise) - 0.5 * math.log(2.0 * math.pi)
     return jnp.sum(jnp.where(mask, log_densities, 0.0))

@@ -25,15 +25,13 @@ class Conditioner(eqx.Module):
 
     def __init__(self, num_inputs: int, context_size: int, out_size: int, *, width: int, key: PRNGKeyArray):
         """Network that reads `num_inputs` latents and puts out `out_size` numbers."""
-        keys = random.split(key, 4)
+        keys = random.split(key, 3)
         self.from_latents = eqx.nn.Linear(num_inputs, width, use_bias=False, key=keys[0])
         self.from_context = eqx.nn.Linear(context_size, width, key=keys[1])
         self.hidden = eqx.nn.Linear(width, width, key=keys[2])
-        self.head = zero_linear(width, out_size, key=keys[3])
+        self.head = zero_linear(width, out_size)
 
-    def __call__(
-        self, latents: Float[Array, " kept"], context: Float[Array, " context"]
-    ) -> Float[Array, " out"]:
+    def __call__(self, latents: Float[Array, " kept"], context: Float[Array, " context"]) -> Float[Array, " out"]:
         """Parameters; the context's share of the first layer is one product for all draws of a dataset."""
         latents = jnp.clip(latents, -_INPUT_BOUND, _INPUT_BOUND)
         first = relu(self.from_latents(latents) + self.from_context(context))
@@ -77,14 +75,11 @@ class CouplingLayer(eqx.Module):
         num_moved = latent_size // 2
         num_kept = latent_size - num_moved
         num_params = elementwise.num_params
-        head_key, conditioner_key = random.split(key)
         self.elementwise = elementwise
-        self.context_head = zero_linear(context_size, num_kept * num_params, key=head_key)
+        self.context_head = zero_linear(context_size, num_kept * num_params)
         self.conditioner = None
         if num_moved:
-            self.conditioner = Conditioner(
-                num_kept, context_size, num_moved * num_params, width=width, key=conditioner_key
-            )
+            self.conditioner = Conditioner(num_kept, context_size, num_moved * num_params, width=width, key=key)
 
     def __call__(
         self,
@@ -133,9 +128,7 @@ class CouplingStack(eqx.Module):
         """Stack of `num_layers` layers; the other arguments are those of `CouplingLayer`."""
 
         def layer(layer_key):
-            return CouplingLayer(
-                latent_size, context_size, width=width, elementwise=elementwise, key=layer_key
-            )
+            return CouplingLayer(latent_size, context_size, width=width, elementwise=elementwise, key=layer_key)
 
         self.num_layers = num_layers
         self.layers = eqx.filter_vmap(layer)(random.split(key, num_layers))

@@ -17,9 +17,7 @@ class DiagonalGaussian(AbstractTransport):
     scale: Float[Array, " latent"]
     mask: Bool[Array, " latent"]
 
-    def __init__(
-        self, loc: Float[Array, " latent"], scale: Float[Array, " latent"], mask: Bool[Array, " latent"]
-    ):
+    def __init__(self, loc: Float[Array, " latent"], scale: Float[Array, " latent"], mask: Bool[Array, " latent"]):
         """Gaussian over the active latents.
 
         Args:
@@ -31,15 +29,11 @@ class DiagonalGaussian(AbstractTransport):
         self.scale = jnp.where(mask, scale, 1.0)
         self.mask = mask
 
-    def transform_and_log_det(
-        self, noise: Float[Array, " latent"]
-    ) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    def transform_and_log_det(self, noise: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """`loc + scale * noise`."""
         return self.loc + self.scale * noise, jnp.sum(jnp.log(self.scale))
 
-    def inverse_and_log_det(
-        self, z: Float[Array, " latent"]
-    ) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    def inverse_and_log_det(self, z: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """`(z - loc) / scale`."""
         return (z - self.loc) / self.scale, -jnp.sum(jnp.log(self.scale))
 
@@ -51,8 +45,9 @@ class DiagonalFamily(AbstractFamily):
 
     def __init__(self, latent_size: int, context_size: int, *, key: PRNGKeyArray):
         """Family over `latent_size` latents that reads embeddings of `context_size` numbers."""
+        del key  # nothing is drawn
         check_sizes(latent_size=latent_size, context_size=context_size)
-        self.head = zero_linear(context_size, 2 * latent_size, key=key)
+        self.head = zero_linear(context_size, 2 * latent_size)
 
     def __call__(self, context: Float[Array, " context"], mask: Bool[Array, " latent"]) -> DiagonalGaussian:
         """Gaussian of one dataset."""

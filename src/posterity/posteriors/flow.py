@@ -28,17 +28,13 @@ class Flow(AbstractTransport):
     context: Float[Array, " context"]
     mask: Bool[Array, " latent"]
 
-    def transform_and_log_det(
-        self, noise: Float[Array, " latent"]
-    ) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    def transform_and_log_det(self, noise: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """Through the coupling layers, then the affine map."""
         inner, log_det_coupling = self.coupling(noise, self.context, self.mask, inverse=False)
         z, log_det_affine = self.gaussian.transform_and_log_det(inner)
         return z, log_det_coupling + log_det_affine
 
-    def inverse_and_log_det(
-        self, z: Float[Array, " latent"]
-    ) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    def inverse_and_log_det(self, z: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """Back through the affine map, then the coupling layers."""
         inner, log_det_affine = self.gaussian.inverse_and_log_det(z)
         noise, log_det_coupling = self.coupling(inner, self.context, self.mask, inverse=True)
@@ -75,8 +71,8 @@ class FlowFamily(AbstractFamily):
             latent_size: Latents, active or not.
             context_size: Width of the embedding.
             transform: "affine" or "spline" maps in the layers; splines can give one latent several modes.
-            linear: "full" or "diagonal" affine map after the layers. The full one reads `latent_size ** 2 / 2`
-                outputs off the embedding, so prefer the other beyond some hundreds of latents.
+            linear: "full" or "diagonal" affine map after the layers. The full one has
+                `latent_size ** 2 / 2` entries to learn, so prefer the other beyond some hundreds of latents.
             num_layers: Coupling layers; see `layer_orders` for how many let all latents meet.
             width: Hidden units of each layer's conditioner.
             knots: Inner knots of the splines.

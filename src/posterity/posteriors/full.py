@@ -41,15 +41,11 @@ class FullGaussian(AbstractTransport):
         self.scale_tril = jnp.where(active, scale_tril, jnp.eye(mask.shape[0]))
         self.mask = mask
 
-    def transform_and_log_det(
-        self, noise: Float[Array, " latent"]
-    ) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    def transform_and_log_det(self, noise: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """`loc + L @ noise`."""
         return self.loc + self.scale_tril @ noise, self._log_det()
 
-    def inverse_and_log_det(
-        self, z: Float[Array, " latent"]
-    ) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+    def inverse_and_log_det(self, z: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """`L^-1 (z - loc)`."""
         return solve_triangular(self.scale_tril, z - self.loc, lower=True), -self._log_det()
 
@@ -68,9 +64,10 @@ class FullFamily(AbstractFamily):
 
     def __init__(self, latent_size: int, context_size: int, *, key: PRNGKeyArray):
         """Family over `latent_size` latents that reads embeddings of `context_size` numbers."""
+        del key  # nothing is drawn
         check_sizes(latent_size=latent_size, context_size=context_size)
         num_below = latent_size * (latent_size - 1) // 2
-        self.head = zero_linear(context_size, 2 * latent_size + num_below, key=key)
+        self.head = zero_linear(context_size, 2 * latent_size + num_below)
 
     def __call__(self, context: Float[Array, " context"], mask: Bool[Array, " latent"]) -> FullGaussian:
         """Gaussian of one dataset."""

@@ -3,9 +3,11 @@
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+from jax import random
 from jax.nn import softplus
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from posterity.checks import InputError
 
@@ -15,10 +17,11 @@ _SMALLEST_SCALE = 1e-6
 _RAW_OF_ONE = math.log(math.e - 1.0)  # softplus of this is 1
 
 
-def zero_linear(in_size: int, out_size: int, *, key: PRNGKeyArray) -> eqx.nn.Linear:
+def zero_linear(in_size: int, out_size: int) -> eqx.nn.Linear:
     """Linear layer whose weight and bias start at 0, so that its output starts at 0 for every input."""
-    linear = eqx.nn.Linear(in_size, out_size, key=key)
-    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), linear, replace_fn=jnp.zeros_like)
+    # Shapes only: compiling random numbers for nothing would take most of the time of building a family.
+    shapes = eqx.filter_eval_shape(eqx.nn.Linear, in_size, out_size, key=random.key(0))
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def positive_scale(raw: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -45,8 +45,7 @@ class ElementwiseMap:
         lookup("flow transform", self.transform, TRANSFORMS)
         if self.knots < 1 or not self.interval > 0.0:
             raise InputError(
-                f"flow: `knots` must be at least 1 and `interval` positive; "
-                f"got {self.knots} and {self.interval}."
+                f"flow: `knots` must be at least 1 and `interval` positive; got {self.knots} and {self.interval}."
             )
 
     @property

@@ -19,9 +19,7 @@ class StandardizedPosterior(AbstractPosterior):
     loc: Float[Array, " latent"]
     scale: Float[Array, " latent"]
 
-    def __init__(
-        self, posterior: AbstractPosterior, loc: Float[Array, " latent"], scale: Float[Array, " latent"]
-    ):
+    def __init__(self, posterior: AbstractPosterior, loc: Float[Array, " latent"], scale: Float[Array, " latent"]):
         """Shifted and scaled `posterior`.
 
         Args:
@@ -77,9 +75,7 @@ class StandardizedFamily(AbstractFamily):
         self.loc = loc
         self.scale = scale
 
-    def __call__(
-        self, context: Float[Array, " context"], mask: Bool[Array, " latent"]
-    ) -> StandardizedPosterior:
+    def __call__(self, context: Float[Array, " context"], mask: Bool[Array, " latent"]) -> StandardizedPosterior:
         """Posterior of one dataset."""
         posterior = self.family(context, mask)
         return StandardizedPosterior(posterior, stop_gradient(self.loc), stop_gradient(self.scale))

@@ -5,13 +5,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from posterity.checks import InputError, did_you_mean
 
-__all__ = ["Argument", "DataKind", "example_arrays", "model_name", "required_arguments"]
+__all__ = ["Argument", "DataKind", "Model", "as_dtype", "example_arrays", "model_name", "optional_arguments"]
 
 Model = Callable[..., Any]
 DataKind = Literal["real", "binary", "class", "count"]
@@ -47,8 +45,8 @@ def model_name(model: Model) -> str:
     return getattr(model, "__name__", type(model).__name__)
 
 
-def required_arguments(model: Model) -> dict[str, bool]:
-    """Argument names in order -> whether the model can not do without them.
+def _required_arguments(model: Model) -> dict[str, bool]:
+    """Argument names in order -> whether the model cannot do without them.
 
     Raises:
         InputError: The signature has `*args`, `**kwargs` or positional-only arguments.
@@ -63,27 +61,34 @@ def required_arguments(model: Model) -> dict[str, bool]:
     return {p.name: p.default is p.empty for p in parameters}
 
 
-def example_arrays(model: Model, example: Mapping[str, Any]) -> dict[str, Array]:
-    """The example dataset as JAX arrays with a common first axis, in the order of the signature.
+def optional_arguments(model: Model) -> tuple[str, ...]:
+    """Arguments whose default is None: data that may be simulated, covariates that may be absent."""
+    parameters = inspect.signature(model).parameters.values()
+    return tuple(p.name for p in parameters if p.default is None)
+
+
+def example_arrays(model: Model, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The example dataset as 32-bit arrays with a common first axis, in the order of the signature.
 
     Args:
         model: The NumPyro model.
-        example: Argument name -> array with rows first.
+        example: Argument name -> array with rows first. An optional argument may be left out or None.
 
     Raises:
         InputError: A name is unknown or missing, a value is no numeric array, rows differ in number.
     """
-    where = f"model '{model_name(model)}'"
-    required = required_arguments(model)
+    name_of_model = model_name(model)
+    where = f"model '{name_of_model}'"
+    required = _required_arguments(model)
     for name in example:
         if name not in required:
             raise InputError(
                 f"{where} has no argument '{name}'; it takes {', '.join(required)}.{did_you_mean(name, required)}"
             )
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, is_required in required.items():
         if example.get(name) is not None:
-            arrays[name] = _row_array(where, name, example[name])
+            arrays[name] = _row_array(name_of_model, name, example[name])
         elif is_required:
             raise InputError(f"{where}: argument '{name}' has no value in the example dataset; give an array")
     if not arrays:
@@ -91,23 +96,60 @@ def example_arrays(model: Model, example: Mapping[str, Any]) -> dict[str, Array]
     lengths = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
-        raise InputError(f"{where}: all arguments must have one entry per row, but {told}")
+        raise InputError(
+            f"{where}: all arguments must have one entry per row, but {told}; bind an array that has no rows "
+            f"with functools.partial({name_of_model}, ...)"
+        )
+    if 0 in lengths.values():
+        raise InputError(f"{where}: the example dataset has no rows; give at least one")
     return arrays
 
 
-def _row_array(where: str, name: str, value: Any) -> Array:
+def _row_array(name_of_model: str, name: str, value: Any) -> np.ndarray:
+    where = f"model '{name_of_model}': argument '{name}'"
     if isinstance(value, (str, bytes, bool, int, float)) or callable(value):
+        shown = repr(value) if isinstance(value, (str, bytes, bool, int, float)) else "..."
         raise InputError(
-            f"{where}: argument '{name}' is neither data nor covariate but a plain {type(value).__name__}; "
-            f"fix it beforehand: functools.partial({where[7:-1]}, {name}={value!r})"
+            f"{where} is neither data nor covariate but a plain {type(value).__name__}; fix it beforehand: "
+            f"functools.partial({name_of_model}, {name}={shown})"
         )
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: argument '{name}' is not an array: {error}") from error
+        raise InputError(f"{where} is not an array: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise InputError(f"{where}: argument '{name}' must be numeric; got dtype {array.dtype}")
+        raise InputError(
+            f"{where} must be a numeric array; got {type(value).__name__} with dtype {array.dtype}. Options are "
+            f"fixed beforehand with functools.partial({name_of_model}, {name}=...)"
+        )
     if array.ndim == 0:
-        raise InputError(f"{where}: argument '{name}' is a scalar; data and covariates have rows first")
+        raise InputError(
+            f"{where} is a scalar; data and covariates have rows first. Options are fixed beforehand with "
+            f"functools.partial({name_of_model}, {name}=...)"
+        )
     dtype = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}[array.dtype.kind]
-    return jnp.asarray(array, dtype)
+    return as_dtype(where, array, dtype)
+
+
+def as_dtype(where: str, array: np.ndarray, dtype: str) -> np.ndarray:
+    """The array in one of the three dtypes of arguments.
+
+    Args:
+        where: Start of the error message.
+        array: Numeric array, any width.
+        dtype: `float32`, `int32` or `bool`.
+
+    Raises:
+        InputError: Values are missing, infinite, or too large for 32 bits.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(array)
+        converted = array.astype(dtype)
+        fits = np.isfinite(converted) if dtype == "float32" else converted == array
+    if not np.all(finite):
+        row = int(np.argwhere(~finite)[0][0])
+        raise InputError(f"{where} has missing or infinite values, the first in row {row}")
+    if not np.all(fits):
+        index = tuple(np.argwhere(~fits)[0])
+        raise InputError(f"{where} holds {array[index]}, which {dtype} cannot hold, in row {int(index[0])}")
+    return converted

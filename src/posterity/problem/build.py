@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jaxtyping import Array
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from posterity.checks import InputError, lookup
 from posterity.problem.arguments import Argument, Model, example_arrays, model_name
 from posterity.problem.covariates import COVARIATE_LAWS, CovariateLaw, ResampledRows
 from posterity.problem.envelope import Envelope
-from posterity.problem.inspection import DataSite, LatentSite, ModelTrace, inspect_model
+from posterity.problem.inspection import DataSite, ModelTrace, inspect_model
 from posterity.problem.plates import AxisGroup, axis_groups, resize, variable_axes
 from posterity.problem.problem import Problem
 from posterity.problem.soundness import check_problem
 from posterity.problem.space import LatentSpace
+from posterity.problem.tracing import shapes_of
 
 __all__ = ["build_problem"]
 
@@ -44,74 +47,64 @@ def build_problem(
     """
     envelope = envelope or Envelope()
     arrays = example_arrays(model, example)
-    example_shapes = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
-    trace = inspect_model(model, arrays)
-    groups = axis_groups(model, arrays, trace)
+    shapes = shapes_of(arrays)
+    trace = inspect_model(model, shapes)
+    groups = axis_groups(model, shapes, trace)
     plate_axes = variable_axes(model, groups, trace, envelope)
-    example_rows = dict(arrays)
     capacity = {plate: envelope.plates[plate][1] for plate in plate_axes}
     for plate, group in plate_axes.items():
-        arrays = resize(arrays, group, capacity[plate])
-    if capacity:
-        trace = inspect_model(model, arrays)
-    arguments = tuple(_argument(name, array, trace.data, plate_axes) for name, array in arrays.items())
-    law = _covariate_law(covariates, {a.name: example_rows[a.name] for a in arguments if a.role == "covariate"})
+        shapes = resize(shapes, group.axes, capacity[plate])
+    arguments = tuple(_argument(name, shape, trace.data, plate_axes) for name, shape in shapes.items())
+    served = {a.name: jax.ShapeDtypeStruct(shapes[a.name].shape, np.dtype(a.dtype)) for a in arguments}
+    if served != shapes_of(arrays):
+        trace = inspect_model(model, served)
+        _check_capacity(model, trace, capacity)
+    law = _covariate_law(covariates, {a.name: arrays[a.name] for a in arguments if a.role == "covariate"})
     problem = Problem(
         model=model,
         arguments=arguments,
-        space=LatentSpace(_only_variable_plates(trace, capacity)),
+        space=LatentSpace(trace.latents),
         data_sites=trace.data,
         envelope=envelope,
         covariate_law=law,
         plate_axes=plate_axes,
         axis_groups=groups,
-        example_shapes=example_shapes,
+        example_shapes={name: (array.shape, str(array.dtype)) for name, array in arrays.items()},
     )
     law.check(problem.covariates)
-    _refuse_too_wide(problem, example, plate_axes)
     if check:
         check_problem(problem)
     return problem
 
 
+def _check_capacity(model: Model, trace: ModelTrace, capacity: Mapping[str, int]) -> None:
+    for plate, size in capacity.items():
+        if trace.plates.get(plate) != size:
+            raise InputError(
+                f"model '{model_name(model)}': plate '{plate}' has size {trace.plates.get(plate)} where the arguments "
+                f"reach {size}; a variable plate must be exactly as long as the argument axis that sets it"
+            )
+
+
 def _argument(
-    name: str, array: Array, data_sites: tuple[DataSite, ...], plate_axes: Mapping[str, AxisGroup]
+    name: str,
+    shape: jax.ShapeDtypeStruct,
+    data_sites: tuple[DataSite, ...],
+    plate_axes: Mapping[str, AxisGroup],
 ) -> Argument:
-    plates: list[str | None] = [None] * (array.ndim - 1)
+    plates: list[str | None] = [None] * (len(shape.shape) - 1)
     for plate, group in plate_axes.items():
         for axis in group.axes.get(name, ()):
             plates[axis - 1] = plate
     site = next((s for s in data_sites if s.argument == name), None)
     if site is None:
-        return Argument(name, "covariate", array.shape[1:], str(array.dtype), tuple(plates))
+        return Argument(name, "covariate", shape.shape[1:], str(shape.dtype), tuple(plates))
     dtype = "float32" if site.kind == "real" else "int32"
-    return Argument(name, "data", array.shape[1:], dtype, tuple(plates), site.kind, site.num_classes)
+    return Argument(name, "data", shape.shape[1:], dtype, tuple(plates), site.kind, site.num_classes)
 
 
-def _covariate_law(covariates: str | CovariateLaw, rows: Mapping[str, Array]) -> CovariateLaw:
+def _covariate_law(covariates: str | CovariateLaw, rows: Mapping[str, np.ndarray]) -> CovariateLaw:
     if not isinstance(covariates, str):
         return covariates
     law = lookup("covariate law", covariates, COVARIATE_LAWS)
-    return law(dict(rows)) if law is ResampledRows else law()
-
-
-def _only_variable_plates(trace: ModelTrace, capacity: Mapping[str, int]) -> tuple[LatentSite, ...]:
-    """Checks that variable plates have their capacity now; sites keep their plate names for labels."""
-    for plate, size in capacity.items():
-        if trace.plates[plate] != size:
-            raise InputError(
-                f"plate '{plate}' has size {trace.plates[plate]} where the arguments reach {size}; a variable plate "
-                "must be exactly as long as the argument axis that sets it"
-            )
-    return trace.latents
-
-
-def _refuse_too_wide(
-    problem: Problem, example: Mapping[str, Any], plate_axes: Mapping[str, AxisGroup]
-) -> None:
-    for plate, group in plate_axes.items():
-        if group.size > problem.capacity[plate] and problem.covariate_law.name == "resampled":
-            raise InputError(
-                f"model '{model_name(problem.model)}': the example has {group.size} {plate}, more than the "
-                f"envelope's {problem.capacity[plate]}; widen the envelope or drop columns"
-            )
+    return law({name: jnp.asarray(array) for name, array in rows.items()}) if law is ResampledRows else law()

@@ -1,18 +1,21 @@
 """Which axes of arguments and latents grow together: plates as the axes along which datasets vary."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from posterity.checks import InputError, did_you_mean
 from posterity.problem.arguments import Model, model_name
 from posterity.problem.envelope import Envelope
-from posterity.problem.inspection import ModelTrace, abstract_trace
+from posterity.problem.inspection import ModelTrace, log_prob_shape
+from posterity.problem.tracing import Shapes, Trace, abstract_trace, is_observed
 
-__all__ = ["AxisGroup", "axis_groups", "resize", "variable_axes"]
+__all__ = ["AxisGroup", "axis_groups", "cut", "resize", "variable_axes"]
+
+Axes = Mapping[str, tuple[int, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,52 +30,77 @@ class AxisGroup:
     """
 
     size: int
-    axes: Mapping[str, tuple[int, ...]]
+    axes: Axes
     plates: tuple[str, ...]
     latent_axes: tuple[tuple[str, int], ...]
 
 
-def axis_groups(model: Model, arrays: Mapping[str, Array], trace: ModelTrace) -> tuple[AxisGroup, ...]:
+def axis_groups(model: Model, shapes: Shapes, trace: ModelTrace) -> tuple[AxisGroup, ...]:
     """Finds, by resizing the example, what follows each axis of the arguments.
 
-    Axes of equal size are resized together. A group that the model refuses to resize, or that nothing follows,
-    is left out: its size is fixed.
+    Each axis is resized alone. Those that the model refuses to resize alone are tried again together, then with
+    all others of their size. An axis that nothing follows, or that cannot be resized at all, has a fixed size and is
+    left out.
     """
-    sizes = sorted({size for array in arrays.values() for size in array.shape[1:]})
-    groups = []
-    for size in sizes:
-        axes = {
-            name: tuple(axis for axis in range(1, array.ndim) if array.shape[axis] == size)
-            for name, array in arrays.items()
-        }
-        group = AxisGroup(size, {name: a for name, a in axes.items() if a}, (), ())
-        changed = size - 1 if size > 1 else 2
-        try:
-            resized = _shapes(model, resize(arrays, group, changed))
-        except InputError:  # the model cannot run at another size: these axes are fixed
-            continue
-        plates = tuple(name for name in trace.plates if resized.get(f"plate {name}") == (changed,))
-        latent_axes = tuple(
-            (site.name, axis)
-            for site in trace.latents
-            for axis, (old, new) in enumerate(zip(site.shape, resized[site.name], strict=False))
-            if (old, new) == (size, changed)
-        )
-        if plates or latent_axes:
-            groups.append(dataclasses.replace(group, plates=plates, latent_axes=latent_axes))
-    return tuple(groups)
+    groups: list[AxisGroup | None] = []
+    for size in sorted({size for shape in shapes.values() for size in shape.shape[1:]}):
+        alike = [
+            (name, axis) for name, s in shapes.items() for axis, have in enumerate(s.shape) if axis and have == size
+        ]
+        alone = [_followers(model, shapes, trace, size, [one]) for one in alike]
+        stubborn = [one for one, group in zip(alike, alone, strict=True) if group is None]
+        groups += alone
+        if stubborn:
+            joint = _followers(model, shapes, trace, size, stubborn)
+            groups.append(joint or _followers(model, shapes, trace, size, alike))
+    return tuple(group for group in groups if group is not None and (group.plates or group.latent_axes))
 
 
-def resize(arrays: Mapping[str, Array], group: AxisGroup, size: int) -> dict[str, Array]:
-    """The arguments with a group's axes cut to `size`, or filled up with zeros."""
-    resized = dict(arrays)
-    for name, axes in group.axes.items():
-        for axis in axes:
-            array = jax.lax.slice_in_dim(resized[name], 0, min(size, resized[name].shape[axis]), axis=axis)
-            padding = [(0, 0)] * array.ndim
-            padding[axis] = (0, size - array.shape[axis])
-            resized[name] = jnp.pad(array, padding)
+def _followers(
+    model: Model, shapes: Shapes, trace: ModelTrace, size: int, pairs: Sequence[tuple[str, int]]
+) -> AxisGroup | None:
+    """What becomes one larger when these axes of arguments do; None if the model fails."""
+    axes = {name: tuple(axis for other, axis in pairs if other == name) for name, _ in pairs}
+    try:
+        found = abstract_trace(model, resize(shapes, axes, size + 1), _sizes)
+    except InputError:
+        return None
+    grown = {name: found.get(f"plate {name}") for name, old in trace.plates.items() if old == size}
+    plates = tuple(name for name, new in grown.items() if new == (size + 1,))
+    latent_axes = tuple(
+        (site.name, axis)
+        for site in trace.latents
+        for axis, (old, new) in enumerate(zip(site.shape, found[site.name], strict=False))
+        if (old, new) == (size, size + 1)
+    )
+    return AxisGroup(size, axes, plates, latent_axes)
+
+
+def _sizes(trace: Trace) -> dict[str, tuple[int, ...]]:
+    """Site -> shape of its value, and `plate NAME` -> size; refuses data that do not fit their distribution."""
+    for site in trace.values():
+        if is_observed(site):
+            log_prob_shape("", site)
+    sites = {name: jnp.shape(s["value"]) for name, s in trace.items() if s["type"] == "sample"}
+    return sites | {f"plate {name}": (s["args"][0],) for name, s in trace.items() if s["type"] == "plate"}
+
+
+def resize(shapes: Shapes, axes: Axes, size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of arguments with some axes changed to `size`."""
+    resized = dict(shapes)
+    for name in axes:
+        changed = tuple(size if i in axes[name] else old for i, old in enumerate(shapes[name].shape))
+        resized[name] = jax.ShapeDtypeStruct(changed, shapes[name].dtype)
     return resized
+
+
+def cut(values: Mapping[str, Any], axes: Axes, size: int) -> dict[str, Any]:
+    """The arguments with some axes cut to their first `size` entries."""
+    shorter = dict(values)
+    for name in axes:
+        for axis in axes[name]:
+            shorter[name] = jax.lax.slice_in_dim(shorter[name], 0, size, axis=axis)
+    return shorter
 
 
 def variable_axes(
@@ -81,37 +109,44 @@ def variable_axes(
     """Variable plate of the envelope -> the argument axes that set its size.
 
     Raises:
-        InputError: The plate is unknown, no argument sets its size, or two variable plates share a size.
+        InputError: The plate is unknown or holds the rows, no argument sets its size, or something else grows
+            with it: another plate, or a latent outside it.
     """
     where = f"model '{model_name(model)}'"
     chosen: dict[str, AxisGroup] = {}
     for plate in envelope.plates:
         if plate not in trace.plates:
-            known = ", ".join(trace.plates) or "none"
+            known = ", ".join(p for p in trace.plates if p not in trace.row_plates) or "none"
             raise InputError(
                 f"{where} has no plate '{plate}' that could vary; its plates are: {known}."
                 f"{did_you_mean(plate, trace.plates)}"
             )
-        group = next((g for g in groups if plate in g.plates), None)
-        if group is None:
+        if plate in trace.row_plates:
+            raise InputError(f"{where}: plate '{plate}' holds the rows; their range is Envelope(rows=(LOW, HIGH))")
+        following = [g for g in groups if plate in g.plates]
+        if not following:
             raise InputError(
                 f"{where}: plate '{plate}' cannot vary, because no argument's shape sets its size; write "
                 f"numpyro.plate('{plate}', x.shape[-1])"
             )
-        if group in chosen.values():
-            raise InputError(
-                f"{where}: plates {', '.join(group.plates)} have the same size {group.size} in the example; "
-                "give an example where they differ"
-            )
-        chosen[plate] = group
+        _refuse_stragglers(where, plate, following[0], trace)
+        chosen[plate] = following[0]
     return chosen
 
 
-def _shapes(model: Model, arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
-    """Site -> shape of its value, and `plate NAME` -> size."""
-
-    def read(trace: Mapping) -> dict[str, tuple[int, ...]]:
-        sites = {name: jnp.shape(s["value"]) for name, s in trace.items() if s["type"] == "sample"}
-        return sites | {f"plate {name}": (s["args"][0],) for name, s in trace.items() if s["type"] == "plate"}
-
-    return abstract_trace(model, arrays, read)
+def _refuse_stragglers(where: str, plate: str, group: AxisGroup, trace: ModelTrace) -> None:
+    """Whatever grows with a variable plate must lie inside it, or masks would miss it."""
+    others = [other for other in group.plates if other != plate]
+    if others:
+        arguments = ", ".join(f"'{name}'" for name in group.axes)
+        raise InputError(
+            f"{where}: plates '{plate}' and '{others[0]}' both grow with {arguments}. Use one plate name for both; or, "
+            f"if they only happen to have the same size {group.size} in the example, give one where they differ"
+        )
+    plates = {site.name: (*site.plates, *[None] * site.event_dim) for site in trace.latents}
+    for site, axis in group.latent_axes:
+        if plates[site][axis] != plate:
+            raise InputError(
+                f"{where}: latent site '{site}' grows with plate '{plate}' but lies outside it, so it cannot be masked; "
+                f"sample it inside numpyro.plate('{plate}', ...), without to_event"
+            )

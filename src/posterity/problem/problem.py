@@ -4,11 +4,11 @@ Every method speaks of one dataset and one `z`; `jax.vmap` adds batches at the e
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-from jax import random
+from jax import lax, random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
@@ -20,11 +20,11 @@ from posterity.problem.covariates import CovariateLaw, masked_values
 from posterity.problem.envelope import Envelope
 from posterity.problem.inspection import DataSite
 from posterity.problem.plates import AxisGroup
-from posterity.problem.space import LatentSpace, broadcast_mask
+from posterity.problem.space import LatentSpace, PlateMasks, broadcast_mask
 
 __all__ = ["Problem"]
 
-PlateMasks = Mapping[str, Bool[Array, " _"]]
+EDGE = 16.6  # log(2^24): what float32 draws of 0 and 1 stand for on log and logit scales
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,21 +84,43 @@ class Problem:
         drawn = self.covariate_law.draw(rng_key, self.covariates, row_mask, plate_masks)
         return masked_values(drawn, self.covariates, row_mask, plate_masks)
 
-    def sample_prior(self, rng_key: PRNGKeyArray, covariates: Mapping[str, Array], num_rows: int) -> Array:
-        """One draw `z` of shape `(latent,)` from the prior, all plates at capacity."""
-        trace = handlers.trace(handlers.seed(self.model, rng_key)).get_trace(
-            **covariates, **self._data_placeholders(num_rows)
-        )
-        return self.space.unconstrain({s.name: trace[s.name]["value"] for s in self.space.sites})
+    def sample_prior(
+        self,
+        rng_key: PRNGKeyArray,
+        covariates: Mapping[str, Array],
+        num_rows: int,
+        plate_masks: PlateMasks | None = None,
+    ) -> Float[Array, " latent"]:
+        """One draw `z` from the prior; coordinates of masked plate entries are zero.
+
+        Args:
+            rng_key: Consumed here.
+            covariates: Covariates of the dataset; latents may depend on their shapes only.
+            num_rows: Rows, padding included.
+            plate_masks: Entries of the variable plates that the dataset has; all of them if None.
+        """
+        masks = self.plate_masks(self.capacity) if plate_masks is None else plate_masks
+        model = handlers.trace(handlers.seed(self.model, rng_key))
+        with _MaskLatents(self.space, masks):  # outside, so that later sites and the trace see masked values
+            trace = model.get_trace(**covariates, **self._data_placeholders(num_rows))
+        z = self.space.unconstrain({s.name: trace[s.name]["value"] for s in self.space.sites})
+        # A float32 draw on the edge of its support, such as a 0 from HalfNormal (one in 10^7), would be infinite.
+        z = jnp.where(jnp.isinf(z), jnp.sign(z) * EDGE, z)
+        return jnp.where(self.space.mask(masks), z, 0.0)
 
     def simulate(
         self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
     ) -> tuple[Dataset, Float[Array, " latent"]]:
-        """One draw (D, z) of the joint; masked coordinates of `z` are zero."""
+        """One draw (D, z) of the joint; masked coordinates of `z` are zero.
+
+        Args:
+            rng_key: Consumed here.
+            row_mask: Rows that the dataset has.
+            plate_masks: Entries of the variable plates that it has.
+        """
         key_covariates, key_prior, key_data = random.split(rng_key, 3)
         covariates = self.draw_covariates(key_covariates, row_mask, plate_masks)
-        z = self.sample_prior(key_prior, covariates, row_mask.shape[0])
-        z = jnp.where(self.space.mask(plate_masks), z, 0.0)
+        z = self.sample_prior(key_prior, covariates, row_mask.shape[0], plate_masks)
         return self.simulate_data(key_data, z, covariates, row_mask, plate_masks), z
 
     def simulate_data(
@@ -126,25 +148,33 @@ class Problem:
 
         Masked latents count in neither; padded rows have log likelihood 0.
         """
+        log_det, sites = self.site_log_probs(z, dataset)
+        log_prior = log_det + sum(jnp.sum(sites[site.name]) for site in self.space.sites)
+        num_rows = dataset.row_mask.shape[0]
+        rows = sum(jnp.sum(jnp.reshape(sites[site.name], (num_rows, -1)), axis=1) for site in self.data_sites)
+        return log_prior, jnp.asarray(rows)
+
+    def site_log_probs(
+        self, z: Float[Array, " latent"], dataset: Dataset
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, "..."]]]:
+        """Log-det of `constrain`, and log probabilities of each site, in nats.
+
+        Entries of masked plate entries and of padded rows are 0, for latent and data sites alike; the first axis of
+        a data site runs along the rows.
+        """
         masks = dataset.plate_masks
-        z = jnp.where(self.space.mask(masks), z, 0.0)
+        z = jnp.where(self.space.mask(masks), z, 0.0)  # whatever stands there, NaN included, must not matter
         latents, log_det = self.space.constrain_and_log_det(z, masks)
-        log_probs, _ = compute_log_probs(
-            handlers.seed(self.model, random.key(0)),  # every latent is given: the key is never used
-            (),
-            self._filled(dataset),
-            latents,
-            sum_log_prob=False,
-        )
-        log_prior = log_det
-        for site in self.space.sites:
+        model = handlers.seed(self.model, random.key(0))  # every latent is given: the key is never used
+        log_probs, _ = compute_log_probs(model, (), self._filled(dataset), latents, sum_log_prob=False)
+        kept = {}
+        for site in (*self.space.sites, *self.data_sites):
             log_prob = log_probs[site.name]
             mask = broadcast_mask(site.plates, masks, jnp.shape(log_prob))
-            log_prior += jnp.sum(jnp.where(mask, log_prob, 0.0))
-        rows = jnp.zeros(dataset.row_mask.shape)
-        for site in self.data_sites:
-            rows += _sum_rows(log_probs[site.name], site, masks)
-        return log_prior, jnp.where(dataset.row_mask, rows, 0.0)
+            if isinstance(site, DataSite):
+                mask &= _along_axis(dataset.row_mask, 0, log_prob.ndim)
+            kept[site.name] = jnp.where(mask, log_prob, 0.0)
+        return log_det, kept
 
     def log_likelihood(self, z: Float[Array, " latent"], dataset: Dataset) -> Float[Array, " obs"]:
         """Log likelihood of each row in nats, 0 for padded rows."""
@@ -156,51 +186,65 @@ class Problem:
         return log_prior + jnp.sum(rows)
 
     def unsupported_rows(self, dataset: Dataset) -> dict[str, Bool[Array, " obs"]]:
-        """Data argument -> True for real rows whose value the likelihood cannot produce (such as a count of -1)."""
+        """Data argument -> True for real rows whose value no latents can produce (such as a count of -1).
+
+        Sites whose support follows a latent, as that of Uniform(0, theta) does, are left to the likelihood.
+        """
         latents = self.space.constrain(jnp.zeros(self.space.size))
         model = handlers.seed(handlers.substitute(self.model, latents), random.key(0))
         trace = handlers.trace(model).get_trace(**self._filled(dataset))
         outside = {}
         for site in self.data_sites:
-            inside = trace[site.name]["fn"].support(trace[site.name]["value"])
-            flat = jnp.reshape(jnp.moveaxis(inside, site.row_axis, 0), (dataset.row_mask.shape[0], -1))
-            outside[site.argument] = dataset.row_mask & ~jnp.all(flat, axis=1)
+            if site.fixed_support:
+                inside = trace[site.name]["fn"].support(trace[site.name]["value"])
+                by_row = jnp.all(jnp.reshape(inside, (dataset.row_mask.shape[0], -1)), axis=1)
+                outside[site.argument] = dataset.row_mask & ~by_row
         return outside
 
     def _data_placeholders(self, num_rows: int) -> dict[str, Array]:
         return {a.name: jnp.zeros((num_rows, *a.shape), a.dtype) for a in self.data}
 
     def _filled(self, dataset: Dataset) -> dict[str, Array]:
-        """Values with padding replaced by the first row and masked data by the first entry.
+        """Values whose padding is harmless, whatever stands in it.
 
-        Their log probabilities are dropped afterwards; real values keep them, and their gradients, finite.
+        Padded rows repeat the first real row and masked data the first entry along their plate: their log
+        probabilities are dropped afterwards, but must be finite, and have finite gradients, until then. Masked
+        covariates are zero.
         """
+        first_row = jnp.argmax(dataset.row_mask)
         filled = {}
         for argument in self.arguments:
             array = dataset.values[argument.name]
-            if argument.role == "data":
-                for axis, plate in enumerate(argument.plates, start=1):
-                    if plate is not None:
-                        along = jnp.reshape(dataset.plate_masks[plate], _along(axis, array.ndim))
-                        array = jnp.where(along, array, jnp.take(array, jnp.array([0]), axis=axis))
-            mask = jnp.reshape(dataset.row_mask, _along(0, array.ndim))
-            filled[argument.name] = jnp.where(mask, array, array[:1])
+            for axis, plate in enumerate(argument.plates, start=1):
+                if plate is not None:
+                    mask = _along_axis(dataset.plate_masks[plate], axis, array.ndim)
+                    first = lax.slice_in_dim(array, 0, 1, axis=axis)
+                    array = jnp.where(mask, array, first if argument.role == "data" else jnp.zeros_like(first))
+            filled[argument.name] = jnp.where(_along_axis(dataset.row_mask, 0, array.ndim), array, array[first_row])
         return filled
 
 
-def _along(axis: int, ndim: int) -> tuple[int, ...]:
-    """Shape that lays a vector along `axis` of an array of `ndim` axes."""
-    return tuple(-1 if a == axis else 1 for a in range(ndim))
+def _along_axis(mask: Bool[Array, " _"], axis: int, ndim: int) -> Bool[Array, "..."]:
+    """The mask laid along one axis of an array of `ndim` axes, ready to broadcast."""
+    return jnp.reshape(mask, tuple(-1 if a == axis else 1 for a in range(ndim)))
 
 
-def _sum_rows(
-    log_prob: Float[Array, "..."], site: DataSite, plate_masks: PlateMasks
-) -> Float[Array, " obs"]:
-    """Log probability of each row: masked plate entries dropped, other axes summed."""
-    plates: Sequence[str | None] = [None] * (log_prob.ndim - len(site.plates)) + list(site.plates)
-    mask = broadcast_mask(plates, plate_masks, log_prob.shape)
-    kept = jnp.where(mask, log_prob, 0.0)
-    return jnp.sum(jnp.moveaxis(kept, site.row_axis, 0), axis=tuple(range(1, log_prob.ndim)))
+class _MaskLatents(Messenger):
+    """Sets masked entries of latents to what `constrain` makes of 0, as soon as they are drawn.
+
+    Sites that come later then see what `log_joint` sees: a mean over a plate must not notice masked entries.
+    """
+
+    def __init__(self, space: LatentSpace, plate_masks: PlateMasks):
+        super().__init__()
+        self.sites = {site.name: site for site in space.sites}
+        self.space, self.plate_masks = space, plate_masks
+
+    def postprocess_message(self, msg: dict[str, Any]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Masks the value of a latent site."""
+        if msg["type"] == "sample" and msg["name"] in self.sites:
+            site = self.sites[msg["name"]]
+            msg["value"] = self.space.masked_value(site, msg["value"], self.plate_masks)
 
 
 class _DrawObserved(Messenger):

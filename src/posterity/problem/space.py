@@ -13,14 +13,12 @@ from jaxtyping import Array, Bool, Float
 
 from posterity.problem.inspection import LatentSite
 
-__all__ = ["LatentSpace", "broadcast_mask"]
+__all__ = ["LatentSpace", "PlateMasks", "broadcast_mask"]
 
 PlateMasks = Mapping[str, Bool[Array, " _"]]
 
 
-def broadcast_mask(
-    plates: Sequence[str | None], masks: PlateMasks, shape: Sequence[int]
-) -> Bool[Array, "..."]:
+def broadcast_mask(plates: Sequence[str | None], masks: PlateMasks, shape: Sequence[int]) -> Bool[Array, "..."]:
     """Mask of an array whose axes run along plates: True where every plate along it is True.
 
     Args:
@@ -67,6 +65,11 @@ class LatentSpace:
     def constrain(self, z: Float[Array, " latent"]) -> dict[str, Array]:
         """Latents in their supports."""
         return {s.name: s.bijector(self._part(z, s)) for s in self.sites}
+
+    def masked_value(self, site: LatentSite, value: Array, plate_masks: PlateMasks) -> Array:
+        """Value of a site with masked entries set to what `constrain` makes of a zero there."""
+        origin = site.bijector(jnp.zeros(self._shapes[site.name]))
+        return jnp.where(broadcast_mask(site.plates, plate_masks, jnp.shape(value)), value, origin)
 
     def unconstrain(self, latents: Mapping[str, Array]) -> Float[Array, " latent"]:
         """Inverse of `constrain`."""

@@ -51,9 +51,7 @@ def summarise_answer(answer: Answer) -> Summary:
     return summarise(answer.draws, answer.labels, answer.trusted_log_weights)
 
 
-def answer_to_json(
-    answer: Answer, original_units: Mapping[str, Mapping[str, float]] | None = None
-) -> dict[str, Any]:
+def answer_to_json(answer: Answer, original_units: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Any]:
     """Entry of one dataset in the JSON that `infer --json` prints.
 
     JSON has no NaN and no infinity: they become null.

@@ -7,7 +7,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from posterity.tables.columns import NumericTable
 __all__ = ["ColumnPlan", "TableArgument", "assign_columns", "plan_columns"]
 
 
+@runtime_checkable
 class TableArgument(Protocol):
     """What has to be known of a model's argument; `posterity.problem.Argument` is one."""
 
@@ -113,9 +114,7 @@ def plan_columns(
     )
 
 
-def assign_columns(
-    plan: ColumnPlan, table: NumericTable
-) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+def assign_columns(plan: ColumnPlan, table: NumericTable) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
     """The dataset of a table: argument name -> array with rows first; and the column names of each matrix."""
     place = {name: index for index, name in enumerate(table.names)}
     dataset = {name: table.values[:, place[name]] for name in plan.named}
@@ -132,14 +131,14 @@ def _matrix_argument(arguments: Sequence[TableArgument], source: str) -> str | N
     for argument in arguments:
         if len(argument.shape) > 1:
             raise InputError(
-                f"{source}: argument '{argument.name}' of the model has {len(argument.shape) + 1} axes, which a table "
-                "cannot fill. Give the arrays from Python: Estimator.infer(dataset)."
+                f"{source}: argument '{argument.name}' of the model has {len(argument.shape) + 1} axes, "
+                "which a table cannot fill. Give the arrays from Python: Estimator.infer(dataset)."
             )
     matrices = [argument.name for argument in arguments if argument.shape != ()]
     if len(matrices) > 1:
         raise InputError(
-            f"{source}: the model takes {len(matrices)} matrices ({listed(matrices)}), and a table cannot say which "
-            "columns belong to which. Give the arrays from Python: Estimator.infer(dataset)."
+            f"{source}: the model takes {len(matrices)} matrices ({listed(matrices)}), and a table cannot "
+            "say which columns belong to which. Give the arrays from Python: Estimator.infer(dataset)."
         )
     return matrices[0] if matrices else None
 
@@ -147,28 +146,26 @@ def _matrix_argument(arguments: Sequence[TableArgument], source: str) -> str | N
 def _target_argument(
     vectors: Sequence[TableArgument], columns: Sequence[str], target: str | None, source: str
 ) -> TableArgument | None:
-    """The observed vector that the target column feeds; with several, the one that no column is named after."""
+    """The observed vector that the target feeds; with several, the one that no column is named after."""
     observed = [argument for argument in vectors if argument.role == "data"]
     if target is None:
         lacking = [argument for argument in observed if argument.name not in columns]
         if lacking:
             raise InputError(
-                f"{source}: the model observes '{lacking[0].name}', and no column is called that. Name its column "
-                f"with --target; columns: {listed(columns)}."
+                f"{source}: the model observes '{lacking[0].name}', and no column is called that. Name its "
+                f"column with --target; columns: {listed(columns)}."
             )
         return observed[0] if observed else None
     if not observed:
-        raise InputError(
-            f"{source}: this model has no target, but '{target}' is named as one. Leave --target out."
-        )
+        raise InputError(f"{source}: this model has no target, but '{target}' is named as one. Leave --target out.")
     if target not in columns:
         nearest = did_you_mean(target, columns)
         raise InputError(f"{source}: --target '{target}': no such column. Columns: {listed(columns)}.{nearest}")
     open_ones = [a for a in observed if a.name not in columns or a.name == target] or observed
     if len(open_ones) > 1:
         raise InputError(
-            f"{source}: the model observes {listed(a.name for a in open_ones)}; --target can name the column of one. "
-            "Call the columns like the arguments."
+            f"{source}: the model observes {listed(a.name for a in open_ones)}; --target can name the column "
+            "of one. Call the columns like the arguments."
         )
     return open_ones[0]
 
@@ -178,8 +175,8 @@ def _check_named(
 ) -> None:
     if name not in columns:
         raise InputError(
-            f"{source}: no column for the model's argument '{name}'; vector arguments take the column of their own "
-            f"name. Columns: {listed(columns)}.{did_you_mean(name, columns)}"
+            f"{source}: no column for the model's argument '{name}'; vector arguments take the column of "
+            f"their own name. Columns: {listed(columns)}.{did_you_mean(name, columns)}"
         )
     if name == target:
         raise InputError(
@@ -187,6 +184,6 @@ def _check_named(
         )
     if name in categorical:
         raise InputError(
-            f"{source}: --categorical '{name}' would become several columns, but the model's argument '{name}' takes "
-            "one. Leave it out, and write codes 0, 1, 2, ... into the column."
+            f"{source}: --categorical '{name}' would become several columns, but the model's argument "
+            f"'{name}' takes one. Leave it out, and write codes 0, 1, 2, ... into the column."
         )

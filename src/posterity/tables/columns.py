@@ -106,9 +106,7 @@ def _check_names(
             f"Name it with --target; columns: {listed(known)}."
         )
     if target is not None and target_kind is None:
-        raise InputError(
-            f"{source}: this model has no target, but '{target}' is named as one. Leave --target out."
-        )
+        raise InputError(f"{source}: this model has no target, but '{target}' is named as one. Leave --target out.")
     for flag, name in [("--target", target), *(("--categorical", name) for name in categorical)]:
         if name is not None and name not in known:
             nearest = did_you_mean(name, known)
@@ -128,10 +126,7 @@ def _check_covariates(known: Sequence[str], target: str | None, source: str) -> 
 
 def _covariate_columns(frame: pl.DataFrame, categorical: set[str], source: str) -> list[pl.Series]:
     """Covariates as numbers or, where categorical, as levels; missing cells null."""
-    columns = {
-        column.name: as_levels(column) if column.name in categorical else as_numbers(column)
-        for column in frame
-    }
+    columns = {column.name: as_levels(column) if column.name in categorical else as_numbers(column) for column in frame}
     unfit = [name for name, column in columns.items() if column is None]
     if unfit:
         _refuse_non_numeric(frame.select(unfit), source)
@@ -197,9 +192,7 @@ def _matrix(
     _refuse_constant(frame, categorical, dropped_rows, source)
     blocks: dict[str, np.ndarray] = {}
     for column in frame:
-        block = (
-            _indicators(column, source) if column.name in categorical else {column.name: column.to_numpy()}
-        )
+        block = _indicators(column, source) if column.name in categorical else {column.name: column.to_numpy()}
         twice = blocks.keys() & block.keys()
         if twice:
             raise InputError(

@@ -39,9 +39,7 @@ def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
     """
     source = os.fspath(path)
     if os.path.isdir(source):
-        raise InputError(
-            f"{source}: is a directory; expected one CSV or Parquet file. Name a file inside it."
-        )
+        raise InputError(f"{source}: is a directory; expected one CSV or Parquet file. Name a file inside it.")
     if not os.path.exists(source):
         raise InputError(f"{source}: no such file. Check the spelling and the directory you are in.")
     read = _reader(source)
@@ -65,9 +63,7 @@ def _reader(source: str) -> Callable[[str], pl.DataFrame]:
             return read
     suffix = os.path.splitext(source)[1] or "no suffix"
     known = ", ".join(_READERS)
-    raise InputError(
-        f"{source}: unknown kind of file ({suffix}); expected {known}. Save the table as one of these."
-    )
+    raise InputError(f"{source}: unknown kind of file ({suffix}); expected {known}. Save the table as one of these.")
 
 
 # --- CSV ---
@@ -107,9 +103,7 @@ def _csv_header(source: str) -> list[str]:
         raise InputError(f"{source}: is empty; expected a header line and at least 2 rows.")
     for separator, word in ((";", "semicolons"), ("\t", "tabs")):
         if len(names) == 1 and separator in names[0]:
-            raise InputError(
-                f"{source}: cells are separated by {word}; expected commas. Save it as comma-separated."
-            )
+            raise InputError(f"{source}: cells are separated by {word}; expected commas. Save it as comma-separated.")
     _refuse_headless(names, source)
     _refuse_bad_names(names, source)
     return names
@@ -150,9 +144,7 @@ def _refuse_bad_names(names: Sequence[str], source: str) -> None:
     blank = [position for position, name in enumerate(names, start=1) if not name]
     if blank:
         hint = " An index saved beside the data? Leave it out when saving." if blank[0] == 1 else ""
-        raise InputError(
-            f"{source}: column {blank[0]} of {len(names)} has no name in the header. Name it.{hint}"
-        )
+        raise InputError(f"{source}: column {blank[0]} of {len(names)} has no name in the header. Name it.{hint}")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise InputError(
@@ -179,9 +171,7 @@ def _csv_records(source: str) -> Iterator[Any]:
             yield csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
     except UnicodeDecodeError as problem:
         byte = problem.object[problem.start]
-        raise InputError(
-            f"{source}: is not CSV in UTF-8 (it holds the byte 0x{byte:02x}). Save it in UTF-8."
-        ) from None
+        raise InputError(f"{source}: is not CSV in UTF-8 (it holds the byte 0x{byte:02x}). Save it in UTF-8.") from None
     except csv.Error as problem:
         raise InputError(f"{source}: is not readable as CSV ({problem}). Check its quotes.") from None
 

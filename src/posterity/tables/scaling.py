@@ -49,9 +49,7 @@ class Scaling:
         """
         expected = [field.name for field in fields(cls)]
         if sorted(record) != sorted(expected):
-            raise InputError(
-                f"scaling: keys {listed(sorted(record))}; expected {listed(expected)}. Write it anew."
-            )
+            raise InputError(f"scaling: keys {listed(sorted(record))}; expected {listed(expected)}. Write it anew.")
         names, means, sds = (
             tuple(record["names"]),
             np.array(record["means"], float),
@@ -81,19 +79,13 @@ def standardize(
     chosen = np.array([columns is None or name in columns for name in table.names], bool)
     constant = np.flatnonzero(is_constant(table.values) & chosen)
     if constant.size > 0:
-        raise InputError(
-            f"constant column {listed([table.names[j] for j in constant])}: no z-scores. Remove it."
-        )
+        raise InputError(f"constant column {listed([table.names[j] for j in constant])}: no z-scores. Remove it.")
     means = np.where(chosen, table.values.mean(axis=0), 0.0)
     sds = np.where(chosen, table.values.std(axis=0), 1.0)
     scaled = replace(table, values=(table.values - means) / sds)
     if not scale_target:
         return scaled, Scaling(table.names, means, sds)
-    if (
-        table.target is None
-        or not np.issubdtype(table.target.dtype, np.floating)
-        or is_constant(table.target)
-    ):
+    if table.target is None or not np.issubdtype(table.target.dtype, np.floating) or is_constant(table.target):
         raise InputError("target: only a real-valued target that varies has z-scores. Leave it as it is.")
     target_mean, target_sd = float(table.target.mean()), float(table.target.std())
     scaled = replace(scaled, target=(table.target - target_mean) / target_sd)
@@ -138,11 +130,7 @@ def _check_regression(scaling: Scaling, draws: Mapping[str, np.ndarray]) -> None
     num_draws, num_columns = len(draws["b"]), len(scaling.names)
     expected = {"w": (num_draws, num_columns, *shapes["b"][1:]), "b": shapes["b"][:2], "sigma": (num_draws,)}
     wrong = [
-        f"'{site}' {shape}, expected {expected[site]}"
-        for site, shape in shapes.items()
-        if shape != expected[site]
+        f"'{site}' {shape}, expected {expected[site]}" for site, shape in shapes.items() if shape != expected[site]
     ]
     if wrong:
-        raise InputError(
-            f"original units: shapes {'; '.join(wrong)}. Draws come first, then covariates, then classes."
-        )
+        raise InputError(f"original units: shapes {'; '.join(wrong)}. Draws come first, then covariates, then classes.")

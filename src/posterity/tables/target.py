@@ -47,9 +47,7 @@ def read_target(column: pl.Series, kind: str, source: str) -> pl.Series:
     if kind in ("binary", "class"):
         levels = as_levels(column)
         if levels is None:
-            raise InputError(
-                f"{where} holds {column.dtype} values; expected class labels. Turn it into text."
-            )
+            raise InputError(f"{where} holds {column.dtype} values; expected class labels. Turn it into text.")
         return levels
     if column.dtype == pl.Boolean:
         raise InputError(
@@ -64,9 +62,7 @@ def read_target(column: pl.Series, kind: str, source: str) -> pl.Series:
 
 def _no_numbers(column: pl.Series, kind: str, where: str) -> InputError:
     if not is_text(column):
-        return InputError(
-            f"{where} holds {column.dtype} values; expected {_WANTED[kind]}. Turn it into numbers."
-        )
+        return InputError(f"{where} holds {column.dtype} values; expected {_WANTED[kind]}. Turn it into numbers.")
     numbers, stray = split_cells(column)
     if len(numbers) > 0:
         return InputError(
@@ -119,9 +115,7 @@ def _encode_binary(column: pl.Series, _: int | None, where: str) -> Encoded:
 def _encode_class(column: pl.Series, num_classes: int | None, where: str) -> Encoded:
     if column.dtype.is_float() and (column != column.round()).any():
         stray = column.filter(column != column.round())[0]
-        raise InputError(
-            f"{where} holds {show(stray)}; expected class labels or integer codes, not measurements."
-        )
+        raise InputError(f"{where} holds {show(stray)}; expected class labels or integer codes, not measurements.")
     codes, labels = encode(column)
     if len(labels) < 2:
         raise InputError(

@@ -225,9 +225,7 @@ class _Run:
             return False
         self.state, self.loss = state, loss
         self._log(_chunk_event(report, rows, self._rate()))
-        self.on_progress(
-            Progress(self.share, self.step, loss, self._rate(), self.seconds, self.validation)
-        )
+        self.on_progress(Progress(self.share, self.step, loss, self._rate(), self.seconds, self.validation))
         return True
 
     def _validate(self, num_datasets: int, num_draws: int) -> None:

@@ -120,9 +120,7 @@ def _step_progress(step: Int[Array, ""], config: TrainingConfig) -> Float[Array,
     return step / config.steps if config.steps else jnp.zeros(())
 
 
-def learning_rate(
-    step: Int[Array, ""], progress: Float[Array, ""], config: TrainingConfig
-) -> Float[Array, ""]:
+def learning_rate(step: Int[Array, ""], progress: Float[Array, ""], config: TrainingConfig) -> Float[Array, ""]:
     """Linear warm-up in steps times a cosine in the share of the budget that is spent."""
     warmup = jnp.minimum(1.0, (step + 1) / max(config.warmup_steps, 1))
     return config.learning_rate * warmup * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))

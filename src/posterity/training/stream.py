@@ -20,7 +20,6 @@ Draw = tuple[Dataset, Float[Array, " latent"] | None]
 
 
 @runtime_checkable
-@runtime_checkable
 class DatasetStream(Protocol):
     """Draws one dataset, with the latents that made it if they are a draw of the problem's joint."""
 

@@ -12,9 +12,7 @@ __all__ = ["Verdict", "judge", "min_ess", "pareto_k_limit"]
 Verdict = Literal["corrected", "refined", "untrusted"]
 
 
-def judge(
-    weights: ImportanceWeights, envelope_reasons: Sequence[str] = ()
-) -> tuple[Verdict, tuple[str, ...]]:
+def judge(weights: ImportanceWeights, envelope_reasons: Sequence[str] = ()) -> tuple[Verdict, tuple[str, ...]]:
     """Whether reweighting may be relied on, from k-hat and the effective sample size.
 
     Both are blind to a mode of the posterior in which q has no draws. Data outside the training envelope is

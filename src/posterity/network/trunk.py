@@ -38,10 +38,9 @@ class Trunk(eqx.Module):
     r"""Context $= P_d(\dots P_1(W v))$: a residual network whose only nonlinearity is multiplication.
 
     Posteriors of regressions are rational functions of the moments of the data (a matrix inverse, a product of
-    it with a vector), which a few multiplications approximate well and ReLUs only piece by piece. On linear
-    regression with 5 features, equal time on one core took the symmetric KL per parameter at 64 rows to 0.02
-    with these blocks, 0.46 when one factor passes a ReLU, and 2.5 with plain ReLU blocks. Each block rescales its
-    input, so products cannot run away.
+    it with a vector), which a few multiplications approximate well and ReLUs only piece by piece: in equal time
+    on linear regression, blocks of the same size with ReLUs stayed much further from the posterior. Each
+    block rescales its input, so products cannot run away.
     """
 
     project: eqx.nn.Linear

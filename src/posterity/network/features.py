@@ -38,9 +38,7 @@ class RowFeatures(eqx.Module):
     @property
     def feature_size(self) -> int:
         """Number of columns."""
-        return sum(
-            int(np.prod(argument.shape)) * max(argument.num_classes, 1) for argument in self.arguments
-        )
+        return sum(int(np.prod(argument.shape)) * max(argument.num_classes, 1) for argument in self.arguments)
 
     def __call__(self, dataset: Dataset) -> Float[Array, "obs feature"]:
         """Features of one dataset; padded rows and masked entries are 0."""
@@ -96,7 +94,10 @@ def fit_row_features(arguments: tuple[Argument, ...], datasets: Dataset) -> RowF
         values = np.where(np.asarray(mask), np.asarray(real, np.float64), np.nan)
         low, high = np.nanquantile(values, [0.01, 0.99], axis=shared, keepdims=True)
         values = np.clip(values, low, high)
-        loc, scale = np.nanmean(values, axis=shared, keepdims=True), np.nanstd(values, axis=shared, keepdims=True)
+        loc, scale = (
+            np.nanmean(values, axis=shared, keepdims=True),
+            np.nanstd(values, axis=shared, keepdims=True),
+        )
         locs[argument.name] = jnp.asarray(loc[0, 0], jnp.float32)  # (*_constant_shape,)
         scales[argument.name] = jnp.asarray(np.where(scale > 1e-6, scale, 1.0)[0, 0], jnp.float32)
     return RowFeatures(arguments, locs, scales)

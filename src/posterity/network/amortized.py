@@ -12,20 +12,20 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.architecture import Architecture
 from posterity.checks import InputError, did_you_mean, lookup
 from posterity.dataset import Dataset
 from posterity.encoders import ENCODERS, AbstractEncoder
-from posterity.features import (
+from posterity.network.architecture import Architecture
+from posterity.network.features import (
     RowFeatures,
     blank_row_features,
     draw_calibration,
     fit_row_features,
     latent_location_scale,
 )
+from posterity.network.trunk import Trunk
 from posterity.posteriors import FAMILIES, AbstractPosterior, StandardizedFamily
 from posterity.problem import Problem
-from posterity.trunk import Trunk
 
 __all__ = ["AmortizedPosterior", "build_network", "network_skeleton", "num_params"]
 
@@ -64,9 +64,7 @@ class AmortizedPosterior(eqx.Module):
         return self.family(context, latent_mask)
 
 
-def build_network(
-    problem: Problem, architecture: Architecture, *, rng_key: PRNGKeyArray
-) -> AmortizedPosterior:
+def build_network(problem: Problem, architecture: Architecture, *, rng_key: PRNGKeyArray) -> AmortizedPosterior:
     """An untrained network for a problem; the same key gives the same weights.
 
     Args:
