@@ -1,6 +1,5 @@
 """How far q is from a known posterior: Gaussian divergences, importance ESS, classifier two-sample tests."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np

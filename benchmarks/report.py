@@ -1,6 +1,6 @@
 """Writes docs/measured.md from the result rows, so that no figure is typed by hand.
 
-    python benchmarks/report.py
+python benchmarks/report.py
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,16 @@ def in_context_section() -> str:
     for minutes in sorted({row["minutes"] for row in rows}):
         chosen = [row for row in rows if row["minutes"] == minutes]
         body = [_in_context_line(row) for row in sorted(chosen, key=_symmetric_kl)]
-        head = ["encoder", "family", "objective", "steps", "sym. KL / P, 64 rows", "ESS, 64 rows", "ESS, 16 rows", "ESS, 128 rows"]
+        head = [
+            "encoder",
+            "family",
+            "objective",
+            "steps",
+            "sym. KL / P, 64 rows",
+            "ESS, 64 rows",
+            "ESS, 16 rows",
+            "ESS, 128 rows",
+        ]
         parts += [f"### {minutes:g} minutes", table(head, body), provenance(chosen)]
     return "\n\n".join(parts) if rows else ""
 
@@ -61,11 +70,24 @@ def tasks_section() -> str:
     rows = read("tasks")
     if not rows:
         return ""
-    head = ["task", "minutes", "network", "steps", "KL(p, q)", "KL(q, p)", "C2ST raw", "C2ST corrected", "C2ST floor", "ESS"]
+    head = [
+        "task",
+        "minutes",
+        "network",
+        "steps",
+        "KL(p, q)",
+        "KL(q, p)",
+        "C2ST raw",
+        "C2ST corrected",
+        "C2ST floor",
+        "ESS",
+    ]
     body = []
     for row in rows:
         made = row["architecture"]
-        kls = [f"{row[k]['mean']:.3f} / {row[k]['median']:.3f}" if k in row else "" for k in ("forward_kl", "reverse_kl")]
+        kls = [
+            f"{row[k]['mean']:.3f} / {row[k]['median']:.3f}" if k in row else "" for k in ("forward_kl", "reverse_kl")
+        ]
         c2sts = [f"{row[k]['mean']:.3f}" if k in row else "" for k in ("c2st", "c2st_corrected", "c2st_floor")]
         body.append(
             [row["task"], f"{row['minutes']:g}", f"{made['encoder']}, {made['family']}", str(row["steps"]), *kls, *c2sts,
@@ -87,8 +109,27 @@ def speed_section() -> str:
     rows = list({row["encoder"]: row for row in read("speed")}.values())
     if not rows:
         return ""
-    keys = ["datasets_per_second", "compile_seconds", "simulate_ms", "encode_ms", "forward_ms", "gradient_ms", "one_ms", "of_256_ms"]
-    head = ["encoder", "datasets/s", "compile s", "simulate ms", "encode ms", "forward ms", "gradient ms", "one posterior ms", "of 256, each ms"]
+    keys = [
+        "datasets_per_second",
+        "compile_seconds",
+        "simulate_ms",
+        "encode_ms",
+        "forward_ms",
+        "gradient_ms",
+        "one_ms",
+        "of_256_ms",
+    ]
+    head = [
+        "encoder",
+        "datasets/s",
+        "compile s",
+        "simulate ms",
+        "encode ms",
+        "forward ms",
+        "gradient ms",
+        "one posterior ms",
+        "of 256, each ms",
+    ]
     body = [[row["encoder"], *(f"{row[k]:.0f}" if row[k] >= 100 else f"{row[k]:.2f}" for k in keys)] for row in rows]
     return "\n\n".join(
         [
@@ -106,7 +147,10 @@ def memory_section() -> str:
     rows = list({row["case"]: row for row in read("memory")}.values())
     if not rows:
         return ""
-    names = {"train": "training with the defaults", "infer": "training for a moment, then inference on 100,000 rows x 10"}
+    names = {
+        "train": "training with the defaults",
+        "infer": "training for a moment, then inference on 100,000 rows x 10",
+    }
     body = [[names[row["case"]], f"{row['peak_mib']:.0f} MiB"] for row in rows]
     return "\n\n".join(["## Memory", "`python benchmarks/memory.py`", table(["case", "peak"], body), provenance(rows)])
 

@@ -107,7 +107,10 @@ def main() -> None:
             **answer_times(problem, network),
         }
         append("speed", row)
-        print({key: value if isinstance(value, str) else round(value, 3) for key, value in row.items()}, flush=True)
+        print(
+            {key: value if isinstance(value, str) else round(value, 3) for key, value in row.items()},
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

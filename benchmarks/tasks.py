@@ -81,7 +81,12 @@ def reference(problem: Problem, datasets: Dataset, z: jax.Array, *, swap_labels:
     def chains(dataset: Dataset, start: jax.Array, key: jax.Array) -> jax.Array:
         kernel = NUTS(potential_fn=lambda z: -problem.log_joint(z, dataset))
         mcmc = MCMC(
-            kernel, num_warmup=1000, num_samples=2500, num_chains=4, chain_method="vectorized", progress_bar=False
+            kernel,
+            num_warmup=1000,
+            num_samples=2500,
+            num_chains=4,
+            chain_method="vectorized",
+            progress_bar=False,
         )
         starts = jnp.stack([start] * 4)
         if swap_labels:  # z is (components, dims) flattened: half of the chains start with the labels exchanged

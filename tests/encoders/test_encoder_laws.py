@@ -79,8 +79,7 @@ def test_padding_changes_no_gradient(name):
     mask = jnp.arange(PADDED)[None, :] < jnp.arange(BATCH)[:, None]
     rows = some_rows(BATCH, num_rows=PADDED)
     zeros, garbage = (
-        weight_gradient(build(name), jnp.where(mask[..., None], rows, value), mask)
-        for value in (0.0, jnp.nan)
+        weight_gradient(build(name), jnp.where(mask[..., None], rows, value), mask) for value in (0.0, jnp.nan)
     )
     for left, right in zip(jax.tree.leaves(zeros), jax.tree.leaves(garbage), strict=True):
         assert jnp.all(jnp.isfinite(right))
@@ -170,9 +169,7 @@ def test_gradients_reach_every_weight(name):
     gradient = weight_gradient(build(name), some_rows(BATCH, num_rows=PADDED), mask)
     for path, leaf in jax.tree.leaves_with_path(gradient):
         where = jax.tree_util.keystr(path)
-        blocks = (
-            leaf if ".blocks.blocks" in where else leaf[None]
-        )  # a stack holds several blocks in one array
+        blocks = leaf if ".blocks.blocks" in where else leaf[None]  # a stack holds several blocks in one array
         for index, block in enumerate(blocks):
             assert jnp.any(block != 0.0), f"{where}, block {index}"
 

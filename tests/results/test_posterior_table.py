@@ -23,9 +23,7 @@ GOOD = {
 
 def render(summary, *, color=False, **changes):
     written = io.StringIO()
-    console = Console(
-        width=100, file=written, force_terminal=color, color_system="standard" if color else None
-    )
+    console = Console(width=100, file=written, force_terminal=color, color_system="standard" if color else None)
     console.print(posterior_table(summary, **(GOOD | changes)))
     return written.getvalue()
 
@@ -128,9 +126,7 @@ def test_digits(mean, sd, expected):
 
 def test_every_line_fits_the_width():
     long_label = "w[" + "a_rather_long_column_name_" * 4 + "]"
-    text = render(
-        {long_label: {**SIGMA, "mean": 1234567.0}}, reference={long_label: SIGMA}, reasons=("word " * 50,)
-    )
+    text = render({long_label: {**SIGMA, "mean": 1234567.0}}, reference={long_label: SIGMA}, reasons=("word " * 50,))
     assert max(map(len, text.splitlines())) <= 100
     assert "1234567" in text
 

@@ -35,9 +35,7 @@ def test_arviz_summary_names_latents_by_column(answer):
     assert_allclose(table.loc["w[bp]", "mean"], answer.draws["w"][:, 2].mean(), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "reasons", [(), ("One reason.",), ("One reason: k-hat 0.8.", "Another, in German: fünf.")]
-)
+@pytest.mark.parametrize("reasons", [(), ("One reason.",), ("One reason: k-hat 0.8.", "Another, in German: fünf.")])
 @pytest.mark.parametrize("group", [None, "store/4"])
 def test_file_round_trip(answer, make_answer, reasons, group, tmp_path):
     answer = make_answer(reasons=reasons, group=group)
@@ -112,9 +110,7 @@ def test_failure_leaves_the_old_file_and_nothing_else(answer, tmp_path):
     assert os.listdir(tmp_path) == ["posterior.nc"]
 
 
-@pytest.mark.parametrize(
-    "target", ["no_such_directory/posterior.nc", "a_file/posterior.nc", "a_directory", "."]
-)
+@pytest.mark.parametrize("target", ["no_such_directory/posterior.nc", "a_file/posterior.nc", "a_directory", "."])
 def test_unwritable_places_are_refused_in_one_line(answer, target, tmp_path, monkeypatch):
     (tmp_path / "a_file").write_text("old")
     (tmp_path / "a_directory").mkdir()

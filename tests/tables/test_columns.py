@@ -216,9 +216,7 @@ def test_too_many_levels():
 def test_from_file_to_numbers(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("a, b,city,y\n1, 2.5,oslo,3\n2, NA,bonn,4\n3, 1e2,bonn,7\n4, -1,rome,8\n")
-    read = numeric_table(
-        read_table(path), target="y", target_kind="real", categorical=["city"], drop_missing=True
-    )
+    read = numeric_table(read_table(path), target="y", target_kind="real", categorical=["city"], drop_missing=True)
     assert read.names == ("a", "b", "city=oslo", "city=rome")
     assert_array_equal(read.values, [[1, 2.5, 1, 0], [3, 100, 0, 0], [4, -1, 0, 1]])
     assert_array_equal(read.target, [3, 7, 8])

@@ -36,9 +36,7 @@ def weights_of(*, pareto_k, ess, num_draws=1000):
 )
 @pytest.mark.parametrize("seed", range(5))
 def test_the_judge_tells_wrong_posteriors_from_right_ones(scale, shift, expected, seed):
-    verdict, reasons = judge(
-        pareto_smoothed(log_ratios_of(scale=scale, shift=shift, num_draws=1000, seed=seed))
-    )
+    verdict, reasons = judge(pareto_smoothed(log_ratios_of(scale=scale, shift=shift, num_draws=1000, seed=seed)))
     assert verdict == expected
     assert bool(reasons) == (expected == "untrusted")
 
@@ -64,14 +62,10 @@ def test_thresholds_follow_the_number_of_draws():
 def test_reasons_are_sentences_with_numbers():
     _, reasons = judge(weights_of(pareto_k=0.83, ess=43.21))
     assert reasons == (
-        "Pareto k-hat 0.83 exceeds 0.67 for 1000 draws: "
-        "the largest weights are too few and too large to correct q.",
-        "Effective sample size 43.2 of 1000 draws is below 100: "
-        "q is too far from the posterior to be corrected.",
+        "Pareto k-hat 0.83 exceeds 0.67 for 1000 draws: the largest weights are too few and too large to correct q.",
+        "Effective sample size 43.2 of 1000 draws is below 100: q is too far from the posterior to be corrected.",
     )
-    assert judge(weights_of(pareto_k=0.668, ess=500.0))[1][0].startswith(
-        "Pareto k-hat 0.6680 exceeds 0.6667 for"
-    )
+    assert judge(weights_of(pareto_k=0.668, ess=500.0))[1][0].startswith("Pareto k-hat 0.6680 exceeds 0.6667 for")
 
 
 def test_zero_weights_are_counted_where_they_matter():

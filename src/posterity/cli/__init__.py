@@ -1,0 +1,1 @@
+"""The console command: each file parses, calls the library and prints."""

@@ -1,0 +1,93 @@
+"""The command `posterity`: which subcommands there are, and how errors become one line and an exit code."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from posterity.checks import InputError
+from posterity.cli.check import check
+from posterity.cli.infer import infer
+from posterity.cli.models import models
+from posterity.cli.options import examples
+from posterity.cli.train import train
+
+__all__ = ["app", "main"]
+
+FINE, UNTRUSTED_OR_DIVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    help="Write a NumPyro model once, and get a checked posterior for every dataset that comes after.",
+    epilog=examples(
+        "posterity infer linear_regression data.csv --target y -o posterior.nc",
+        "posterity train linear_regression -o my.estimator --minutes 10",
+        "posterity check my.estimator",
+    )
+    + "\n\nExit codes: 0 fine; 1 an answer is untrusted (with --strict) or training diverged; 2 bad input, "
+    "nothing written; 130 interrupted.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(
+    epilog=examples("posterity models", "posterity models --json"),
+)(models)
+app.command(
+    epilog=examples(
+        "posterity train linear_regression -o my.estimator --minutes 10 --features 1:20",
+        "posterity train logistic_regression -o my.estimator --steps 20000 --family flow",
+        "posterity train my_model.py:my_model -o my.estimator --like data.csv --target y --features 2:8",
+        "posterity train linear_regression -o my.estimator --minutes 10 --features 1:20 --resume",
+    ),
+)(train)
+app.command(
+    epilog=examples(
+        "posterity infer linear_regression data.csv --target y -o posterior.nc",
+        "posterity infer my.estimator data.parquet --target y --categorical region --json",
+        "posterity infer my.estimator data.csv --target y --model my_model.py:my_model --compare-nuts",
+    ),
+)(infer)
+app.command(
+    epilog=examples("posterity check my.estimator", "posterity check my.estimator --datasets 500 -o report.json"),
+)(check)
+
+
+def _show_version(wanted: bool) -> bool:
+    if wanted:
+        import importlib.metadata
+
+        typer.echo(f"posterity {importlib.metadata.version('posterity')}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code; what nobody foresaw keeps its traceback.
+
+    Args:
+        arguments: Words after `posterity`; those of the process if None.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return app(words or ["--help"], prog_name="posterity", standalone_mode=False, obj=words) or FINE
+    except InputError as error:
+        return _refuse(str(error))
+    except typer.TyperException as error:  # an unknown option, a number that is none
+        return _refuse(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+
+
+def _refuse(message: str) -> int:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,50 @@
+"""Compiled programs kept between runs of the command, so that a second run need not compile again."""
+
+import os
+from pathlib import Path
+
+__all__ = ["cache_directory", "keep_compiled_programs"]
+
+MAX_BYTES = 512 * 1024**2
+
+
+def cache_directory() -> Path:
+    """Where they are kept: POSTERITY_CACHE_DIR, or `posterity` under XDG_CACHE_HOME or ~/.cache."""
+    chosen = os.environ.get("POSTERITY_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posterity"
+
+
+def keep_compiled_programs() -> None:
+    """Points JAX's persistent compilation cache there; the command does so, the library never.
+
+    All stays as it is where no directory can be written, and where the user has set a cache of their own.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
+        return
+    folder = cache_directory()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_oldest(folder)
+    except OSError:
+        return
+    if not os.access(folder, os.W_OK):
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Hundreds of small programs add up to more seconds than the one large one.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _forget_oldest(folder: Path) -> None:
+    """Keeps the cache within `MAX_BYTES`: the oldest programs go first."""
+    entries = [(entry.stat(), entry) for entry in folder.iterdir() if entry.is_file()]
+    excess = sum(status.st_size for status, _ in entries) - MAX_BYTES
+    for status, entry in sorted(entries, key=lambda pair: pair[0].st_mtime):
+        if excess <= 0:
+            return
+        entry.unlink(missing_ok=True)
+        excess -= status.st_size

@@ -1,0 +1,143 @@
+"""The problem that `posterity train` learns: a built-in model, or the user's own with a table like theirs."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from posterity.checks import InputError, lookup
+from posterity.cli.user_model import load_model, names_a_file
+from posterity.models import MODELS, BuiltinModel
+from posterity.problem import Envelope, Problem, ResampledRows, build_problem
+from posterity.table_answer import dataset_of_table
+from posterity.table_example import arguments_of_model
+from posterity.tables import read_table
+
+__all__ = ["LikeTable", "training_problem"]
+
+Range = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class LikeTable:
+    """A table like those that the estimator is for, and how to read it.
+
+    Attributes:
+        path: Where it lies; None if the user gave none.
+        target: Column that the observed vector takes.
+        standardized: Z-score it, as models on z-scored columns do anyway.
+        categorical: Columns to one-hot encode.
+        drop_missing: Leave out rows with a missing cell.
+    """
+
+    path: Path | None
+    target: str | None
+    standardized: bool
+    categorical: tuple[str, ...]
+    drop_missing: bool
+
+    def __post_init__(self) -> None:
+        """Refuses instructions for reading no table."""
+        if self.path is None and (self.target or self.standardized or self.categorical or self.drop_missing):
+            raise InputError(
+                "--target, --standardize, --categorical and --drop-missing say how to read the table of "
+                "--like; give --like data.csv, or leave them out"
+            )
+
+
+def training_problem(
+    model: str,
+    *,
+    rows: Range | None,
+    plates: Mapping[str, Range],
+    settings: Mapping[str, Any],
+    covariates: str | None,
+    like: LikeTable,
+) -> Problem:
+    """The checked problem.
+
+    Args:
+        model: Name of a built-in model, or `FILE.py:FUNCTION`.
+        rows: Envelope of rows.
+        plates: Variable plate -> envelope.
+        settings: Options of a built-in model.
+        covariates: Name of a covariate law.
+        like: A table that shows shapes and covariates.
+
+    Raises:
+        InputError: The model, the table or the options cannot serve.
+    """
+    if not names_a_file(model):
+        entry = lookup("model", model, MODELS)
+        return _builtin_problem(entry, rows, plates, settings, covariates, like)
+    if settings:
+        raise InputError("--set: options of built-in models; those of your own model have their defaults in its file")
+    function = load_model(model)
+    if like.path is None:
+        raise InputError(
+            f"{model}: a model of your own needs a table that shows its columns: give --like data.csv (and --target)"
+        )
+    frame, source = read_table(like.path), str(like.path)
+    arguments = arguments_of_model(function, frame, target=like.target, source=source)
+    data = dataset_of_table(
+        arguments,
+        frame,
+        target=like.target,
+        standardized=like.standardized,
+        categorical=like.categorical,
+        drop_missing=like.drop_missing,
+        source=source,
+    )
+    example = {a.name: data.values[a.name].astype(a.dtype) for a in arguments}
+    envelope = Envelope(rows or Envelope().rows, plates)
+    return build_problem(function, example, envelope, covariates=covariates or "resampled")
+
+
+def _builtin_problem(
+    entry: BuiltinModel,
+    rows: Range | None,
+    plates: Mapping[str, Range],
+    settings: Mapping[str, Any],
+    covariates: str | None,
+    like: LikeTable,
+) -> Problem:
+    for name in plates:
+        if name != entry.plate:
+            raise InputError(
+                f"model '{entry.name}' has no variable plate '{name}'; its columns run along "
+                f"'{entry.plate}': give --plate {entry.plate}=LOW:HIGH"
+            )
+    columns = plates.get(entry.plate)
+    if like.path is None:
+        if covariates == "resampled":
+            raise InputError("--covariates resampled draws rows of a table: give it with --like data.csv")
+        return entry.problem(rows, columns, covariates=covariates, **settings)
+    if covariates not in (None, "resampled"):
+        raise InputError(f"--like draws covariates from the table, --covariates {covariates} does not: drop one")
+    if entry.target is None:
+        raise InputError(f"model '{entry.name}' has no covariates to draw from a table; leave --like out")
+    matrix = _covariate_rows(entry, settings, like)
+    width = matrix.shape[1]
+    columns = columns or (width, width)
+    law = ResampledRows({entry.matrix: matrix[:, : columns[1]]})
+    return entry.problem(rows, columns, covariates=law, **settings)
+
+
+def _covariate_rows(entry: BuiltinModel, settings: Mapping[str, Any], like: LikeTable) -> Array:
+    """Covariates of the table, on the scale that the model is defined on."""
+    assert like.path is not None
+    example = entry.example(entry.columns[1])
+    arguments = build_problem(entry.with_options(settings), example, covariates="normal", check=False).arguments
+    data = dataset_of_table(
+        arguments,
+        read_table(like.path),
+        target=like.target,
+        standardized=like.standardized or entry.standardized,
+        categorical=like.categorical,
+        drop_missing=like.drop_missing,
+        source=str(like.path),
+    )
+    return jnp.asarray(data.values[entry.matrix], jnp.float32)

@@ -1,0 +1,106 @@
+"""`posterity models`: what there is to train and what ships trained."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from posterity.cli.options import Json, print_json
+from posterity.estimators import read_record, shipped_estimators
+
+__all__ = ["models"]
+
+Seed = Annotated[int, typer.Option(min=0, help="Accepted by every command; listing draws nothing.")]
+
+
+def models(json: Json = False, seed: Seed = 0) -> None:
+    """List the built-in models and the estimators that ship."""
+    known = {"models": _builtin_models(), "estimators": _shipped_estimators()}
+    if json:
+        print_json(known)
+        return
+    from rich.console import Console
+
+    console = Console()
+    console.print(_model_table(known["models"]))
+    if known["estimators"]:
+        console.print(_estimator_table(known["estimators"]))
+    else:
+        console.print("no trained estimator ships; make one with: posterity train MODEL -o OUT", highlight=False)
+
+
+def _builtin_models() -> list[dict[str, Any]]:
+    from posterity.models import MODELS
+
+    return [
+        {
+            "name": name,
+            "summary": entry.summary,
+            "options": entry.options,
+            "envelope": {"rows": list(entry.rows), "plates": {entry.plate: list(entry.columns)}},
+        }
+        for name, entry in MODELS.items()
+    ]
+
+
+def _shipped_estimators() -> list[dict[str, Any]]:
+    return [_describe(name, folder) for name, folder in shipped_estimators().items()]
+
+
+def _describe(name: str, folder: Path) -> dict[str, Any]:
+    artifact = read_record(folder)
+    record = artifact["record"]
+    return {
+        "name": name,
+        "model": artifact["model"],
+        "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
+        "envelope": artifact["envelope"],
+        "architecture": artifact["architecture"],
+        "objective": record["objective"]["type"],
+        "stream": record["stream"]["type"],
+        "config": record["config"],
+        "training": record["training"],
+        "command": record.get("command"),
+        "created": record["created"],
+    }
+
+
+def _model_table(entries: list[dict[str, Any]]) -> Any:
+    table = _table("built-in models", "name", "what it is", "options", "trained by default for")
+    for entry in entries:
+        options = ", ".join(f"{name}={value}" for name, value in entry["options"].items())
+        table.add_row(*_cells(entry["name"], entry["summary"], options or "-", _sizes(entry["envelope"])))
+    return table
+
+
+def _estimator_table(entries: list[dict[str, Any]]) -> Any:
+    table = _table("shipped estimators", "name", "size", "envelope", "measured quality", "how made")
+    for entry in entries:
+        quality = entry["training"]["validation"]
+        measured = f"ESS {quality['ess_fraction']:.0%}, k-hat healthy {quality['healthy']:.0%}"
+        made = entry["command"] or f"{entry['objective']} on {entry['stream']}, seed {entry['config']['seed']}"
+        size = f"{entry['bytes'] / 1e6:.1f} MB"
+        table.add_row(*_cells(entry["name"], size, _sizes(entry["envelope"]), measured, made))
+    return table
+
+
+def _table(title: str, *columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _cells(*texts: str) -> list[Any]:
+    from rich.text import Text
+
+    return [Text(text) for text in texts]  # Text, since Rich would read brackets as markup
+
+
+def _sizes(envelope: Mapping[str, Any]) -> str:
+    sizes = {"rows": envelope["rows"], **envelope["plates"]}
+    return ", ".join(f"{name} {low}..{high}" if low < high else f"{name} {low}" for name, (low, high) in sizes.items())

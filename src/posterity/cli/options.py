@@ -1,0 +1,151 @@
+"""Options that several commands share, and the small grammars of their values."""
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from posterity.checks import InputError
+from posterity.plain import without_nan
+
+__all__ = [
+    "Categorical",
+    "DropMissing",
+    "Json",
+    "ModelFile",
+    "Seed",
+    "Target",
+    "check_output",
+    "examples",
+    "note",
+    "parse_plates",
+    "parse_range",
+    "parse_settings",
+    "print_json",
+    "takes_fields_of",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn.", show_default=True)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Target = Annotated[str | None, typer.Option(metavar="COL", help="Column that the observed vector takes.")]
+Categorical = Annotated[
+    list[str] | None, typer.Option(metavar="COL", help="One-hot encode this column; may be repeated.")
+]
+DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with a missing cell.")]
+ModelFile = Annotated[
+    str | None,
+    typer.Option("--model", metavar="FILE.py:FUNCTION", help="Your own model, where the estimator has one."),
+]
+
+
+def examples(*commands: str) -> str:
+    """Epilog of a command's help."""
+    return "Examples:\n\n" + "\n\n".join(f"  {command}" for command in commands)
+
+
+def note(message: str) -> None:
+    """A remark beside the result: standard error, one line."""
+    print(message, file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """A result on standard output; NaN and infinities become null."""
+    print(json.dumps(without_nan(value), indent=2, allow_nan=False))
+
+
+def parse_range(option: str, text: str) -> tuple[int, int]:
+    """`LO:HI`, or one number for both ends.
+
+    Raises:
+        InputError: It is neither.
+    """
+    low, _, high = text.partition(":")
+    try:
+        return int(low), int(high or low)
+    except ValueError:
+        raise InputError(f"{option} {text}: expected LOW:HIGH, such as 16:128, or one number") from None
+
+
+def parse_plates(features: str | None, plates: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """`--features LO:HI` and every `--plate NAME=LO:HI` together.
+
+    Raises:
+        InputError: One of them is something else, or a plate is given twice.
+    """
+    texts = [*plates, *([f"features={features}"] if features else [])]
+    return {name: parse_range(f"--plate {name}=", text) for name, text in _pairs("--plate", texts)}
+
+
+def parse_settings(option: str, texts: Iterable[str]) -> dict[str, Any]:
+    """`name=value` several times; values are read as bool, int, float or else text.
+
+    Raises:
+        InputError: One of them has no `=`.
+    """
+    return {name: _value(text) for name, text in _pairs(option, texts)}
+
+
+def _pairs(option: str, texts: Iterable[str]) -> Iterable[tuple[str, str]]:
+    seen: set[str] = set()
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option} {text}: expected NAME=VALUE")
+        if name in seen:
+            raise InputError(f"{option} {text}: '{name}' is given twice")
+        seen.add(name)
+        yield name, value
+
+
+def _value(text: str) -> bool | int | float | str:
+    words: Mapping[str, bool] = {"true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def check_output(path: Path | None, suffix: str) -> None:
+    """Refuses an output file that could not be written, before any work is done.
+
+    Raises:
+        InputError: The name ends in something else, is a directory, or lies in no writable directory.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() != suffix:
+        raise InputError(f"cannot write '{path}': expected a name that ends in {suffix}")
+    if path.is_dir():
+        raise InputError(f"cannot write '{path}': it is a directory")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write '{path}': there is no directory '{path.parent}'")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise InputError(f"cannot write '{path}': you may not write there")
+
+
+def takes_fields_of(request: type) -> Callable[[Command], Command]:
+    """Decorator for a command `f(ctx, **given)`: Typer shall read its parameters off the fields of a class.
+
+    Thirty options are easier on the eye as fields, and can be handed on together.
+    """
+
+    def sign(command: Command) -> Command:
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        fields = inspect.signature(request).parameters.values()
+        keywords = [field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in fields]
+        command.__signature__ = inspect.Signature([context, *keywords])  # pyright: ignore[reportFunctionMemberAccess]
+        return command
+
+    return sign

@@ -1,0 +1,195 @@
+"""From a table to an answer: columns to arguments, z-scores where the model wants them, units on return."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from posterity.checks import InputError
+from posterity.estimator import Estimator, load
+from posterity.estimators import find_estimator
+from posterity.identity import describe_model
+from posterity.models import MODELS, BuiltinModel
+from posterity.problem import Argument, Problem
+from posterity.results import Answer, Summary, summarise
+from posterity.tables import (
+    ColumnPlan,
+    NumericTable,
+    Scaling,
+    assign_columns,
+    numeric_table,
+    plan_columns,
+    read_table,
+    regression_original_units,
+    standardize,
+)
+
+__all__ = ["TableAnswer", "TableDataset", "builtin_entry", "dataset_of_table", "infer"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TableDataset:
+    """A table as a model's dataset.
+
+    Attributes:
+        values: Argument name -> array with rows first, z-scored where `scaling` is given.
+        columns: Matrix argument -> names of its columns.
+        scaling: How to undo the z-scores; None where columns are as they were.
+        classes: Labels of the codes 0, 1, ... of a binary or class target.
+        target: Column that feeds the observed vector.
+        dropped_rows: Rows left out because a cell was missing.
+        unused: Columns that no argument takes.
+    """
+
+    values: Mapping[str, np.ndarray]
+    columns: Mapping[str, tuple[str, ...]]
+    scaling: Scaling | None
+    classes: tuple[str, ...]
+    target: str | None
+    dropped_rows: int
+    unused: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TableAnswer:
+    """Answer to a table, with the table as the model saw it.
+
+    Attributes:
+        answer: Draws, weights and verdict, on the scale that the model is defined on.
+        data: The dataset.
+        original_units: Summary of the same latents in the user's units; None where they are the same or where
+            no conversion is known.
+    """
+
+    answer: Answer
+    data: TableDataset
+    original_units: Summary | None
+
+
+def infer(
+    estimator: Estimator | str | Path,
+    table: pl.DataFrame | str | Path,
+    *,
+    target: str | None = None,
+    num_draws: int = 1000,
+    seed: int = 0,
+    standardize: bool | None = None,
+    categorical: Collection[str] = (),
+    drop_missing: bool = False,
+    model: Callable[..., Any] | None = None,
+    source: str | None = None,
+) -> TableAnswer:
+    """Checked posterior of the one dataset in a table.
+
+    Args:
+        estimator: The estimator, a shipped name, or the directory of one.
+        table: A Polars frame, or a CSV or Parquet file.
+        target: Column that the model's observed vector takes; the other columns form its matrix.
+        num_draws: Draws of q.
+        seed: The same seed gives the same draws.
+        standardize: Z-score real columns (and a real target). If None, built-in models that are defined on
+            z-scores get them, and other models get columns as they are.
+        categorical: Columns to one-hot encode.
+        drop_missing: Leave out rows with a missing cell.
+        model: The NumPyro model, where a directory's estimator was trained for the user's own.
+        source: What messages call the table; its path if None.
+
+    Raises:
+        InputError: The table does not suit the model, or the estimator cannot be loaded.
+    """
+    if isinstance(table, pl.DataFrame):
+        frame, source = table, source or "table"
+    else:
+        frame, source = read_table(table), source or os.fspath(table)
+    if not isinstance(estimator, Estimator):
+        estimator = load(find_estimator(os.fspath(estimator)), model)
+    data = dataset_of_table(
+        estimator.problem.arguments,
+        frame,
+        target=target,
+        standardized=wants_standardized(estimator.problem) if standardize is None else standardize,
+        categorical=categorical,
+        drop_missing=drop_missing,
+        source=source,
+    )
+    answer = estimator.infer(data.values, num_draws=num_draws, seed=seed, columns=data.columns)
+    return TableAnswer(answer, data, _original_units(estimator.problem, data, answer))
+
+
+def dataset_of_table(
+    arguments: tuple[Argument, ...],
+    frame: pl.DataFrame,
+    *,
+    target: str | None,
+    standardized: bool,
+    categorical: Collection[str] = (),
+    drop_missing: bool = False,
+    source: str = "table",
+) -> TableDataset:
+    """Numbers for every argument of a model.
+
+    Args:
+        arguments: The model's arguments.
+        frame: The table.
+        target: Column that the observed vector takes.
+        standardized: Z-score the columns of real arguments, a real target included.
+        categorical: Columns to one-hot encode.
+        drop_missing: Leave out rows with a missing cell.
+        source: The file's name, for messages.
+
+    Raises:
+        InputError: The table does not suit the model.
+    """
+    plan = plan_columns(arguments, frame.columns, target=target, categorical=categorical, source=source)
+    _refuse_unused_categorical(plan, categorical, source)
+    table = numeric_table(
+        frame.select(plan.used),
+        target=plan.target,
+        target_kind=plan.target_kind,
+        num_classes=plan.num_classes,
+        categorical=categorical,
+        drop_missing=drop_missing,
+        needs_covariates=plan.matrix is not None,
+        source=source,
+    )
+    scaling = None
+    if standardized:
+        columns = _real_columns(arguments, plan, table)
+        table, scaling = standardize(table, scale_target=plan.target_kind == "real", columns=columns)
+    values, columns = assign_columns(plan, table)
+    return TableDataset(values, columns, scaling, table.classes, plan.target, table.dropped_rows, plan.unused)
+
+
+def builtin_entry(problem: Problem) -> BuiltinModel | None:
+    """The entry of a built-in model; None for a model of the user's own."""
+    return MODELS.get(describe_model(problem.model).get("builtin", ""))
+
+
+def wants_standardized(problem: Problem) -> bool:
+    """Whether the model is a built-in one that is defined on z-scored columns."""
+    entry = builtin_entry(problem)
+    return entry is not None and entry.standardized
+
+
+def _real_columns(arguments: tuple[Argument, ...], plan: ColumnPlan, table: NumericTable) -> tuple[str, ...]:
+    """Columns that feed real arguments; codes and counts have no z-scores."""
+    real = {argument.name for argument in arguments if argument.dtype == "float32"}
+    return tuple(name for name in table.names if (name if name in plan.named else plan.matrix) in real)
+
+
+def _refuse_unused_categorical(plan: ColumnPlan, categorical: Collection[str], source: str) -> None:
+    for name in categorical:
+        if name in plan.unused:
+            raise InputError(f"{source}: --categorical '{name}': the model takes no such column. Leave it out.")
+
+
+def _original_units(problem: Problem, data: TableDataset, answer: Answer) -> Summary | None:
+    entry = builtin_entry(problem)
+    if entry is None or not entry.linear or data.scaling is None:
+        return None
+    draws = regression_original_units(data.scaling, answer.draws)
+    return summarise(draws, answer.labels, answer.trusted_log_weights)

@@ -1,0 +1,98 @@
+"""The command as a whole: help, version, light start."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from posterity.cli import train
+from posterity.cli.app import app
+from posterity.encoders import ENCODERS
+from posterity.objectives import OBJECTIVES
+from posterity.posteriors import FAMILIES
+from posterity.problem.covariates import COVARIATE_LAWS
+from posterity.training import STREAMS
+
+COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+
+HELP_IMPORTS = """
+import contextlib, io, json, sys
+from posterity.cli.app import main
+with contextlib.redirect_stdout(io.StringIO()) as out:
+    codes = [main(words) for words in (["--help"], ["train", "--help"], ["--version"])]
+print(json.dumps([codes, "linear_regression" in out.getvalue(), sorted(sys.modules)]))
+"""
+
+
+def test_help_waits_for_no_heavy_import():
+    done = subprocess.run([sys.executable, "-c", HELP_IMPORTS], capture_output=True, text=True, check=True)
+    codes, told, modules = json.loads(done.stdout)
+    assert codes == [0, 0, 0] and told
+    assert {"jax", "numpy", "numpyro", "polars", "equinox", "xarray"}.isdisjoint(modules)
+
+
+def test_version(posterity):
+    outcome = posterity("--version")
+    assert outcome.code == 0
+    assert outcome.out.split() == [
+        "posterity",
+        __import__("importlib.metadata").metadata.version("posterity"),
+    ]
+
+
+def test_no_command_shows_the_help(posterity):
+    outcome = posterity()
+    assert outcome.code == 0 and "infer" in outcome.out and outcome.err == ""
+
+
+def test_unknown_commands_are_one_line(refused):
+    assert "No such command 'guess'" in refused("guess")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_seed_and_json_and_shows_examples(name, posterity):
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert {"--seed", "--json"} <= options
+    outcome = posterity(name, "--help")
+    assert outcome.code == 0 and f"posterity {name}" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("option", "names"),
+    [
+        (train.Encoder, ENCODERS),
+        (train.Family, FAMILIES),
+        (train.Objective, OBJECTIVES),
+        (train.Stream, STREAMS),
+        (train.Covariates, COVARIATE_LAWS),
+    ],
+)
+def test_help_names_what_there_is(option, names):
+    """Help must not import the tables that it lists, so the lists are written twice and compared here."""
+    told = option.__metadata__[0].help
+    assert [name for name in names if name not in told] == []
+
+
+def test_unexpected_errors_keep_their_traceback(posterity, monkeypatch):
+    def explode():
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("posterity.cli.models._builtin_models", explode)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        posterity("models")
+
+
+def test_ctrl_c_is_130(posterity, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("posterity.cli.models._builtin_models", interrupt)
+    assert posterity("models") == (130, "", "")
+
+
+def test_request_fields_are_the_options():
+    names = {parameter.name for parameter in COMMANDS["train"].params} - {"help"}
+    assert names == set(inspect.signature(train.TrainRequest).parameters)

@@ -1,0 +1,158 @@
+"""`posterity infer` on tables that can serve."""
+
+import numpy as np
+import polars as pl
+import pytest
+import xarray as xr
+from cli.cases import OWN_MODEL, regression_table, shop_table
+
+STATISTICS = {"mean", "sd", "q05", "q50", "q95"}
+ENTRY_KEYS = {"group", "num_rows", "verdict", "pareto_k", "ess", "reasons", "latents"}
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    """Four rows of a Gaussian with mean near zero: the prior is a fair q."""
+    path = tmp_path / "numbers.csv"
+    path.write_text("a,b\n0.3,-1\n-0.5,0.2\n0.9,0.1\n0.1,0.4\n")
+    return path
+
+
+def test_json_is_the_one_of_the_contract(posterity, regression, table):
+    outcome = posterity("infer", regression, table, "--target", "y", "--json", "--draws", 200)
+    assert (outcome.code, outcome.err) == (0, "")
+    found = outcome.json
+    assert set(found) == {"model", "num_draws", "seconds", "datasets"}
+    assert (found["model"], found["num_draws"]) == ("linear_regression", 200)
+    assert found["seconds"] > 0.0
+    (entry,) = found["datasets"]
+    assert set(entry) == ENTRY_KEYS | {"original_units"}
+    assert (entry["group"], entry["num_rows"]) == (None, 24)
+    assert list(entry["latents"]) == ["w[age]", "w[height]", "b", "sigma"] == list(entry["original_units"])
+    assert all(set(summary) == STATISTICS for summary in entry["latents"].values())
+    assert entry["verdict"] == ("untrusted" if entry["reasons"] else "corrected")
+
+
+def test_original_units_undo_the_z_scores(posterity, regression, table):
+    (entry,) = posterity("infer", regression, table, "--target", "y", "--json").json["datasets"]
+    frame, scaled, own = regression_table(), entry["latents"], entry["original_units"]
+    sds = {name: float(np.std(frame[name].to_numpy())) for name in frame.columns}
+    for name in ("age", "height"):
+        for statistic in STATISTICS:
+            expected = scaled[f"w[{name}]"][statistic] * sds["y"] / sds[name]
+            assert own[f"w[{name}]"][statistic] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert own["sigma"]["mean"] == pytest.approx(scaled["sigma"]["mean"] * sds["y"], rel=1e-4)
+
+
+def test_the_table_shows_verdict_and_both_scales(posterity, regression, table):
+    outcome = posterity("infer", regression, table, "--target", "y")
+    assert outcome.code == 0
+    assert outcome.out.startswith(("untrusted", "corrected"))
+    assert outcome.out.count("w[age]") == 2 and "in the original units" in outcome.out
+
+
+def test_the_seed_decides_the_draws(posterity, regression, table):
+    def means(seed):
+        found = posterity("infer", regression, table, "--target", "y", "--json", "--seed", seed).json
+        return [latent["mean"] for latent in found["datasets"][0]["latents"].values()]
+
+    assert means(3) == means(3) != means(4)
+
+
+def test_strict_tells_untrusted_from_corrected_by_the_exit_code(posterity, regression, gaussian, table, numbers):
+    few = ["--strict", "--json", "--draws", 1000]
+    poor = posterity("infer", regression, table, "--target", "y", "-o", table.with_name("out.nc"), *few)
+    assert poor.json["datasets"][0]["verdict"] == "untrusted"
+    assert poor.code == 1 and table.with_name("out.nc").exists()
+    fair = posterity("infer", gaussian, numbers, *few)
+    assert fair.json["datasets"][0]["verdict"] == "corrected", fair.json
+    assert fair.code == 0
+
+
+def test_a_matrix_of_data_takes_all_columns_and_gives_the_exact_posterior(posterity, gaussian, numbers, refused):
+    """Conjugate: precision 1 + 4, mean 4/5 of the average. An ESS near 1000 leaves an error of 0.014."""
+    found = posterity("infer", gaussian, numbers, "--json", "--draws", 4000).json["datasets"][0]
+    columns = pl.read_csv(numbers).to_numpy()
+    assert list(found["latents"]) == ["mu[a]", "mu[b]"]
+    for summary, mean in zip(found["latents"].values(), 0.8 * columns.mean(axis=0), strict=True):
+        assert summary["mean"] == pytest.approx(mean, abs=0.08)
+        assert summary["sd"] == pytest.approx(0.2**0.5, abs=0.06)
+    assert "original_units" not in found
+    assert "has no target" in refused("infer", gaussian, numbers, "--target", "a")
+
+
+@pytest.mark.parametrize("num_rows", [7, 70])
+def test_rows_outside_the_envelope_are_answered_and_flagged(posterity, regression, tmp_path, num_rows):
+    path = tmp_path / "data.csv"
+    regression_table(num_rows).write_csv(path)
+    (entry,) = posterity("infer", regression, path, "--target", "y", "--json").json["datasets"]
+    assert entry["num_rows"] == num_rows
+    assert f"{num_rows} rows lie outside the training envelope 16..32" in entry["reasons"]
+
+
+def test_netcdf_is_read_by_xarray(posterity, regression, table, tmp_path):
+    path = tmp_path / "posterior.nc"
+    outcome = posterity("infer", regression, table, "--target", "y", "--draws", 50, "-o", path, "--json")
+    assert outcome.err == f"wrote {path}\n"
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        assert tree["posterior"]["w"].shape == (1, 50, 2)
+        assert tree["posterior"]["features"].values.tolist() == ["age", "height"]
+        assert tree["sample_stats"]["log_weights"].shape == (1, 50)
+        assert tree["sample_stats"].attrs["verdict"] == outcome.json["datasets"][0]["verdict"]
+        observed = tree["observed_data"]["y"].values
+    assert observed.mean() == pytest.approx(0.0, abs=1e-6) and observed.std() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_parquet_categories_and_missing_cells(posterity, regression, tmp_path):
+    path = tmp_path / "data.parquet"
+    place = ["north", "south", None, *["north", "south"] * 10, "north"]
+    regression_table().drop("height").with_columns(pl.Series("place", place)).write_parquet(path)
+    words = ["--target", "y", "--categorical", "place", "--drop-missing", "--json", "--draws", 30]
+    outcome = posterity("infer", regression, path, *words)
+    assert outcome.code == 0
+    assert "left out 1 rows with missing values" in outcome.err
+    (entry,) = outcome.json["datasets"]
+    assert entry["num_rows"] == 23
+    assert list(entry["latents"]) == ["w[age]", "w[place=south]", "b", "sigma"]
+
+
+def test_nuts_stands_beside(posterity, gaussian, numbers):
+    outcome = posterity("infer", gaussian, numbers, "--json", "--compare-nuts")
+    reference = outcome.json["datasets"][0]["nuts"]
+    assert reference["max_r_hat"] < 1.02 and reference["min_ess"] > 400
+    exact = 0.8 * pl.read_csv(numbers).to_numpy().mean(axis=0)
+    assert [latent["mean"] for latent in reference["latents"].values()] == pytest.approx(exact, abs=0.05)
+    assert "NUTS: 4 chains, worst R-hat" in outcome.err
+    shown = posterity("infer", gaussian, numbers, "--compare-nuts")
+    assert "NUTS mean" in shown.out and "apart" in shown.out
+
+
+def test_ones_own_model_gets_columns_as_they_are(posterity, own, own_model, tmp_path):
+    path = tmp_path / "shop.csv"
+    shop_table().write_csv(path)
+    words = ["infer", own, path, "--target", "sales", "--model", f"{own_model}:shop", "--json"]
+    plain = posterity(*words, "-o", tmp_path / "plain.nc")
+    assert plain.code == 0
+    (entry,) = plain.json["datasets"]
+    assert list(entry["latents"]) == ["w[temperature]", "w[holiday]", "b"]
+    assert "original_units" not in entry
+    scaled = posterity(*words, "--standardize")
+    assert scaled.json["datasets"][0]["latents"] != entry["latents"]
+    with xr.open_datatree(tmp_path / "plain.nc", engine="h5netcdf") as tree:
+        assert tree["observed_data"]["y"].values.tolist() == shop_table()["sales"].to_list()
+
+
+def test_ones_own_model_must_be_the_one_that_was_trained(refused, own, own_model, tmp_path):
+    path = tmp_path / "shop.csv"
+    shop_table().write_csv(path)
+    words = ["infer", own, path, "--target", "sales", "-o", tmp_path / "out.nc"]
+    assert "--model my_model.py:shop" in refused(*words)
+    changed = tmp_path / "changed.py"
+    changed.write_text(OWN_MODEL.replace("0.3", "0.4"))
+    assert "other source code" in refused(*words, "--model", f"{changed}:shop")
+    assert "Did you mean 'shop'" in refused(*words, "--model", f"{own_model}:shopp")
+
+
+def test_a_builtin_estimator_takes_no_other_model(refused, regression, own_model, table):
+    error = refused("infer", regression, table, "--target", "y", "--model", f"{own_model}:shop")
+    assert "trained for the built-in 'linear_regression'" in error

@@ -1,0 +1,128 @@
+"""Parts of the command that need no estimator: model files, progress, the cache of compiled programs."""
+
+import os
+
+import pytest
+
+from posterity.checks import InputError
+from posterity.cli import cache
+from posterity.cli.progress import ProgressBar, describe_progress
+from posterity.cli.training_run import _without_folders
+from posterity.cli.user_model import load_model
+from posterity.training import Progress
+from posterity.training.validation import Validation
+
+
+def test_a_model_file_may_import_its_neighbours(tmp_path):
+    (tmp_path / "neighbour_of_mine.py").write_text("VALUE = 7\n")
+    (tmp_path / "mine.py").write_text("from neighbour_of_mine import VALUE\ndef model(x): return VALUE\n")
+    assert load_model(f"{tmp_path / 'mine.py'}:model")(None) == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("def model(:\n", "line 1: SyntaxError"),
+        ("import math\n\nmath.sqrt('x')\n", "line 3: TypeError"),
+        ("model = 3\n", "has no function 'model'"),
+        ("def modle(x): pass\n", "Did you mean 'modle'"),
+    ],
+)
+def test_a_model_file_that_cannot_serve(tmp_path, content, message):
+    path = tmp_path / "mine.py"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_model(f"{path}:model")
+
+
+@pytest.mark.parametrize("place", ["mine.py", "mine.py:", "mine.txt:model", "mine.py:two words"])
+def test_a_place_that_names_no_function(place):
+    with pytest.raises(InputError, match=r"expected FILE\.py:FUNCTION"):
+        load_model(place)
+
+
+VALIDATION = Validation(None, -20.5, 0.42, 0.1, 0.5, 0.9, 64, 200)
+
+
+def progress(share=0.25, **changes):
+    fields = {"step": 500, "loss": 1.25, "datasets_per_second": 900.0, "seconds": 60.0, "validation": None}
+    return Progress(share=share, **(fields | changes))
+
+
+@pytest.mark.parametrize(
+    ("now", "line"),
+    [
+        (progress(), "step 500, loss 1.250 nats, 900 datasets/s, 3:00 min left"),
+        (progress(seconds=3600.0), "step 500, loss 1.250 nats, 900 datasets/s, 3 h 00 min left"),
+        (progress(seconds=9.0), "step 500, loss 1.250 nats, 900 datasets/s, 27 s left"),
+        (progress(datasets_per_second=0.0, seconds=0.0), "step 500, loss 1.250 nats"),
+        (
+            progress(share=1.0, validation=VALIDATION),
+            "step 500, loss 1.250 nats, 900 datasets/s, 0 s left, validation: ESS 42%, ELBO -20.50 nats",
+        ),
+    ],
+)
+def test_progress_in_words(now, line):
+    assert describe_progress(now) == line
+
+
+def test_without_a_terminal_progress_is_a_line_per_tenth(capsys):
+    with ProgressBar(quiet=False) as show:
+        for hundredth in range(1, 101):
+            show(progress(share=hundredth / 100))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == [f"{tenth}0%" for tenth in range(1, 11)]
+    with ProgressBar(quiet=True) as show:
+        show(progress())
+    assert capsys.readouterr().err == ""
+
+
+def test_in_a_terminal_progress_is_a_bar(capsys, monkeypatch):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with ProgressBar(quiet=False) as show:
+        show(progress(share=0.5))
+    assert "50% step 500" in capsys.readouterr().err
+
+
+def test_the_command_in_the_record_names_no_folders():
+    words = ["train", "a/b/model.py:f", "-o", "/x/out.estimator", "--like=../t.csv", "--plate", "g=1:2", "x/"]
+    expected = ["train", "model.py:f", "-o", "out.estimator", "--like=t.csv", "--plate", "g=1:2", "x/"]
+    assert _without_folders(words) == expected
+
+
+def test_where_compiled_programs_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("POSTERITY_CACHE_DIR", str(tmp_path / "mine"))
+    assert cache.cache_directory() == tmp_path / "mine"
+    monkeypatch.delenv("POSTERITY_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.cache_directory() == tmp_path / "posterity"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache.cache_directory() == tmp_path / "home" / ".cache" / "posterity"
+
+
+def test_the_cache_forgets_what_is_oldest(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "MAX_BYTES", 250)
+    for age, name in enumerate(["new", "middle", "old"]):
+        (tmp_path / name).write_bytes(b"x" * 100)
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    cache._forget_oldest(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["middle", "new"]
+
+
+def test_a_cache_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
+    import jax
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("POSTERITY_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        cache.keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir is None
+        monkeypatch.setenv("POSTERITY_CACHE_DIR", str(tmp_path / "cache"))
+        cache.keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)

@@ -1,0 +1,228 @@
+"""`posterity train`: estimators, and every way to end without one."""
+
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cli.cases import TINY, regression_table, shop_table
+from safetensors.numpy import load_file
+
+from posterity.cli.example import LikeTable, training_problem
+from posterity.cli.progress import ProgressBar
+from posterity.problem import Envelope
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Makes the process receive a signal once a number of steps is done, as when somebody presses Ctrl-C."""
+
+    def arrange(step, number=signal.SIGINT):
+        shown = ProgressBar.__call__
+
+        def show_and_stop(self, now):
+            shown(self, now)
+            if now.step == step:
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(ProgressBar, "__call__", show_and_stop)
+
+    return arrange
+
+
+def test_what_training_leaves_behind(regression):
+    assert sorted(file.name for file in regression.iterdir()) == [
+        "estimator.json",
+        "golden.safetensors",
+        "weights.safetensors",
+    ]
+    assert not regression.with_name("regression.estimator.run").exists()
+    artifact = json.loads((regression / "estimator.json").read_text())
+    record = artifact["record"]
+    assert (record["objective"]["type"], record["stream"]["type"]) == ("ReverseKL", "ZScoredTables")
+    assert record["training"]["stop_reason"] == "steps" and record["training"]["step"] == 40
+    assert record["command"] == shlex.join(
+        ["posterity", "train", "linear_regression", "-o", "regression.estimator", *TINY, "--quiet"]
+    )
+
+
+def test_interrupted_and_resumed_equals_never_stopped(posterity, regression, tmp_path, stop_after):
+    """On the way, an older estimator of the same name stays until the new one is finished."""
+    path, run = tmp_path / "again.estimator", tmp_path / "again.estimator.run"
+    shutil.copytree(regression, path)
+    (path / "estimator.json").write_text('{"format": "old"}')
+    stop_after(20)
+    stopped = posterity("train", "linear_regression", "-o", path, *TINY)
+    assert stopped.code == 130 and stopped.out == ""
+    assert "ReverseKL on ZScoredTables datasets (real tables are z-scored" in stopped.err
+    assert "family (the default for 5 latents)" in stopped.err
+    assert "interrupted after 20 steps; no estimator was written" in stopped.err
+    assert run.is_dir() and "old" in (path / "estimator.json").read_text()
+    command = shlex.split(stopped.err.splitlines()[-1])
+    assert command[0] == "posterity" and command[-1] == "--resume"
+
+    refused = posterity("train", "linear_regression", "-o", path, *TINY, "--quiet")
+    assert refused.code == 2 and "add --resume to go on with it" in refused.err
+
+    resumed = posterity(*command[1:], "--keep-run")
+    assert resumed.code == 0
+    assert resumed.out.startswith(f"wrote {path} (")
+    assert "after 40 steps (step budget spent)" in resumed.out
+    assert "100%  step 40, loss" in resumed.err
+    whole, parts = (load_file(folder / "weights.safetensors") for folder in (regression, path))
+    assert whole.keys() == parts.keys()
+    assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in events if "loss" in event] == [20, 40]
+
+
+@pytest.fixture
+def ends_with(monkeypatch):
+    """Replaces training by a result that says why it stopped."""
+
+    def arrange(stop_reason, step=0):
+        training = {"stop_reason": stop_reason, "step": step}
+        monkeypatch.setattr(
+            "posterity.cli.training_run.fit", lambda *_, **__: SimpleNamespace(record={"training": training})
+        )
+
+    return arrange
+
+
+def test_a_diverged_training_ends_with_1_and_one_line(posterity, tmp_path, ends_with):
+    ends_with("diverged", 60)
+    outcome = posterity("train", "linear_regression", "-o", tmp_path / "x.estimator", *TINY, "-q", "--json")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.count("\n") == 1 and outcome.err.startswith("error: training diverged after 60 steps")
+    assert "--learning-rate" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_before_the_first_checkpoint(posterity, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("posterity.cli.training_run.fit", interrupt)
+    outcome = posterity("train", "linear_regression", "-o", tmp_path / "x.estimator", *TINY, "-q")
+    assert outcome == (130, "", "interrupted: nothing was written\n")
+
+
+def test_json_at_the_end(posterity, regression, tmp_path, monkeypatch):
+    """The numbers of the record, whatever they are: JSON has no NaN."""
+    from posterity.artifact import load
+
+    trained = load(regression)
+    record = json.loads(json.dumps(trained.record))
+    record["training"]["validation"]["elbo"] = float("-inf")
+    estimator = dataclasses.replace(trained, record=record)
+    monkeypatch.setattr("posterity.cli.training_run.fit", lambda *_, **__: estimator)
+    path = tmp_path / "x.estimator"
+    found = posterity("train", "linear_regression", "-o", path, *TINY, "-q", "--json").json
+    assert found["estimator"] == str(path)
+    assert found["bytes"] == sum(file.stat().st_size for file in path.iterdir())
+    assert found["training"]["step"] == 40 and found["training"]["validation"]["elbo"] is None
+    assert json.loads((path / "estimator.json").read_text())["record"]["command"] == found["command"]
+
+
+REFUSALS = {
+    "unknown model": (["lineer_regression"], "Did you mean 'linear_regression'"),
+    "rows": (["linear_regression", "--rows", "few"], "--rows few: expected LOW:HIGH"),
+    "reversed rows": (["linear_regression", "--rows", "9:2"], "rows 9:2 is not a range"),
+    "other plate": (["gaussian_mean", "--features", "1:3"], "--plate dims=LOW:HIGH"),
+    "plate twice": (["linear_regression", "--features", "2", "--plate", "features=3"], "given twice"),
+    "plate without name": (["linear_regression", "--plate", "3"], "expected NAME=VALUE"),
+    "fixed columns": (["gaussian_mixture", "--plate", "dims=1:3"], "fixed within one estimator"),
+    "unknown option": (["linear_regression", "--set", "prior_sds=2"], "Did you mean 'prior_sd'"),
+    "wrong option": (["linear_regression", "--set", "prior_sd=wide"], "must be float"),
+    "budget": (["linear_regression", "--steps", "0"], "steps must be positive"),
+    "no table to read": (["linear_regression", "--target", "y"], "give --like data.csv"),
+    "no table to resample": (["linear_regression", "--covariates", "resampled"], "give it with --like"),
+    "own model, no table": (["MODEL:shop"], "give --like data.csv"),
+    "own model, options": (["MODEL:shop", "--set", "a=1"], "--set: options of built-in models"),
+    "own model, no such file": (["nowhere.py:shop"], "no such file"),
+    "own model, no name": (["MODEL"], "expected FILE.py:FUNCTION"),
+    "no covariates": (["gaussian_mean", "--like", "TABLE"], "has no covariates"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_refused_before_anything_is_written(refused, tmp_path, own_model, table, words, message):
+    places = {"MODEL": str(own_model), "TABLE": str(table)}
+    words = [places.get(word, word.replace("MODEL", places["MODEL"])) for word in words]
+    assert message in refused("train", *words, "-o", tmp_path / "out.estimator")
+
+
+BAD_PARTS = {
+    "encoder": (["--encoder", "transfomer"], "Did you mean 'transformer'"),
+    "family": (["--family", "fulll"], "Did you mean 'full'"),
+    "objective": (["--objective", "backward"], "unknown objective 'backward'"),
+    "stream": (["--stream", "real"], "unknown stream 'real'"),
+    "encoder option": (["--encoder-option", "widht=8"], "Did you mean 'width'"),
+    "reverse only": (
+        ["--objective", "forward", "--num-samples", "8"],
+        "--num-samples: options of the reverse KL",
+    ),
+    "impossible pair": (
+        ["--objective", "forward", "--stream", "tables"],
+        "forward KL learns from joint draws",
+    ),
+    "warm-up": (["--kl-warmup", "2"], "kl_warmup is a share"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_PARTS.values(), ids=BAD_PARTS)
+def test_parts_are_refused_before_anything_is_written(refused, tmp_path, words, message):
+    assert message in refused("train", "linear_regression", "-o", tmp_path / "out.estimator", *TINY, *words, "-q")
+
+
+def test_outputs_are_checked_first(refused, table, tmp_path, monkeypatch):
+    def explode(*_, **__):
+        raise AssertionError("work before checks")
+
+    monkeypatch.setattr("posterity.cli.example.training_problem", explode)
+    assert "does not exist" in refused("train", "linear_regression", "-o", tmp_path / "nowhere" / "x")
+    assert "is no estimator" in refused("train", "linear_regression", "-o", table)
+    assert "is no estimator" in refused("train", "linear_regression", "-o", tmp_path)
+
+
+def test_resuming_nothing_is_refused(refused, tmp_path):
+    words = ["train", "linear_regression", "-o", tmp_path / "x.estimator", *TINY, "-q", "--resume"]
+    assert "nothing to resume" in refused(*words)
+
+
+def like(path, target=None, **reading):
+    defaults = {"standardized": False, "categorical": (), "drop_missing": False}
+    return LikeTable(path, target, **(defaults | reading))
+
+
+def test_covariates_of_a_table_like_ones_own(table):
+    """Rows of the table, z-scored as the built-in model wants them, and as many columns."""
+    options = {"rows": (16, 32), "settings": {"prior_sd": 2.0}, "covariates": None, "like": like(table, "y")}
+    problem = training_problem("linear_regression", plates={}, **options)
+    expected = regression_table().select("age", "height").to_numpy()
+    expected = (expected - expected.mean(0)) / expected.std(0)
+    assert problem.envelope.plates == {"features": (2, 2)}
+    np.testing.assert_allclose(problem.covariate_law.rows["x"], expected, rtol=1e-4, atol=1e-5)
+    narrow = training_problem("linear_regression", plates={"features": (1, 1)}, **options)
+    np.testing.assert_allclose(narrow.covariate_law.rows["x"], expected[:, :1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_problem_of_a_model_of_ones_own(own_model, tmp_path):
+    path = tmp_path / "shop.csv"
+    shop_table().write_csv(path)
+    options = {"rows": (8, 16), "plates": {"features": (1, 2)}, "settings": {}}
+    place = f"{own_model}:shop"
+    plain = training_problem(place, covariates=None, like=like(path, "sales"), **options)
+    assert [(a.name, a.role, a.kind) for a in plain.arguments] == [("x", "covariate", "real"), ("y", "data", "count")]
+    assert plain.envelope == Envelope((8, 16), {"features": (1, 2)})
+    expected = shop_table().select("temperature", "holiday").to_numpy()
+    np.testing.assert_allclose(plain.covariate_law.rows["x"], expected, rtol=1e-6)
+    scaled = training_problem(place, covariates=None, like=like(path, "sales", standardized=True), **options)
+    np.testing.assert_allclose(np.mean(scaled.covariate_law.rows["x"], axis=0), 0.0, atol=1e-6)
+    normal = training_problem(place, covariates="normal", like=like(path, "sales"), **options)
+    assert normal.covariate_law.name == "normal"
