@@ -57,7 +57,7 @@ def c2st(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> float:
     data = np.concatenate([(first - mean) / sd, (second - mean) / sd])
     labels = np.repeat([0, 1], [len(first), len(second)])
     width = 10 * first.shape[1]
-    classifier = MLPClassifier(hidden_layer_sizes=(width, width), max_iter=1000, random_state=seed)
+    classifier = MLPClassifier(hidden_layer_sizes=(width, width), max_iter=200, random_state=seed)
     folds = KFold(n_splits=5, shuffle=True, random_state=seed)
     return float(cross_val_score(classifier, data, labels, cv=folds, scoring="accuracy").mean())
 

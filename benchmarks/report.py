@@ -31,10 +31,10 @@ def in_context_section() -> str:
     rows = read("in_context")
     parts = [
         "## In context: encoder x family x objective",
-        "`python benchmarks/in_context.py --minutes M --all`: linear regression with 5 features and known noise, trained "
-        "on 16 to 128 rows for M minutes, rated against the exact posterior on 200 datasets. KL in nats per parameter; ESS "
-        "is the importance-sampling share of 1000 draws, median (5% quantile) over datasets. A run is one process on the "
-        "cores named below, two runs side by side.",
+        "`python benchmarks/in_context.py --minutes M --all`: linear regression with 5 features and known noise, "
+        "trained on 16 to 128 rows for M minutes, rated against the exact posterior on 200 datasets. KL in nats per "
+        "parameter; ESS is the importance-sampling share of 1000 draws, median (5% quantile) over datasets. A run is "
+        "one process on the cores named below, two runs side by side.",
     ]
     for minutes in sorted({row["minutes"] for row in rows}):
         chosen = [row for row in rows if row["minutes"] == minutes]
@@ -97,7 +97,7 @@ def tasks_section() -> str:
         [
             "## Three tasks at 64 rows",
             "`python benchmarks/tasks.py T1 --minutes 10` and so on; see its docstring for the tasks. KL in nats per dataset, "
-            "mean / median over 200 datasets; C2ST over 50 datasets, 1000 draws against long NUTS (0.5 is best).",
+            "mean / median over 200 datasets; C2ST over 20 datasets, 1000 draws against long NUTS (0.5 is best).",
             table(head, body),
             provenance(rows),
         ]

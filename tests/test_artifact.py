@@ -113,7 +113,7 @@ def other_slope(x, y=None):
 
 
 def test_the_users_model_must_be_given_and_unchanged(saved):
-    with pytest.raises(InputError, match="trained for your model 'slope'.*--model my_model.py:slope"):
+    with pytest.raises(InputError, match=r"trained for your model 'slope'.*--model my_model.py:slope"):
         posterity.load(saved)
     with pytest.raises(InputError, match="other source code than the model given"):
         posterity.load(saved, model=other_slope)

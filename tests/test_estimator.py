@@ -128,7 +128,7 @@ def test_number_of_draws_must_be_positive(estimator, dataset):
 def test_fit_refuses_what_cannot_work():
     with pytest.raises(InputError, match="needs one example dataset"):
         posterity.fit(posterity.MODELS["gaussian_mean"].model)
-    with pytest.raises(InputError, match="unknown model 'linear_regresion'.*Did you mean 'linear_regression'"):
+    with pytest.raises(InputError, match=r"unknown model 'linear_regresion'.*Did you mean 'linear_regression'"):
         posterity.fit("linear_regresion")
     small = Envelope((4, 8), {"features": (1, 2)})
     with pytest.raises(InputError, match="ZScoredTables has not"):
@@ -136,7 +136,7 @@ def test_fit_refuses_what_cannot_work():
     with pytest.raises(InputError, match="unknown posterior family 'gauss'"):
         posterity.fit("linear_regression", envelope=small, architecture=Architecture(family="gauss"), config=FAST)
     wrong = Architecture(encoder_options={"widht": 3})
-    with pytest.raises(InputError, match="DeepSets has no option 'widht'.*Did you mean 'width'"):
+    with pytest.raises(InputError, match=r"DeepSets has no option 'widht'.*Did you mean 'width'"):
         posterity.fit("linear_regression", envelope=small, architecture=wrong, config=FAST)
 
 

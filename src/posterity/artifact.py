@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random, vmap
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from posterity.checks import InputError, lookup
 from posterity.dataset import Dataset
@@ -235,9 +235,7 @@ def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarr
     sizes = [{p: bounds[i % 2] for p, bounds in problem.envelope.plates.items()} for i in range(NUM_GOLDEN)]
     for index, size in enumerate(sizes):
         mask = jnp.arange(num_rows) < max(1, num_rows - index)
-        key_data, key_q = random.split(random.key(index))
-        dataset, _ = problem.simulate(key_data, mask, problem.plate_masks(size))
-        z = network(dataset, problem.space.mask(dataset.plate_masks)).sample(key_q, NUM_GOLDEN_DRAWS)
+        dataset, z = _golden_inputs(network, problem, mask, problem.plate_masks(size), random.key(index))
         log_q, log_joint = _densities(network, problem, dataset, z)
         tensors |= {f"{index}/values/{name}": np.asarray(v) for name, v in dataset.values.items()}
         tensors |= {f"{index}/plates/{name}": np.asarray(m) for name, m in dataset.plate_masks.items()}
@@ -248,6 +246,20 @@ def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarr
             f"{index}/log_joint": np.asarray(log_joint),
         }
     return tensors
+
+
+@eqx.filter_jit
+def _golden_inputs(
+    network: AmortizedPosterior,
+    problem: Problem,
+    row_mask: Array,
+    plate_masks: Mapping[str, Array],
+    rng_key: PRNGKeyArray,
+) -> tuple[Dataset, Array]:
+    """One simulated dataset and a few points `z` from its q."""
+    key_data, key_q = random.split(rng_key)
+    dataset, _ = problem.simulate(key_data, row_mask, plate_masks)
+    return dataset, network(dataset, problem.space.mask(plate_masks)).sample(key_q, NUM_GOLDEN_DRAWS)
 
 
 def _check_golden(path: Path, network: AmortizedPosterior, problem: Problem, golden: Mapping[str, np.ndarray]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 TINY = ["--rows", "16:32", "--features", "1:3", "--steps", "40", "--batch-size", "16"]
-TINY += ["--trunk-option", "width=32", "--trunk-option", "depth=1"]
+TINY += ["--trunk-option", "width=32", "--trunk-option", "depth=1", "--covariates", "normal"]
 
 OWN_MODEL = '''"""Counts per day in a shop."""
 

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,6 @@ from cli.cases import OWN_MODEL, TINY, regression_table, shop_table
 from jax.experimental.compilation_cache import compilation_cache
 
 from posterity.cli.app import main
-from posterity.cli.cache import keep_compiled_programs
 
 
 class Outcome(NamedTuple):
@@ -66,23 +66,32 @@ def shared(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled_programs(shared) -> Iterator[None]:
-    """Programs that one test compiled serve the others, as they serve a user's second run."""
-    names = [
-        "jax_compilation_cache_dir",
-        "jax_persistent_cache_min_compile_time_secs",
-        "jax_persistent_cache_min_entry_size_bytes",
-    ]
-    before = {name: getattr(jax.config, name) for name in names}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POSTERITY_CACHE_DIR", str(shared / "programs"))
-        keep_compiled_programs()
-        compilation_cache.reset_cache()  # what was compiled before decided that there is no cache
-        yield
-    for name, value in before.items():
+@contextmanager
+def quick_compilation(shared: Path) -> Iterator[None]:
+    """Programs are compiled with little effort, and what one test compiled serves the others from disk."""
+    settings = {
+        "jax_compilation_cache_dir": str(shared / "programs"),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+        "jax_disable_most_optimizations": True,
+    }
+    before = {name: jax.config.values[name] for name in settings}
+    for name, value in settings.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    compilation_cache.reset_cache()  # what was compiled before decided that there is no cache
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+
+
+@pytest.fixture(autouse=True)
+def compiled_quickly(shared, monkeypatch) -> Iterator[None]:
+    monkeypatch.setenv("POSTERITY_CACHE_DIR", str(shared / "programs"))  # of processes that tests start
+    with quick_compilation(shared):
+        yield
 
 
 def once(path: Path, make: Callable[[], None]) -> Path:
@@ -96,7 +105,8 @@ def once(path: Path, make: Callable[[], None]) -> Path:
                 return path
             time.sleep(0.5)
         raise TimeoutError(f"another test process did not make {path}") from None
-    make()
+    with quick_compilation(path.parent):
+        make()
     done.touch()
     return path
 
@@ -106,14 +116,14 @@ def train(*words: object) -> None:
 
 
 @pytest.fixture(scope="session")
-def regression(shared, compiled_programs) -> Path:
+def regression(shared) -> Path:
     """A barely trained estimator of linear regression, as `posterity train` writes it."""
     path = shared / "regression.estimator"
     return once(path, lambda: train("linear_regression", "-o", path, *TINY))
 
 
 @pytest.fixture(scope="session")
-def gaussian(shared, compiled_programs) -> Path:
+def gaussian(shared) -> Path:
     """An untrained estimator of a Gaussian mean: q is the prior, which a few rows allow to correct."""
     from posterity.estimator import Estimator
     from posterity.models import MODELS
@@ -138,7 +148,7 @@ def own_model(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def own(shared, compiled_programs) -> Path:
+def own(shared) -> Path:
     """An estimator of `OWN_MODEL`, trained for tables like `shop_table`."""
     path = shared / "own.estimator"
 

@@ -59,7 +59,9 @@ def test_the_same_seed_gives_the_same_report(posterity, gaussian):
 def test_the_table_names_cells_and_says_what_was_simulated(posterity, regression):
     outcome = posterity("check", regression, *FEW)
     assert outcome.code == 0
-    assert "32 rows, 3 features" in outcome.out
+    rows = [line.split() for line in outcome.out.splitlines()]
+    assert ["rows", "features", "ESS"] in [row[:3] for row in rows]
+    assert [row[:2] for row in rows if row[:1] == ["32"]] == [["32", "1"], ["32", "3"]]
     assert "Datasets are simulated from the model" in outcome.out
     assert "trained on z-scored tables" in " ".join(outcome.out.split())
 

@@ -114,7 +114,7 @@ def test_interrupted_before_the_first_checkpoint(posterity, tmp_path, monkeypatc
 
 def test_json_at_the_end(posterity, regression, tmp_path, monkeypatch):
     """The numbers of the record, whatever they are: JSON has no NaN."""
-    from posterity.artifact import load
+    from posterity.estimator import load
 
     trained = load(regression)
     record = json.loads(json.dumps(trained.record))

@@ -18,7 +18,7 @@ from posterity.problem import Envelope, Problem, build_problem
 from posterity.problem.tracing import quick_jit
 
 NUM_ROWS, PADDED_ROWS, CAPACITY = 6, 10, 4
-SMALL_SIZES = (1, 3, CAPACITY)
+SMALL_SIZES = (1, 3)
 OPTIONS = {
     "categorical_regression": {"num_classes": 3, "temperature": 0.5},
     "neural_regression": {"hidden_size": 3, "num_layers": 2},
@@ -38,8 +38,8 @@ class Case(NamedTuple):
 def case(request) -> Case:
     entry = MODELS[request.param]
     options = OPTIONS.get(request.param, {})
-    problem = entry.problem((4, PADDED_ROWS), (1, CAPACITY), covariates="normal", **options)
-    small = {size: _small(entry, size, options) for size in SMALL_SIZES}
+    problem = _unchecked(entry, CAPACITY, options, Envelope((4, PADDED_ROWS), {entry.plate: (1, CAPACITY)}))
+    small = {size: _unchecked(entry, size, options, Envelope((4, 16))) for size in SMALL_SIZES}  # no plate varies
     rng = np.random.default_rng(4)
     z = jnp.asarray(rng.normal(0.0, 0.7, problem.space.size), jnp.float32)
     values = {
@@ -53,12 +53,9 @@ def case(request) -> Case:
     return Case(problem, jax.device_get(compute(z, values)))
 
 
-def _small(entry: BuiltinModel, size: int, options: Mapping[str, Any]) -> Problem:
-    """The model at one number of columns, which no mask touches."""
-    law = "normal"
-    return build_problem(
-        entry.with_options(options), entry.example(size), Envelope((4, 16)), covariates=law, check=False
-    )
+def _unchecked(entry: BuiltinModel, num_columns: int, options: Mapping[str, Any], envelope: Envelope) -> Problem:
+    model, example = entry.with_options(options), entry.example(num_columns)
+    return build_problem(model, example, envelope, covariates="normal", check=False)
 
 
 def _padded(problem: Problem, size: int, values: Mapping[str, jax.Array], garbage: float) -> Dataset:
@@ -164,7 +161,8 @@ SIZE, NUM_DATASETS = 2, 4000
 @pytest.fixture(scope="module", params=["gaussian_mean", "linear_regression"])
 def draws(request) -> tuple[str, Problem, Dataset, np.ndarray]:
     """Many datasets with 2 of 4 plate entries and 3 of 5 rows."""
-    problem = MODELS[request.param].problem((4, 16), (1, CAPACITY), covariates="normal")
+    entry = MODELS[request.param]
+    problem = _unchecked(entry, CAPACITY, {}, Envelope((4, 16), {entry.plate: (1, CAPACITY)}))
     masks = problem.plate_masks(dict.fromkeys(problem.capacity, SIZE))
     row_mask = jnp.arange(5) < 3
     simulate = quick_jit(jax.vmap(lambda key: problem.simulate(key, row_mask, masks)))

@@ -29,11 +29,16 @@ NUM_ROWS, NUM_DATASETS = 100, 300
 ROW_MASK = jnp.arange(NUM_ROWS) < 80
 
 
+def draw(law, rng_key, arguments, row_mask):
+    """One draw, compiled: call by call it would take a second."""
+    return quick_jit(lambda key: law.draw(key, arguments, row_mask, {}))(rng_key)
+
+
 @pytest.fixture(scope="module")
 def tables():
     """Many draws of a matrix and a vector of covariates, `(dataset, row, column)`, the vector last; real rows only."""
-    draw = quick_jit(jax.vmap(lambda key: TableLike().draw(key, (X, AGE), ROW_MASK, {})))
-    drawn = draw(random.split(random.key(0), NUM_DATASETS))
+    draw_all = quick_jit(jax.vmap(lambda key: TableLike().draw(key, (X, AGE), ROW_MASK, {})))
+    drawn = draw_all(random.split(random.key(0), NUM_DATASETS))
     return np.concatenate([drawn["x"], drawn["age"][..., None]], axis=-1).astype(np.float64)[:, :80]
 
 
@@ -68,7 +73,7 @@ def test_table_like_columns_correlate_from_hardly_to_nearly_collinear(tables):
 
 
 def test_standard_normal_is_standard_normal():
-    drawn = StandardNormal().draw(random.key(1), (X, AGE), jnp.ones(2000, bool), {})
+    drawn = draw(StandardNormal(), random.key(1), (X, AGE), jnp.ones(2000, bool))
     for values in drawn.values():
         assert stats.kstest(np.ravel(values), "norm").pvalue > 1e-6
     assert abs(np.corrcoef(drawn["x"][:, 0], drawn["age"])[0, 1]) < 5 / np.sqrt(2000)
@@ -77,7 +82,7 @@ def test_standard_normal_is_standard_normal():
 def test_resampled_rows_stay_rows():
     """All arguments of a row come from the same row of the table, each row equally often."""
     rows = {"x": jnp.arange(5.0)[:, None] * jnp.ones(6), "group": jnp.arange(5)}
-    drawn = ResampledRows(rows).draw(random.key(2), (X, GROUP), jnp.ones(5000, bool), {})
+    drawn = draw(ResampledRows(rows), random.key(2), (X, GROUP), jnp.ones(5000, bool))
     assert_array_equal(drawn["x"], np.asarray(drawn["group"])[:, None] * np.ones(6))
     assert stats.chisquare(np.bincount(drawn["group"])).pvalue > 1e-6
 
@@ -89,7 +94,7 @@ def test_no_covariates_at_all(law):
 
 
 def test_one_row_is_finite():
-    drawn = quick_jit(lambda key: TableLike().draw(key, (X,), jnp.arange(4) < 1, {}))(random.key(0))
+    drawn = draw(TableLike(), random.key(0), (X,), jnp.arange(4) < 1)
     assert np.all(np.isfinite(drawn["x"]))
     assert_array_equal(drawn["x"][0], 0.0)
 
@@ -118,7 +123,8 @@ def build(envelope=None, covariates="resampled", example=EXAMPLE):
 
 def test_problem_masks_what_a_law_draws():
     problem = build(Envelope((2, 8), {"features": (1, 3)}))
-    drawn = problem.draw_covariates(random.key(0), jnp.arange(8) < 5, problem.plate_masks({"features": 2}))
+    masks = problem.plate_masks({"features": 2})
+    drawn = quick_jit(lambda key: problem.draw_covariates(key, jnp.arange(8) < 5, masks))(random.key(0))
     assert_array_equal(drawn["x"][5:], 0.0)
     assert_array_equal(drawn["group"][5:], 0)
     assert_array_equal(drawn["x"][:, 2], 0.0)

@@ -179,7 +179,7 @@ def test_impossible_settings_are_refused(changes, message):
 
 
 def test_unknown_setting_is_refused_with_the_nearest():
-    with pytest.raises(InputError, match="unknown training setting 'learning_rat'. Did you mean 'learning_rate'"):
+    with pytest.raises(InputError, match=r"unknown training setting 'learning_rat'. Did you mean 'learning_rate'"):
         TrainingConfig.from_json({"steps": 1, "learning_rat": 1})
 
 

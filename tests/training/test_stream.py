@@ -90,7 +90,7 @@ def test_other_model_simulates_and_real_rows_resamples(problem):
 
 
 def test_forward_kl_refuses_streams_without_latents():
-    with pytest.raises(InputError, match="forward KL learns from joint draws.*ZScoredTables has not"):
+    with pytest.raises(InputError, match=r"forward KL learns from joint draws.*ZScoredTables has not"):
         check_stream(True, ZScoredTables())
     check_stream(False, ZScoredTables())
     check_stream(True, Simulated())

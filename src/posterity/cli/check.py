@@ -101,31 +101,36 @@ def _print_table(record: dict[str, Any], cells: "list[CellReport]") -> None:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    table.add_column("cell", overflow="fold")
-    for name in ("ESS", "k-hat ok", "-log q", "ELBO", "50% holds", "90% holds", "SBC p (smallest)"):
-        table.add_column(name, justify="right")
+    sizes = ["rows", *cells[0].cell.plates]
+    for name in (*sizes, "ESS", "k-hat ok", "-log q", "ELBO", "50% has", "90% has", "SBC p"):
+        table.add_column(name, justify="right", no_wrap=True)
     for cell in cells:
         table.add_row(*[Text(text) for text in _row(cell)], style="" if cell.calibrated else "yellow")
     console = Console()
     console.print(table)
-    console.print(SIMULATED, RAW, "Marked: SBC p times its latents is below 0.001.", style="dim")
+    console.print(
+        SIMULATED,
+        RAW,
+        "SBC p is the smallest of all latents, times their number; cells below 0.001 are marked.",
+        style="dim",
+    )
     if record["stream"] == "ZScoredTables":
         console.print("It was trained on z-scored tables, which differ from these simulations.", style="dim")
 
 
 def _row(cell: "CellReport") -> list[str]:
-    sizes = {"rows": cell.cell.rows, **cell.cell.plates}
     return [
-        ", ".join(f"{size} {name}" for name, size in sizes.items()),
+        str(cell.cell.rows),
+        *map(str, cell.cell.plates.values()),
         f"{cell.ess_fraction:.0%}",
         f"{cell.healthy:.0%}",
         f"{cell.forward_nll:.2f}",
         f"{cell.elbo:.1f}",
         _share(cell.coverage["50"]),
         _share(cell.coverage["90"]),
-        f"{cell.sbc_p_value:.1e} of {cell.num_latents} ({cell.sbc_latent})",
+        f"{min(1.0, cell.sbc_p_value * cell.num_latents):.1g}",
     ]
 
 
 def _share(coverage: "Coverage") -> str:
-    return f"{coverage.mean:.0%} ± {coverage.error:.0%}"
+    return f"{100 * coverage.mean:.0f}±{coverage.error:.0%}"

@@ -6,18 +6,18 @@ from jax import random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.encoders.base import AbstractEncoder, check_sizes
-from posterity.encoders.layers import FeedForward, Stack, masked_mean
+from posterity.encoders.layers import FeedForward, Stack, masked_mean, num_pairs, second_moments
 from posterity.encoders.lift import RowLift
 
 __all__ = ["DeepSets"]
 
 
 class DeepSets(AbstractEncoder):
-    r"""Embedding $W \frac{1}{n} \sum_i [h(x_i), \phi(h(x_i))] + b$ (Zaheer et al. 2017).
+    r"""Embedding $W \, [\overline{h}, \overline{\phi(h)}, \overline{x x'}] + b$, averages over rows (Zaheer et al. 2017).
 
-    The lifted rows `h` are averaged beside the features `phi` that a network makes of them: this path is
-    linear in `h`, so first and second moments of the rows arrive exactly. Rows never meet before the average,
-    which makes it the fastest encoder and blind to relations between rows that no average shows.
+    Lifted rows `h`, the features `phi` that a network makes of them, and the rows' second moments are averaged.
+    Rows never meet before the average, which makes it the fastest encoder and blind to relations between rows
+    that no average shows.
     """
 
     lift: RowLift
@@ -33,7 +33,6 @@ class DeepSets(AbstractEncoder):
         depth: int = 1,
         expansion: int = 2,
         embedding_size: int = 128,
-        products: bool = True,
         key: PRNGKeyArray,
     ):
         """Weights of the encoder.
@@ -44,7 +43,6 @@ class DeepSets(AbstractEncoder):
             depth: Residual blocks applied to every row.
             expansion: Hidden units per block, in multiples of `width`.
             embedding_size: Size of the embedding.
-            products: Whether the lift multiplies features (see `RowLift`).
             key: Consumed for the initial weights.
         """
         check_sizes(
@@ -52,13 +50,13 @@ class DeepSets(AbstractEncoder):
             embedding_size=embedding_size,
         )  # fmt: skip
         lift_key, blocks_key, project_key = random.split(key, 3)
-        self.lift = RowLift(feature_size, width, products=products, key=lift_key)
+        self.lift = RowLift(feature_size, width, key=lift_key)
         self.blocks = Stack(lambda key: FeedForward(width, expansion * width, key=key), depth, key=blocks_key)
-        self.project = eqx.nn.Linear(2 * width, embedding_size, key=project_key)
+        self.project = eqx.nn.Linear(2 * width + num_pairs(feature_size), embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
     def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
         """Embedding of one dataset."""
         lifted = self.lift(rows, mask)
         averages = [masked_mean(lifted, mask), masked_mean(self.blocks(lifted), mask)]
-        return self.project(jnp.concatenate(averages))
+        return self.project(jnp.concatenate([*averages, second_moments(rows, mask)]))

@@ -6,7 +6,7 @@ from jax import lax, random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.encoders.base import AbstractEncoder, check_sizes
-from posterity.encoders.layers import masked_mean
+from posterity.encoders.layers import masked_mean, num_pairs, second_moments
 from posterity.encoders.lift import RowLift
 
 __all__ = ["GRU"]
@@ -31,7 +31,6 @@ class GRU(AbstractEncoder):
         width: int = 64,
         depth: int = 2,
         embedding_size: int = 128,
-        products: bool = True,
         key: PRNGKeyArray,
     ):
         """Weights of the encoder.
@@ -41,16 +40,15 @@ class GRU(AbstractEncoder):
             width: Size of a lifted row and of each layer's state.
             depth: Number of stacked layers; the paper has 4.
             embedding_size: Size of the embedding.
-            products: Whether the lift multiplies features (see `RowLift`).
             key: Consumed for the initial weights.
         """
         check_sizes(
             "gru", feature_size=feature_size, width=width, depth=depth, embedding_size=embedding_size,
         )  # fmt: skip
         lift_key, cells_key, project_key = random.split(key, 3)
-        self.lift = RowLift(feature_size, width, products=products, key=lift_key)
+        self.lift = RowLift(feature_size, width, key=lift_key)
         self.cells = tuple(eqx.nn.GRUCell(width, width, key=each) for each in random.split(cells_key, depth))
-        self.project = eqx.nn.Linear(2 * width, embedding_size, key=project_key)
+        self.project = eqx.nn.Linear(2 * width + num_pairs(feature_size), embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
     def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
@@ -67,4 +65,4 @@ class GRU(AbstractEncoder):
 
         start = tuple(jnp.zeros(cell.hidden_size) for cell in self.cells)
         states, _ = lax.scan(read, start, (lifted, mask))
-        return self.project(jnp.concatenate([states[-1], masked_mean(lifted, mask)]))
+        return self.project(jnp.concatenate([states[-1], masked_mean(lifted, mask), second_moments(rows, mask)]))

@@ -6,10 +6,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-__all__ = ["FeedForward", "Stack", "affine", "masked_mean", "normalise"]
+__all__ = ["FeedForward", "Stack", "affine", "masked_mean", "normalise", "num_pairs", "second_moments"]
 
 
 def affine(layer: eqx.nn.Linear, values: Float[Array, "*rows width"]) -> Float[Array, "*rows out"]:
@@ -28,6 +29,22 @@ def masked_mean(values: Float[Array, "obs width"], mask: Bool[Array, " obs"]) ->
     """Mean over the real rows; zero when there are none."""
     total = jnp.sum(jnp.where(mask[:, None], values, 0.0), axis=0)
     return total / jnp.maximum(jnp.sum(mask, dtype=total.dtype), 1.0)
+
+
+def second_moments(rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " pair"]:
+    """Averages over the real rows of all products of two features, each pair once; zero when there are none.
+
+    The posterior of a regression is a function of these (`x x'` and `x y`): given directly, no encoder has to learn
+    them, and they cost one matrix product.
+    """
+    kept = jnp.where(mask[:, None], rows, 0.0)
+    products = kept.T @ kept / jnp.maximum(jnp.sum(mask, dtype=kept.dtype), 1.0)
+    return products[np.triu_indices(rows.shape[1])]
+
+
+def num_pairs(feature_size: int) -> int:
+    """Length of `second_moments`."""
+    return feature_size * (feature_size + 1) // 2
 
 
 def normalise(values: Float[Array, "*rows width"]) -> Float[Array, "*rows width"]:

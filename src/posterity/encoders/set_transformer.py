@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.encoders.attention import AttentionBlock
 from posterity.encoders.base import AbstractEncoder, check_sizes
-from posterity.encoders.layers import Stack, masked_mean, normalise
+from posterity.encoders.layers import Stack, masked_mean, normalise, num_pairs, second_moments
 from posterity.encoders.lift import RowLift
 
 __all__ = ["InducedBlock", "SetTransformer"]
@@ -62,7 +62,6 @@ class SetTransformer(AbstractEncoder):
         num_seeds: int = 2,
         expansion: int = 2,
         embedding_size: int = 128,
-        products: bool = True,
         key: PRNGKeyArray,
     ):
         """Weights of the encoder.
@@ -76,7 +75,6 @@ class SetTransformer(AbstractEncoder):
             num_seeds: Learned questions that pool the rows; each gives `width` numbers.
             expansion: Hidden units of the feed-forward networks, in multiples of `width`.
             embedding_size: Size of the embedding.
-            products: Whether the lift multiplies features (see `RowLift`).
             key: Consumed for the initial weights.
         """
         check_sizes(
@@ -85,7 +83,7 @@ class SetTransformer(AbstractEncoder):
         )  # fmt: skip
         hidden_size = expansion * width
         lift_key, blocks_key, seeds_key, pool_key, project_key = random.split(key, 5)
-        self.lift = RowLift(feature_size, width, products=products, key=lift_key)
+        self.lift = RowLift(feature_size, width, key=lift_key)
         self.blocks = Stack(
             lambda key: InducedBlock(width, num_points, num_heads, hidden_size, key=key),
             depth,
@@ -93,11 +91,12 @@ class SetTransformer(AbstractEncoder):
         )
         self.seeds = random.normal(seeds_key, (num_seeds, width))
         self.pool = AttentionBlock(width, num_heads, hidden_size, key=pool_key)
-        self.project = eqx.nn.Linear((num_seeds + 1) * width, embedding_size, key=project_key)
+        self.project = eqx.nn.Linear((num_seeds + 1) * width + num_pairs(feature_size), embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
     def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
         """Embedding of one dataset."""
         lifted = self.lift(rows, mask)
         answers = self.pool(self.seeds, mask, self.blocks(lifted, mask))  # (seeds, width)
-        return self.project(jnp.concatenate([jnp.ravel(normalise(answers)), masked_mean(lifted, mask)]))
+        averages = [masked_mean(lifted, mask), second_moments(rows, mask)]
+        return self.project(jnp.concatenate([jnp.ravel(normalise(answers)), *averages]))

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.encoders.attention import AttentionBlock
 from posterity.encoders.base import AbstractEncoder, check_sizes
-from posterity.encoders.layers import Stack, masked_mean, normalise
+from posterity.encoders.layers import Stack, masked_mean, normalise, num_pairs, second_moments
 from posterity.encoders.lift import RowLift
 
 __all__ = ["Transformer", "sinusoidal_positions"]
@@ -17,9 +17,9 @@ class Transformer(AbstractEncoder):
     """The paper's main encoder: self-attention over [CLS] and rows, [CLS] read at the end.
 
     Departures from the paper: pre-norm instead of post-norm, no dropout (fresh datasets at every step cannot
-    be memorised), products in the row lift, the average of the lifted rows beside [CLS], and sizes for a CPU.
-    The paper's size is `width=256, num_heads=4, expansion=4, products=False`. Time and
-    memory grow with the square of the number of rows: `SetTransformer` is the one for long datasets.
+    be memorised), averages of the rows and of their products beside [CLS], and sizes for a CPU. The paper's size is
+    `width=256, num_heads=4, expansion=4`. Time and memory grow with the square of the number of rows:
+    `SetTransformer` is the one for long datasets.
     """
 
     lift: RowLift
@@ -39,7 +39,6 @@ class Transformer(AbstractEncoder):
         num_heads: int = 2,
         expansion: int = 2,
         embedding_size: int = 128,
-        products: bool = True,
         positions: bool = False,
         key: PRNGKeyArray,
     ):
@@ -52,7 +51,6 @@ class Transformer(AbstractEncoder):
             num_heads: Heads of attention per block.
             expansion: Hidden units of the feed-forward networks, in multiples of `width`.
             embedding_size: Size of the embedding.
-            products: Whether the lift multiplies features (see `RowLift`).
             positions: Add sinusoidal positions to the rows, which breaks exchangeability: for ablations only.
             key: Consumed for the initial weights.
         """
@@ -61,7 +59,7 @@ class Transformer(AbstractEncoder):
             expansion=expansion, embedding_size=embedding_size,
         )  # fmt: skip
         lift_key, cls_key, blocks_key, last_key, project_key = random.split(key, 5)
-        self.lift = RowLift(feature_size, width, products=products, key=lift_key)
+        self.lift = RowLift(feature_size, width, key=lift_key)
         self.cls_token = random.normal(cls_key, (width,))
         self.blocks = Stack(
             lambda key: AttentionBlock(width, num_heads, expansion * width, key=key),
@@ -69,7 +67,7 @@ class Transformer(AbstractEncoder):
             key=blocks_key,
         )
         self.last_block = AttentionBlock(width, num_heads, expansion * width, key=last_key)
-        self.project = eqx.nn.Linear(2 * width, embedding_size, key=project_key)
+        self.project = eqx.nn.Linear(2 * width + num_pairs(feature_size), embedding_size, key=project_key)
         self.positions = positions
         self.embedding_size = embedding_size
 
@@ -84,7 +82,7 @@ class Transformer(AbstractEncoder):
         tokens = self.blocks(tokens, present)
         # In the last block only [CLS] is read afterwards, so only [CLS] has to ask.
         cls = self.last_block(tokens[:1], present, tokens)[0]
-        return self.project(jnp.concatenate([normalise(cls), pooled]))
+        return self.project(jnp.concatenate([normalise(cls), pooled, second_moments(rows, mask)]))
 
 
 def sinusoidal_positions(mask: Bool[Array, " obs"], width: int) -> Float[Array, "obs width"]:

@@ -31,7 +31,7 @@ def categorical_regression(
         with numpyro.plate("features", x.shape[-1], dim=-2):
             w = numpyro.sample("w", dist.Normal(0.0, prior_sd))
     with numpyro.plate("observations", x.shape[0]):
-        numpyro.sample("y", dist.Categorical(logits=(x @ w + b) / temperature), obs=y)
+        numpyro.sample("y", dist.CategoricalLogits((x @ w + b) / temperature), obs=y)
 
 
 ENTRY = BuiltinModel(

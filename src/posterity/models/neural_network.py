@@ -63,7 +63,7 @@ def neural_classification(
     """
     logits = _network(x, num_classes, hidden_size, num_layers, activation, prior_sd)
     with numpyro.plate("observations", x.shape[0]):
-        numpyro.sample("y", dist.Categorical(logits=logits / temperature), obs=y)
+        numpyro.sample("y", dist.CategoricalLogits(logits / temperature), obs=y)
 
 
 def _network(

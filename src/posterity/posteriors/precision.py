@@ -17,7 +17,7 @@ from posterity.posteriors.heads import check_sizes, positive_scale, zero_linear
 
 __all__ = ["PrecisionFamily", "PrecisionGaussian", "positive_cholesky"]
 
-SMALLEST_PIVOT = 1e-3
+UNBENT_PIVOT, SMALLEST_PIVOT = 1e-3, 1e-4
 
 
 def positive_cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "latent latent"]:
@@ -43,9 +43,10 @@ def positive_cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "la
 
 
 def _positive(pivot: Float[Array, ""]) -> Float[Array, ""]:
-    """The pivot itself above the smallest one; below, a hyperbola that meets it with equal slope."""
-    gap = jnp.maximum(2.0 * SMALLEST_PIVOT - pivot, SMALLEST_PIVOT)
-    return jnp.where(pivot > SMALLEST_PIVOT, pivot, SMALLEST_PIVOT**2 / gap)
+    """The pivot itself above 0.001; below, a hyperbola that meets it with equal slope and stays above 0.0001."""
+    room = UNBENT_PIVOT - SMALLEST_PIVOT
+    gap = room + jnp.maximum(UNBENT_PIVOT - pivot, 0.0)
+    return jnp.where(pivot > UNBENT_PIVOT, pivot, SMALLEST_PIVOT + room**2 / gap)
 
 
 class PrecisionGaussian(AbstractTransport):

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import CategoricalLogits, CategoricalProbs, Distribution, biject_to, constraints
@@ -204,7 +205,7 @@ def _data_kind(distribution: Distribution) -> tuple[DataKind, int]:
     if isinstance(base.support, type(constraints.boolean)):
         return "binary", 0
     if isinstance(base, (CategoricalLogits, CategoricalProbs)):
-        return "class", int(base.support.upper_bound) + 1
+        return "class", int(base.support.upper_bound) + 1  # pyright: ignore[reportAttributeAccessIssue]
     lower = getattr(base.support, "lower_bound", 0)  # none in Multinomial's support, which starts at 0
     may_be_negative = not isinstance(lower, jax.core.Tracer) and bool(np.any(np.asarray(lower) < 0))
     return ("real", 0) if may_be_negative else ("count", 0)

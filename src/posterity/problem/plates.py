@@ -147,6 +147,6 @@ def _refuse_stragglers(where: str, plate: str, group: AxisGroup, trace: ModelTra
     for site, axis in group.latent_axes:
         if plates[site][axis] != plate:
             raise InputError(
-                f"{where}: latent site '{site}' grows with plate '{plate}' but lies outside it, so it cannot be masked; "
+                f"{where}: latent site '{site}' grows with plate '{plate}' but lies outside it and cannot be masked; "
                 f"sample it inside numpyro.plate('{plate}', ...), without to_event"
             )

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array
+from jaxtyping import Array, Float
 from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
@@ -30,11 +31,14 @@ TOLERANCE = 1e-3
 NUDGE, NUDGES = 1e-6, 30.0
 
 Numbers = Array | np.ndarray  # JAX while compiled, NumPy once compared
-SiteLogProbs = dict[str, Numbers]  # latent site -> scalar, data site -> (obs,), in nats
+SiteLogProbs = Mapping[str, Numbers]  # latent site -> scalar, data site -> (obs,), in nats
 
 
-def check_problem(problem: Problem) -> None:
+def check_problem(problem: Problem) -> tuple[Dataset, Float[Array, " latent"]]:
     """Simulates a few datasets and compares densities that must agree.
+
+    Returns:
+        The first dataset and the latents that it was drawn with, to look at.
 
     Raises:
         InputError: The log joint or its gradient is not finite; a prior or a row's likelihood depends on (other) rows
@@ -44,13 +48,15 @@ def check_problem(problem: Problem) -> None:
     num_rows = int(np.clip(problem.envelope.rows[0], 4, 16))
     probe = quick_jit(lambda key, masks: _probe(problem, num_rows, key, masks))
     full = problem.plate_masks(problem.capacity)
-    for seed in range(NUM_PROBES):
-        _judge(problem, jax.device_get(probe(random.key(seed), full)))
+    probes = [probe(random.key(seed), full) for seed in range(NUM_PROBES)]
+    for probed in jax.device_get(probes):
+        _judge(problem, probed)
     for plate, (low, high) in problem.envelope.plates.items():
         # A range of one size is checked as well: smaller datasets are answered, with a warning, even then.
         size = low if low < high else high - 1
         if size:
             _check_plate(problem, probe, plate, size)
+    return probes[0].dataset, probes[0].z
 
 
 @jax.tree_util.register_dataclass
@@ -70,10 +76,10 @@ class _Probe:
     """
 
     dataset: Any  # Dataset, whose arrays are JAX arrays or NumPy arrays
-    z: Numbers
+    z: Any
     whole: SiteLogProbs
     last: SiteLogProbs
-    blind: dict[str, SiteLogProbs]
+    blind: Mapping[str, SiteLogProbs]
     rounding: SiteLogProbs
     log_det: Numbers
     gradient: Numbers
@@ -84,7 +90,7 @@ def _probe(problem: Problem, num_rows: int, rng_key: Array, masks: Mapping[str, 
     dataset, z = problem.simulate(key_simulate, jnp.ones(num_rows, bool), masks)
     half = num_rows // 2
     last = Dataset({k: v[::-1][:half] for k, v in dataset.values.items()}, dataset.row_mask[:half], dict(masks))
-    log_det, whole = _by_site(problem, z, dataset)
+    (_, (log_det, whole)), gradient = jax.value_and_grad(partial(_joint, problem), has_aux=True)(z, dataset)
     nudged = z * (1.0 + NUDGE * random.normal(key_nudge, (2, *z.shape)))
     _, near = jax.vmap(lambda one: _by_site(problem, one, dataset))(nudged)
     _, by_last = _by_site(problem, z, last)
@@ -96,8 +102,14 @@ def _probe(problem: Problem, num_rows: int, rng_key: Array, masks: Mapping[str, 
         blind={a.name: _by_site(_blinded(problem, a), z, dataset)[1] for a in problem.data},
         rounding={name: jnp.max(jnp.abs(near[name] - value), axis=0) for name, value in whole.items()},
         log_det=log_det,
-        gradient=jax.grad(problem.log_joint)(z, dataset),
+        gradient=gradient,
     )
+
+
+def _joint(problem: Problem, z: Array, dataset: Dataset) -> tuple[Array, tuple[Array, SiteLogProbs]]:
+    """Log joint, and its parts."""
+    log_det, by_site = _by_site(problem, z, dataset)
+    return sum((jnp.sum(value) for value in by_site.values()), log_det), (log_det, by_site)
 
 
 def _by_site(problem: Problem, z: Array, dataset: Dataset) -> tuple[Array, SiteLogProbs]:
@@ -201,10 +213,10 @@ def _check_plate(problem: Problem, probe: Callable[..., _Probe], plate: str, siz
         }
         for name in _differing(total, alone, rounding):
             raise InputError(
-                f"{where}: with {size} of its {problem.capacity[plate]} entries kept, site '{name}' has log probability "
-                f"{total[name]:.4g} when the others are masked and {alone[name]:.4g} when they never existed. The site "
-                f"must lie inside numpyro.plate('{plate}', ...) if it has one entry for each, and nothing may depend on "
-                "how many there are"
+                f"{where}: with {size} of its {problem.capacity[plate]} entries kept, site '{name}' has log "
+                f"probability {total[name]:.4g} when the others are masked, {alone[name]:.4g} when they never existed. "
+                f"It must lie inside numpyro.plate('{plate}', ...) if it has one entry for each, and nothing may "
+                "depend on how many there are"
             )
 
 

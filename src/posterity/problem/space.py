@@ -28,7 +28,7 @@ def broadcast_mask(plates: Sequence[str | None], masks: PlateMasks, shape: Seque
     """
     mask = jnp.ones(tuple(shape), bool)
     for axis, plate in enumerate(plates):
-        if plate in masks:
+        if plate is not None and plate in masks:
             along = jnp.reshape(masks[plate], (-1,) + (1,) * (len(shape) - axis - 1))
             mask = mask & along
     return mask
@@ -64,7 +64,7 @@ class LatentSpace:
 
     def constrain(self, z: Float[Array, " latent"]) -> dict[str, Array]:
         """Latents in their supports."""
-        return {s.name: s.bijector(self._part(z, s)) for s in self.sites}
+        return {s.name: jnp.asarray(s.bijector(self._part(z, s))) for s in self.sites}
 
     def masked_value(self, site: LatentSite, value: Array, plate_masks: PlateMasks) -> Array:
         """Value of a site with masked entries set to what `constrain` makes of a zero there."""
