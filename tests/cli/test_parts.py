@@ -71,7 +71,7 @@ def test_without_a_terminal_progress_is_a_line_per_tenth(capsys):
         for hundredth in range(1, 101):
             show(progress(share=hundredth / 100))
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split()[0] for line in lines] == [f"{tenth}0%" for tenth in range(1, 11)]
+    assert [line.split()[0] for line in lines] == ["1%", *(f"{tenth}0%" for tenth in range(1, 11))]
     with ProgressBar(quiet=True) as show:
         show(progress())
     assert capsys.readouterr().err == ""

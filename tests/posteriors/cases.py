@@ -65,7 +65,7 @@ def trained(case: str, size: int = LATENT_SIZE) -> AbstractFamily:
     return with_noise(start(case, size), np.random.default_rng(1))
 
 
-def with_noise(family: AbstractFamily, rng: np.random.Generator, noise: float = 0.25) -> AbstractFamily:
+def with_noise(family: PyTree, rng: np.random.Generator, noise: float = 0.25) -> PyTree:
     """Normal noise added to every weight; the constants of a standardised family stay."""
     if isinstance(family, StandardizedFamily):
         return eqx.tree_at(lambda f: f.family, family, with_noise(family.family, rng, noise))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from jax import random
 from numpy.testing import assert_allclose, assert_array_equal
-from posteriors.cases import BUILDS, CONTEXT, LATENT_SIZE, MASKS, NUM_ROWS, log_probs, start, trained
+from posteriors.cases import BUILDS, CONTEXT, LATENT_SIZE, MASKS, NUM_ROWS, log_probs, start, trained, with_noise
 
 from posterity.checks import InputError
 from posterity.posteriors import FlowFamily
-from posterity.posteriors.coupling import layer_orders
+from posterity.posteriors.coupling import Conditioner, layer_orders
 
 FLOWS = pytest.mark.parametrize("case", ["flow_spline", "flow_affine"])
 ALL_MASKS = pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
@@ -52,6 +52,14 @@ def test_a_latent_without_company_is_still_bent(active):
     mask = np.arange(LATENT_SIZE) == active
     images = [forward(trained("flow_spline"), mask, jnp.where(mask, e, 0.0))[0][active] for e in (-1.5, 0.0, 1.5)]
     assert abs(images[2] - 2.0 * images[1] + images[0]) > 0.05
+
+
+def test_conditioner_does_not_extrapolate():
+    """Beyond 10 a kept latent counts as 10: far points cannot drive the maps of the others anywhere new."""
+    conditioner = with_noise(Conditioner(2, 3, 5, width=8, key=random.key(3)), np.random.default_rng(3))
+    inside, bound, far = (conditioner(jnp.asarray([x, -x]), CONTEXT) for x in (9.0, 10.0, 1e6))
+    assert_array_equal(far, bound)
+    assert (np.abs(bound - inside) > 1e-3).all()
 
 
 def test_flow_contains_the_full_gaussian():

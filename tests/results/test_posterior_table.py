@@ -21,9 +21,9 @@ GOOD = {
 }
 
 
-def render(summary, *, color=False, **changes):
+def render(summary, *, color=False, width=100, **changes):
     written = io.StringIO()
-    console = Console(width=100, file=written, force_terminal=color, color_system="standard" if color else None)
+    console = Console(width=width, file=written, force_terminal=color, color_system="standard" if color else None)
     console.print(posterior_table(summary, **(GOOD | changes)))
     return written.getvalue()
 
@@ -76,14 +76,14 @@ def test_reference_stands_beside_with_the_distance_in_its_sds():
     reference = {"w[bmi]": {**BMI, "mean": 0.30123, "sd": 0.04}}
     text = render({"w[bmi]": BMI, "b": BMI}, reference=reference)
     assert "NUTS mean" in text
-    assert cells(text, "w[bmi]")[5:] == ["0.301", "0.040", "+0.50", "sd"]
-    assert cells(text, "b")[5:] == ["-", "-", "-"]
+    assert cells(text, "w[bmi]")[4:] == ["0.301", "0.040", "+0.50", "sd"]
+    assert cells(text, "b")[4:] == ["-", "-", "-"]
 
 
 def test_reference_without_spread_has_no_distance():
     text = render({"w": BMI}, reference={"w": {**BMI, "sd": 0.0}}, reference_name="exact")
     assert "exact sd" in text
-    assert cells(text, "w")[5:] == ["0.321", "0.000", "-"]
+    assert cells(text, "w")[4:] == ["0.321", "0.000", "-"]
 
 
 def test_original_units_are_a_second_block():
@@ -129,6 +129,13 @@ def test_every_line_fits_the_width():
     text = render({long_label: {**SIGMA, "mean": 1234567.0}}, reference={long_label: SIGMA}, reasons=("word " * 50,))
     assert max(map(len, text.splitlines())) <= 100
     assert "1234567" in text
+
+
+def test_a_reference_fits_into_80_columns():
+    text = render({"w[bmi]": BMI}, reference={"w[bmi]": BMI}, width=80, title="a title longer than the table " * 2)
+    assert cells(text, "latent") == ["mean", "sd", "q05", "q95", *["NUTS", "mean", "NUTS", "sd", "apart"]]
+    assert cells(text, "w[bmi]")[-2:] == ["+0.00", "sd"]
+    assert "a title longer than the table a title longer than the table" in text
 
 
 def test_long_reasons_hang_below_their_first_word():

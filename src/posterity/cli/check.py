@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.infer import EstimatorName, load_estimator
-from posterity.cli.options import Json, ModelFile, Seed, check_output, note, print_json
+from posterity.cli.options import Json, ModelFile, Seed
+from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.plain import without_nan
 
 if TYPE_CHECKING:
@@ -90,7 +91,6 @@ def _write(record: dict[str, Any], output: Path) -> None:
 
 def _print_table(record: dict[str, Any], cells: "list[CellReport]") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -106,7 +106,7 @@ def _print_table(record: dict[str, Any], cells: "list[CellReport]") -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for cell in cells:
         table.add_row(*[Text(text) for text in _row(cell)], style="" if cell.calibrated else "yellow")
-    console = Console()
+    console = result_console()
     console.print(table)
     console.print(
         SIMULATED,

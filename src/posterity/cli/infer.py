@@ -5,17 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.cli.options import (
-    Categorical,
-    DropMissing,
-    Json,
-    ModelFile,
-    Seed,
-    Target,
-    check_output,
-    note,
-    print_json,
-)
+from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target
+from posterity.cli.output import check_output, note, print_json, result_console
 
 if TYPE_CHECKING:
     from posterity.estimator import Estimator
@@ -153,8 +144,6 @@ def _reference_summary(found: "TableAnswer", reference: "NutsReference") -> "Sum
 
 
 def _print_table(found: "TableAnswer", title: str, num_draws: int, reference: "NutsReference | None") -> None:
-    from rich.console import Console
-
     from posterity.results import posterior_table, summarise_answer
 
     answer = found.answer
@@ -169,4 +158,4 @@ def _print_table(found: "TableAnswer", title: str, num_draws: int, reference: "N
         reference=None if reference is None else _reference_summary(found, reference),
         original_units=found.original_units,
     )
-    Console().print(table)
+    result_console().print(table)

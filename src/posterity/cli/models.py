@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from posterity.cli.options import Json, print_json
+from posterity.cli.options import Json
+from posterity.cli.output import print_json, result_console
 from posterity.estimators import read_record, shipped_estimators
 
 __all__ = ["models"]
@@ -20,9 +21,7 @@ def models(json: Json = False, seed: Seed = 0) -> None:
     if json:
         print_json(known)
         return
-    from rich.console import Console
-
-    console = Console()
+    console = result_console()
     console.print(_model_table(known["models"]))
     if known["estimators"]:
         console.print(_estimator_table(known["estimators"]))

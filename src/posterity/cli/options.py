@@ -1,17 +1,12 @@
 """Options that several commands share, and the small grammars of their values."""
 
 import inspect
-import json
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from posterity.checks import InputError
-from posterity.plain import without_nan
 
 __all__ = [
     "Categorical",
@@ -20,13 +15,10 @@ __all__ = [
     "ModelFile",
     "Seed",
     "Target",
-    "check_output",
     "examples",
-    "note",
     "parse_plates",
     "parse_range",
     "parse_settings",
-    "print_json",
     "takes_fields_of",
 ]
 
@@ -48,16 +40,6 @@ ModelFile = Annotated[
 def examples(*commands: str) -> str:
     """Epilog of a command's help."""
     return "Examples:\n\n" + "\n\n".join(f"  {command}" for command in commands)
-
-
-def note(message: str) -> None:
-    """A remark beside the result: standard error, one line."""
-    print(message, file=sys.stderr)
-
-
-def print_json(value: Any) -> None:
-    """A result on standard output; NaN and infinities become null."""
-    print(json.dumps(without_nan(value), indent=2, allow_nan=False))
 
 
 def parse_range(option: str, text: str) -> tuple[int, int]:
@@ -114,25 +96,6 @@ def _value(text: str) -> bool | int | float | str:
         except ValueError:
             continue
     return text
-
-
-def check_output(path: Path | None, suffix: str) -> None:
-    """Refuses an output file that could not be written, before any work is done.
-
-    Raises:
-        InputError: The name ends in something else, is a directory, or lies in no writable directory.
-    """
-    if path is None:
-        return
-    if path.suffix.lower() != suffix:
-        raise InputError(f"cannot write '{path}': expected a name that ends in {suffix}")
-    if path.is_dir():
-        raise InputError(f"cannot write '{path}': it is a directory")
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"cannot write '{path}': there is no directory '{path.parent}'")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise InputError(f"cannot write '{path}': you may not write there")
 
 
 def takes_fields_of(request: type) -> Callable[[Command], Command]:

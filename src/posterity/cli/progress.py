@@ -1,5 +1,6 @@
 """What a running training shows on standard error."""
 
+import math
 from types import TracebackType
 from typing import Any
 
@@ -16,13 +17,13 @@ LINES = 10  # over the whole run, where standard error is no terminal
 class ProgressBar:
     """Share of the budget, step, loss, datasets/s, time left and the last validation.
 
-    A bar in a terminal; elsewhere one line for each tenth of the budget; nothing at all when quiet.
+    A bar in a terminal; elsewhere a line at once and for each tenth of the budget; nothing when quiet.
     """
 
     def __init__(self, *, quiet: bool):
         self._console = Console(stderr=True)
         self._quiet = quiet
-        self._lines = 0
+        self._next_line = 0.0
         self._bar: Progress | None = None
         if not quiet and self._console.is_terminal:
             self._bar = Progress(
@@ -48,8 +49,8 @@ class ProgressBar:
         """Shows where a training is."""
         if self._bar is not None:
             self._bar.update(self._task, completed=now.share, description=describe_progress(now))
-        elif not self._quiet and now.share >= (self._lines + 1) / LINES:
-            self._lines = int(now.share * LINES)
+        elif not self._quiet and now.share >= self._next_line:
+            self._next_line = (math.floor(now.share * LINES) + 1) / LINES
             self._console.print(f"{now.share:4.0%}  {describe_progress(now)}", highlight=False, soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from posterity.cli.options import note, print_json
+from posterity.cli.output import note, print_json
 from posterity.cli.progress import ProgressBar
 from posterity.cli.recipe import Recipe
 from posterity.estimator import Estimator

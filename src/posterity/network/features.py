@@ -10,12 +10,13 @@ from jax import random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.dataset import Dataset
+from posterity.limits import soft_limit
 from posterity.problem import Argument, Problem
 from posterity.problem.space import broadcast_mask
 
 __all__ = ["RowFeatures", "fit_row_features"]
 
-LINEAR_RANGE = 8.0  # standard deviations that pass unchanged; beyond, values grow like their logarithm
+LINEAR_RANGE = 8.0  # standard deviations that pass unchanged: an outlier beyond stays visible without drowning the rest
 
 
 class RowFeatures(eqx.Module):
@@ -47,7 +48,7 @@ class RowFeatures(eqx.Module):
             real = as_real(argument, dataset.values[argument.name])
             loc = jax.lax.stop_gradient(self.locs[argument.name])
             scale = jax.lax.stop_gradient(self.scales[argument.name])
-            real = squash((real - loc) / scale)
+            real = soft_limit((real - loc) / scale, LINEAR_RANGE)
             mask = _entry_mask(argument, real, dataset)
             columns.append(jnp.reshape(jnp.where(mask, real, 0.0), (real.shape[0], -1)))
         return jnp.concatenate(columns, axis=1)
@@ -62,12 +63,6 @@ def as_real(argument: Argument, values: Array) -> Float[Array, "obs ..."]:
     if argument.kind == "count":
         return jnp.log1p(jnp.maximum(values.astype(jnp.float32), 0.0))
     return values.astype(jnp.float32)
-
-
-def squash(values: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Identity up to `LINEAR_RANGE`, logarithmic beyond: an outlier stays visible without drowning the rest."""
-    beyond = jnp.maximum(jnp.abs(values) - LINEAR_RANGE, 0.0)
-    return jnp.clip(values, -LINEAR_RANGE, LINEAR_RANGE) + jnp.sign(values) * jnp.log1p(beyond)
 
 
 def _entry_mask(argument: Argument, real: Array, dataset: Dataset) -> Array:

@@ -12,18 +12,20 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from posterity.limits import soft_limit
 from posterity.posteriors.base import AbstractFamily, AbstractTransport
 from posterity.posteriors.heads import check_sizes, positive_scale, zero_linear
 
 __all__ = ["PrecisionFamily", "PrecisionGaussian", "positive_cholesky"]
 
-UNBENT_PIVOT, SMALLEST_PIVOT = 1e-3, 1e-4
+UNBENT_PIVOT, SMALLEST_PIVOT = 2e-3, 1e-3
+FARTHEST_LOC = 10.0  # in units of the prior: a nearly singular matrix early in training must not throw draws to 1e4
 
 
 def positive_cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "latent latent"]:
     r"""Lower-triangular $L$ with positive diagonal, $L L' = $ `matrix` wherever that is safely positive definite.
 
-    Pivots below 0.001 are bent smoothly into positive ones, and a pivot is enlarged where its column would
+    Pivots below 0.002 are bent smoothly into positive ones, and a pivot is enlarged where its column would
     otherwise outgrow the matrix (Gill and Murray 1974; never the case for a positive definite one). So every symmetric
     matrix, as a network may put out, has a factor with finite gradients.
     """
@@ -43,7 +45,7 @@ def positive_cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "la
 
 
 def _positive(pivot: Float[Array, ""]) -> Float[Array, ""]:
-    """The pivot itself above 0.001; below, a hyperbola that meets it with equal slope and stays above 0.0001."""
+    """The pivot itself above 0.002; below, a hyperbola that meets it with equal slope and stays above 0.001."""
     room = UNBENT_PIVOT - SMALLEST_PIVOT
     gap = room + jnp.maximum(UNBENT_PIVOT - pivot, 0.0)
     return jnp.where(pivot > UNBENT_PIVOT, pivot, SMALLEST_PIVOT + room**2 / gap)
@@ -66,6 +68,8 @@ class PrecisionGaussian(AbstractTransport):
     ):
         """Gaussian over the active latents.
 
+        Means farther than 10 from zero are pulled in logarithmically.
+
         Args:
             moments: $m$.
             matrix: Symmetric $A$; see `positive_cholesky` for what becomes of one that is not positive definite.
@@ -75,7 +79,7 @@ class PrecisionGaussian(AbstractTransport):
         active = mask[:, None] & mask[None, :]
         self.factor = positive_cholesky(jnp.where(active, matrix, jnp.eye(mask.shape[0])))
         half = solve_triangular(self.factor, jnp.where(mask, moments, 0.0), lower=True)
-        self.loc = solve_triangular(self.factor, half, lower=True, trans=1)
+        self.loc = soft_limit(solve_triangular(self.factor, half, lower=True, trans=1), FARTHEST_LOC)
         self.rate = jnp.where(mask, rate, 1.0)
         self.mask = mask
 

@@ -20,6 +20,7 @@ _SHOWN = {
 }
 _STATISTICS = ("mean", "sd", "q05", "q50", "q95")
 _MAX_LATENTS = 40
+_LABEL_WIDTH = 8
 _LAST_LATENTS = 8  # scalars such as a noise sd usually close the list
 
 _Summary = Mapping[str, Mapping[str, float]]
@@ -67,10 +68,10 @@ def posterior_table(
     return Group(*parts)
 
 
-def _latent_table(title: str, summary: _Summary, reference: _Summary | None, reference_name: str) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("latent", overflow="fold")
-    for name in _STATISTICS:
+def _latent_table(title: str, summary: _Summary, reference: _Summary | None, reference_name: str) -> Group:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("latent", overflow="fold", min_width=_LABEL_WIDTH)
+    for name in _statistics(reference):
         table.add_column(name, justify="right", no_wrap=True)
     if reference is not None:
         for name in (f"{reference_name} mean", f"{reference_name} sd", "apart"):
@@ -83,7 +84,12 @@ def _latent_table(title: str, summary: _Summary, reference: _Summary | None, ref
         table.add_row(Text(f"... {hidden} more, not shown", style="dim"))
     for label in last:
         table.add_row(*_row(label, summary[label], reference))
-    return table
+    return Group(Text(title, style="bold"), table)  # a title of the table itself would wrap at its width
+
+
+def _statistics(reference: _Summary | None) -> tuple[str, ...]:
+    """Without the median where a reference stands beside: both then fit into 80 columns."""
+    return _STATISTICS if reference is None else tuple(name for name in _STATISTICS if name != "q50")
 
 
 def _bullets(reasons: Sequence[str], style: str) -> Table:
@@ -101,7 +107,7 @@ def _shortened(labels: list[str]) -> tuple[list[str], int, list[str]]:
 
 
 def _row(label: str, ours: Mapping[str, float], reference: _Summary | None) -> list[Text]:
-    cells = [_number(ours[name], ours["sd"]) for name in _STATISTICS]
+    cells = [_number(ours[name], ours["sd"]) for name in _statistics(reference)]
     if reference is not None:
         theirs = reference.get(label)
         cells += ["-"] * 3 if theirs is None else _beside(ours, theirs)

@@ -107,7 +107,7 @@ def make_chunk(
             decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
             average = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), state.average, params)
             state = TrainingState(params, average, optimizer_state, state.step + 1)
-            return state, (loss, optax.global_norm(gradient))
+            return state, (loss, optax.tree.norm(gradient))
 
         state, (losses, norms) = lax.scan(one_step, state, None, length=config.chunk_steps)
         return state, ChunkReport(losses, norms)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from posterity.network import AmortizedPosterior
 from posterity.problem import Problem
@@ -87,7 +87,7 @@ def validate(
 
 @eqx.filter_jit
 def _log_ratios(
-    network: AmortizedPosterior, problem: Problem, stream: DatasetStream, keys: PRNGKeyArray, num_draws: int
+    network: AmortizedPosterior, problem: Problem, stream: DatasetStream, keys: Key[Array, " batch"], num_draws: int
 ) -> tuple[Float[Array, "batch draw"], Float[Array, " batch"]]:
     """Log joint - log q at draws of q, and -log q at the true latents (0 without)."""
     low, high = problem.envelope.rows

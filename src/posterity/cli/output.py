@@ -1,0 +1,56 @@
+"""Where the command writes: results to standard output, remarks to standard error, files that were checked first."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posterity.checks import InputError
+from posterity.plain import without_nan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["check_output", "note", "print_json", "result_console"]
+
+WIDTH_OF_FILES = 120
+
+
+def result_console() -> "Console":
+    """Standard output for tables: as wide as the terminal, and wide enough in a file or a pipe."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_FILES
+    return console
+
+
+def note(message: str) -> None:
+    """A remark beside the result: standard error, one line."""
+    print(message, file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """A result on standard output; NaN and infinities become null."""
+    print(json.dumps(without_nan(value), indent=2, allow_nan=False))
+
+
+def check_output(path: Path | None, suffix: str) -> None:
+    """Refuses an output file that could not be written, before any work is done.
+
+    Raises:
+        InputError: The name ends in something else, is a directory, or lies in no writable directory.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() != suffix:
+        raise InputError(f"cannot write '{path}': expected a name that ends in {suffix}")
+    if path.is_dir():
+        raise InputError(f"cannot write '{path}': it is a directory")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write '{path}': there is no directory '{path.parent}'")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise InputError(f"cannot write '{path}': you may not write there")
