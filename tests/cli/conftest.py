@@ -89,7 +89,9 @@ def quick_compilation(shared: Path) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def compiled_quickly(shared, monkeypatch) -> Iterator[None]:
-    monkeypatch.setenv("POSTERITY_CACHE_DIR", str(shared / "programs"))  # of processes that tests start
+    # For the processes that tests start:
+    monkeypatch.setenv("POSTERITY_CACHE_DIR", str(shared / "programs"))
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     with quick_compilation(shared):
         yield
 

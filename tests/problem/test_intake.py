@@ -9,6 +9,7 @@ import numpyro.distributions as dist
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
+from problem.example_models import EXAMPLES
 
 from posterity.checks import InputError
 from posterity.dataset import bucket_for, bucket_sizes, stack_datasets
@@ -93,6 +94,15 @@ def test_rows_beyond_the_envelope_get_larger_buckets():
     assert pad_dataset(problem(), large, 40).row_mask.shape == (40,)
 
 
+def test_whole_numbers_that_are_no_index_may_be_new():
+    """at_bats is whole as well, but nothing is looked up with it."""
+    model, example = EXAMPLES["batting"]
+    built = build_problem(model, example, check=False)
+    assert not any(argument.is_index for argument in built.arguments)
+    assert [a.name for a in problem().arguments if a.is_index] == ["group"]
+    read_arrays(built, {"at_bats": np.array([1, 500]), "hits": np.array([0, 400])})
+
+
 def test_matrices_along_one_plate_are_tied():
     built, example = matrices()
     assert plate_sizes(built, read_arrays(built, example)) == {"features": 3}
@@ -124,6 +134,8 @@ REFUSED = {
     "missing counts": (change(counts=[1.0, np.nan, 1, 1, 1]), "'counts' has missing or infinite.*in row 1"),
     "fractions": (change(counts=[0.5, 1, 1, 1, 1]), r"'counts' must hold whole numbers \(count\); got fractions"),
     "fractional index": (change(group=[0.5, 1, 1, 1, 1]), "'group' must hold whole numbers; got fractions"),
+    "index beyond": (change(group=[0, 1, 3, 1, 1]), "'group' has index 3 in row 2, but training drew.* with 0 to 2"),
+    "negative index": (change(group=[0, 1, 1, -1, 1]), "'group' has index -1 in row 3"),
     "negative count": (change(counts=[-2, 1, 1, 1, 1]), "'counts' must hold counts; got -2"),
     "not binary": (change(answer=[1, 2, 1, 2, 1]), r"'answer' must hold 0 and 1; got \[1, 2\]"),
     "not a flag": (change(flag=[1, 2, 1, 2, 1]), "'flag' holds 2, which bool cannot hold, in row 1"),

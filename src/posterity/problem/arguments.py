@@ -27,6 +27,7 @@ class Argument:
         plates: For each axis of a row, the variable plate that runs along it, or None.
         kind: What the values are; decides how tables are read and how rows enter the network.
         num_classes: Number of classes where `kind` is `class`, else 0.
+        is_index: The model takes it for whole numbers only, as `offset[group]` does.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Argument:
     plates: tuple[str | None, ...]
     kind: DataKind = "real"
     num_classes: int = 0
+    is_index: bool = False
 
 
 def model_name(model: Model) -> str:

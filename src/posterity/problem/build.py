@@ -1,5 +1,6 @@
 """From a model, an example and an envelope to a checked Problem."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from posterity.problem.plates import AxisGroup, axis_groups, resize, variable_ax
 from posterity.problem.problem import Problem
 from posterity.problem.soundness import check_problem
 from posterity.problem.space import LatentSpace
-from posterity.problem.tracing import shapes_of
+from posterity.problem.tracing import Shapes, abstract_trace, shapes_of
 
 __all__ = ["build_problem"]
 
@@ -59,6 +60,7 @@ def build_problem(
     if served != shapes_of(arrays):
         trace = inspect_model(model, served)
         _check_capacity(model, trace, capacity)
+    arguments = tuple(dataclasses.replace(a, is_index=_is_index(model, served, a)) for a in arguments)
     law = _covariate_law(covariates, {a.name: arrays[a.name] for a in arguments if a.role == "covariate"})
     problem = Problem(
         model=model,
@@ -101,6 +103,18 @@ def _argument(
         return Argument(name, "covariate", shape.shape[1:], str(shape.dtype), tuple(plates))
     dtype = "float32" if site.kind == "real" else "int32"
     return Argument(name, "data", shape.shape[1:], dtype, tuple(plates), site.kind, site.num_classes)
+
+
+def _is_index(model: Model, shapes: Shapes, argument: Argument) -> bool:
+    """Whether the model refuses real numbers for a covariate of whole numbers."""
+    if argument.role == "data" or argument.dtype != "int32":
+        return False
+    real = jax.ShapeDtypeStruct(shapes[argument.name].shape, np.dtype("float32"))
+    try:
+        abstract_trace(model, {**shapes, argument.name: real}, lambda trace: None)
+    except InputError:
+        return True
+    return False
 
 
 def _covariate_law(covariates: str | CovariateLaw, rows: Mapping[str, np.ndarray]) -> CovariateLaw:

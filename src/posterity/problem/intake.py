@@ -9,6 +9,7 @@ import numpy as np
 from posterity.checks import InputError, did_you_mean
 from posterity.dataset import Dataset, bucket_for, bucket_sizes
 from posterity.problem.arguments import Argument, as_dtype
+from posterity.problem.covariates import ResampledRows
 from posterity.problem.problem import Problem
 
 __all__ = ["pad_dataset", "plate_sizes", "read_arrays"]
@@ -36,6 +37,8 @@ def read_arrays(problem: Problem, dataset: Mapping[str, Any]) -> dict[str, np.nd
         if dataset.get(argument.name) is None:
             raise InputError(f"{where}: '{argument.name}' is missing; expected {', '.join(names)}")
         arrays[argument.name] = _checked(where, argument, dataset[argument.name])
+        if argument.is_index:
+            _check_index(f"{where}: '{argument.name}'", arrays[argument.name], problem.covariate_law, argument.name)
     lengths = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
@@ -120,6 +123,20 @@ def _check_shape(what: str, argument: Argument, array: np.ndarray) -> None:
     if not fits:
         axes = [plate or str(size) for plate, size in zip(argument.plates, argument.shape, strict=True)]
         raise InputError(f"{what} must have shape ({', '.join(['rows', *axes])}); got {array.shape}")
+
+
+def _check_index(what: str, array: np.ndarray, law: Any, name: str) -> None:
+    """Indices that the rows behind the covariate law have: JAX would take the nearest entry for one beyond."""
+    if not isinstance(law, ResampledRows) or name not in law.rows:
+        return
+    rows = np.asarray(law.rows[name])
+    low, high = rows.min(), rows.max()
+    outside = (array < low) | (array > high)
+    if np.any(outside):
+        index = tuple(np.argwhere(outside)[0])
+        raise InputError(
+            f"{what} has index {array[index]} in row {int(index[0])}, but training drew from rows with {low} to {high}"
+        )
 
 
 def _check_whole(what: str, argument: Argument, array: np.ndarray) -> None:

@@ -107,6 +107,6 @@ def _refuse_other_settings(path: Path, saved: Mapping[str, Any], given: Mapping[
     for key in sorted({*saved, *given}):
         if saved.get(key) != given.get(key):
             raise InputError(
-                f"cannot resume {path}: it was started with {key} = {saved.get(key)!r}, now {key} = {given.get(key)!r}; "
-                "give the same settings, or train anew elsewhere"
+                f"cannot resume {path}: it was started with {key} = {saved.get(key)!r}, "
+                f"now {key} = {given.get(key)!r}; give the same settings, or train anew elsewhere"
             )

@@ -59,12 +59,14 @@ class TrainingResult:
 
     Attributes:
         network: Network with the averaged weights.
-        stop_reason: "steps" or "minutes" where that budget was spent, "interrupted", or "diverged".
+        stop_reason: "steps" or "minutes" where that budget was spent, "interrupted", or "diverged" (a whole chunk of
+            steps without a finite gradient).
         step: Steps done; for a diverged run those before the first bad loss.
         seconds: Training time, compilation and validation excluded.
         loss: Mean loss of the last chunk, in nats.
         validation: On held-out datasets; None for an interrupted run.
         datasets_per_second: Simulated, encoded and learned from, compilation excluded.
+        skipped: Steps that changed nothing because their gradient was not finite.
     """
 
     network: AmortizedPosterior
@@ -74,6 +76,7 @@ class TrainingResult:
     loss: float
     validation: Validation | None
     datasets_per_second: float
+    skipped: int
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the network, as plain values."""
@@ -144,6 +147,7 @@ class _Run:
         self.seconds = 0.0
         self.timed_steps = 0  # steps that `seconds` covers: a chunk that compiles is not timed
         self.loss = math.nan
+        self.skipped = 0  # steps whose gradient was not finite
         self.validation: Validation | None = None
         self.num_validations = 0
         self.interrupted = False
@@ -167,6 +171,7 @@ class _Run:
             self.state, notes = restored
             self.seconds, self.timed_steps = notes["seconds"], notes["timed_steps"]
             self.loss, self.num_validations = notes["loss"], notes["num_validations"]
+            self.skipped = notes["skipped"]
 
     def until_stopped(self) -> StopReason:
         """Chunks until the budget is spent, the user interrupts, or the loss is no longer finite."""
@@ -185,7 +190,7 @@ class _Run:
                 if time.monotonic() - last_saved > 60.0 * self.config.checkpoint_minutes:
                     self._save()
                     last_saved = time.monotonic()
-                if self.share >= (self.num_validations + 1) / NUM_VALIDATIONS:
+                if (self.num_validations + 1) / NUM_VALIDATIONS <= self.share < 1.0:  # the last one is the result's
                     self._validate(num_datasets=64, num_draws=200)
 
     def result(self, stop_reason: StopReason) -> TrainingResult:
@@ -200,6 +205,7 @@ class _Run:
             loss=self.loss,
             validation=None if stop_reason == "interrupted" else self.validation,
             datasets_per_second=self._rate(),
+            skipped=self.skipped,
         )
 
     def close(self) -> None:
@@ -214,16 +220,17 @@ class _Run:
         rows = self.buckets[_pick(self.buckets, np.random.default_rng([self.config.seed, index]))]
         started = time.monotonic()
         state, report = self.chunk(self.state, jnp.asarray(self._time_share()), rows)
-        loss = float(jnp.mean(report.loss))  # waits for the device
+        loss, skipped = float(report.mean_loss), int(report.skipped)  # waits for the device
         took = time.monotonic() - started
         if rows in self.compiled:
             self.seconds += took
             self.timed_steps += self.config.chunk_steps
         self.compiled.add(rows)
-        if not math.isfinite(loss):
+        if skipped == self.config.chunk_steps:
             self._log({"diverged": True, "loss": None})
             return False
         self.state, self.loss = state, loss
+        self.skipped += skipped
         self._log(_chunk_event(report, rows, self._rate()))
         self.on_progress(Progress(self.share, self.step, loss, self._rate(), self.seconds, self.validation))
         return True
@@ -258,6 +265,7 @@ class _Run:
                 "timed_steps": self.timed_steps,
                 "loss": self.loss if math.isfinite(self.loss) else 0.0,
                 "num_validations": self.num_validations,
+                "skipped": self.skipped,
             }
             self.folder.save(self.step, self.state, notes)
 
@@ -281,8 +289,9 @@ def _pick(ranges: tuple[tuple[int, int], ...], generator: np.random.Generator) -
 
 def _chunk_event(report: ChunkReport, rows: tuple[int, int], rate: float) -> dict[str, Any]:
     return {
-        "loss": round(float(jnp.mean(report.loss)), 6),
-        "gradient_norm": round(float(jnp.median(report.gradient_norm)), 6),
+        "loss": round(float(report.mean_loss), 6),
+        "gradient_norm": round(float(jnp.nanmedian(report.gradient_norm)), 6),
+        "skipped": int(report.skipped),
         "rows": list(rows),
         "datasets_per_second": round(rate, 1),
     }

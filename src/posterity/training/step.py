@@ -42,10 +42,25 @@ class ChunkReport(eqx.Module):
     loss: Float[Array, " step"]
     gradient_norm: Float[Array, " step"]
 
+    @property
+    def skipped(self) -> Int[Array, ""]:
+        """Steps whose loss or gradient was not finite: they changed nothing."""
+        return jnp.sum(~(jnp.isfinite(self.loss) & jnp.isfinite(self.gradient_norm)))
+
+    @property
+    def mean_loss(self) -> Float[Array, ""]:
+        """Mean loss of the other steps; NaN if there are none."""
+        return jnp.nanmean(jnp.where(jnp.isfinite(self.loss), self.loss, jnp.nan))
+
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Clipping and Adam's direction; the learning rate is applied where the progress is known."""
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optax.scale_by_adam())
+    """Clipping and Adam's direction; the learning rate is applied where the progress is known.
+
+    A step whose gradient overflowed leaves weights and Adam's state as they were; `skipped` counts such steps, and
+    the loop ends a run in which they are the rule.
+    """
+    adam = optax.chain(optax.clip_by_global_norm(config.clip_norm), optax.scale_by_adam())
+    return optax.apply_if_finite(adam, max_consecutive_errors=2**30)
 
 
 def initial_state(network: AmortizedPosterior, config: TrainingConfig) -> TrainingState:
