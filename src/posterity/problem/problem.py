@@ -24,7 +24,7 @@ from posterity.problem.space import LatentSpace, PlateMasks, broadcast_mask
 
 __all__ = ["Problem"]
 
-EDGE = 16.6  # log(2^24): what float32 draws of 0 and 1 stand for on log and logit scales
+EDGE = 87.0  # minus log of the smallest float32: what draws that underflow to 0, or overflow, stand for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ class Problem:
         with _MaskLatents(self.space, masks):  # outside, so that later sites and the trace see masked values
             trace = model.get_trace(**covariates, **self._data_placeholders(num_rows))
         z = self.space.unconstrain({s.name: trace[s.name]["value"] for s in self.space.sites})
-        # A float32 draw on the edge of its support, such as a 0 from HalfNormal (one in 10^7), would be infinite.
+        # Where a prior reaches beyond float32, as Gamma(0.01) does, a draw is 0 or infinite and so would be its z.
         z = jnp.where(jnp.isinf(z), jnp.sign(z) * EDGE, z)
         return jnp.where(self.space.mask(masks), z, 0.0)
 
