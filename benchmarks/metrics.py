@@ -49,7 +49,7 @@ def gaussian_posterior_metrics(
 
 
 def c2st(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> float:
-    """Classifier two-sample test: 5-fold accuracy of an MLP (10 x dim, twice) telling two samples apart; 0.5 is best."""
+    """Classifier two-sample test: 5-fold accuracy of an MLP (10 x dim, twice) on two samples; 0.5 is best."""
     from sklearn.model_selection import KFold, cross_val_score
     from sklearn.neural_network import MLPClassifier
 

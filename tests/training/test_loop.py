@@ -193,7 +193,8 @@ SCRIPT = textwrap.dedent(
     from posterity.network import build_network
     from posterity.training import train
 
-    problem = build_problem(MODELS["gaussian_mean"].model, {"x": np.zeros((4, 2))}, Envelope((4, 8)), covariates="normal")
+    model, example = MODELS["gaussian_mean"].model, {"x": np.zeros((4, 2))}
+    problem = build_problem(model, example, Envelope((4, 8)), covariates="normal")
     options = {"width": 8, "depth": 1, "embedding_size": 8}
     network = build_network(problem, Architecture("deep_sets", "diagonal", options, {}, {"width": 16, "depth": 1}),
                             rng_key=random.key(0))

@@ -13,7 +13,9 @@ __all__ = ["DeepSets"]
 
 
 class DeepSets(AbstractEncoder):
-    r"""Embedding $W \, [\overline{h}, \overline{\phi(h)}, \overline{x x'}] + b$, averages over rows (Zaheer et al. 2017).
+    r"""Embedding $W \, [\overline{h}, \overline{\phi(h)}, \overline{x x'}] + b$, averages over rows.
+
+    Zaheer et al. 2017, and the second moments of the rows besides.
 
     Lifted rows `h`, the features `phi` that a network makes of them, and the rows' second moments are averaged.
     Rows never meet before the average, which makes it the fastest encoder and blind to relations between rows
