@@ -137,8 +137,8 @@ def speed_section() -> str:
     return "\n\n".join(
         [
             "## Speed",
-            "`python benchmarks/speed.py`: default options, full Gaussian, 5 features. Parts are per step of 64 datasets "
-            "with 128 rows; a posterior is 1000 weighed draws for 64 rows. The machine is shared: read ratios, not times.",
+            "`python benchmarks/speed.py`: default options, full Gaussian, 5 features. Parts are per step of 64 "
+            "datasets with 128 rows; a posterior is 1000 weighed draws for 64 rows. The machine is shared: read ratios.",
             table(head, body),
             provenance(rows),
         ]

@@ -7,7 +7,8 @@
 T1: linear regression, 5 parameters (4 weights and an intercept), noise variance 0.25, exact posterior.
 T2: logistic regression, 6 parameters. T3: two-component Gaussian mixture in 2 dimensions, 4 parameters, 2 modes.
 200 test datasets from the prior predictive; C2ST on the first 20 (a classifier takes seconds to fit), 1000 against
-1000 draws, where a reference of NUTS (4 chains of 2500 after 1000 warm-up; for T3 started at the true latents, labels swapped at random) is drawn.
+1000 draws, where a reference of NUTS (4 chains of 2500 after 1000 warm-up; for T3 started at the true latents, labels
+swapped in half of the chains) is drawn.
 Rows go to `results/tasks.jsonl`.
 """
 
