@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -75,7 +76,7 @@ def test_loaded_equals_saved_to_the_bit(estimator, saved):
 
 def test_covariates_are_drawn_from_the_same_rows_after_loading(saved):
     loaded = posterity.load(saved, model=slope)
-    drawn = loaded.problem.draw_covariates(jax.random.key(0), np.ones(200, bool), {})["x"]
+    drawn = loaded.problem.draw_covariates(jax.random.key(0), jnp.ones(200, bool), {})["x"]
     assert set(np.asarray(drawn).tolist()) <= set(EXAMPLE["x"].astype(np.float32).tolist())
 
 

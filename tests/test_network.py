@@ -21,7 +21,8 @@ from posterity.objectives import OBJECTIVES
 from posterity.posteriors import FAMILIES
 from posterity.problem.intake import pad_dataset
 
-SMALL_ENCODER = {"width": 8, "depth": 1, "embedding_size": 8}
+SMALL_ENCODERS = {name: {"width": 8, "depth": 1, "embedding_size": 8} for name in ENCODERS}
+SMALL_ENCODERS["transformer"]["depth"] = 2  # its last block stands apart: with one block the stack would be empty
 SMALL_FAMILY = {"flow": {"width": 8, "num_layers": 2}}
 GARBAGE = 1e6  # zeros would hide a forgotten mask
 COMBINATIONS = list(itertools.product(ENCODERS, FAMILIES))
@@ -42,7 +43,9 @@ def arrays():
 @pytest.fixture(scope="module", params=COMBINATIONS, ids="-".join)
 def network(request, problem):
     encoder, family = request.param
-    architecture = Architecture(encoder, family, SMALL_ENCODER, SMALL_FAMILY.get(family, {}), {"width": 16, "depth": 1})
+    architecture = Architecture(
+        encoder, family, SMALL_ENCODERS[encoder], SMALL_FAMILY.get(family, {}), {"width": 16, "depth": 1}
+    )
     made = build_network(problem, architecture, rng_key=random.key(0))
     return perturbed(made)
 
@@ -140,7 +143,9 @@ def test_every_weight_gets_a_gradient(network, problem, arrays, objective):
 
 def test_skeleton_has_the_structure_of_the_network(network, problem, request):
     encoder, family = request.node.callspec.params["network"]
-    architecture = Architecture(encoder, family, SMALL_ENCODER, SMALL_FAMILY.get(family, {}), {"width": 16, "depth": 1})
+    architecture = Architecture(
+        encoder, family, SMALL_ENCODERS[encoder], SMALL_FAMILY.get(family, {}), {"width": 16, "depth": 1}
+    )
     skeleton = network_skeleton(problem, architecture)
     shapes = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_array))]
     struct = jax.tree.leaves(skeleton, is_leaf=lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))

@@ -201,6 +201,12 @@ def test_refused_as_variable(model, example, plate, pattern):
     build_problem(model, example, check=False)  # with fixed plates nothing is wrong with it
 
 
+def test_a_variable_plate_of_one_size_must_mask_as_well():
+    """Smaller datasets are answered even where training had one size only."""
+    with pytest.raises(InputError, match=message("with 2 of its 3 entries kept, site 'w'")):
+        build_problem(scaled_by_size, XY, Envelope((16, 32), {"features": (3, 3)}))
+
+
 def test_a_model_that_fails_at_a_smaller_size():
     def at_least_two(x, y):
         if x.shape[-1] < 2:
