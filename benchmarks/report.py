@@ -98,7 +98,7 @@ def tasks_section() -> str:
         [
             "## Three tasks at 64 rows",
             "`python benchmarks/tasks.py T1 --minutes 10` and so on; see its docstring for the tasks. KL in nats per "
-            "dataset, mean / median over 200 datasets; C2ST over 20 datasets, 1000 draws against long NUTS (0.5 is best; "
+            "dataset, mean / median over 200 datasets; C2ST over 20 datasets, 1000 draws against long NUTS (0.5 best; "
             "the floor compares NUTS with itself). Corrected draws are resampled from 1000 with replacement, and the "
             "classifier sees their duplicates, so that column is an upper bound.",
             table(head, body),
@@ -138,7 +138,7 @@ def speed_section() -> str:
         [
             "## Speed",
             "`python benchmarks/speed.py`: default options, full Gaussian, 5 features. Parts are per step of 64 "
-            "datasets with 128 rows; a posterior is 1000 weighed draws for 64 rows. The machine is shared: read ratios.",
+            "datasets with 128 rows; a posterior is 1000 weighed draws for 64 rows. On a shared machine: read ratios.",
             table(head, body),
             provenance(rows),
         ]
