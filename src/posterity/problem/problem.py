@@ -18,7 +18,7 @@ from posterity.dataset import Dataset
 from posterity.problem.arguments import Argument, Model, model_name
 from posterity.problem.covariates import CovariateLaw, masked_values
 from posterity.problem.envelope import Envelope
-from posterity.problem.inspection import DataSite
+from posterity.problem.inspection import DataSite, LatentSite
 from posterity.problem.plates import AxisGroup
 from posterity.problem.space import LatentSpace, PlateMasks, broadcast_mask
 
@@ -165,16 +165,31 @@ class Problem:
         masks = dataset.plate_masks
         z = jnp.where(self.space.mask(masks), z, 0.0)  # whatever stands there, NaN included, must not matter
         latents, log_det = self.space.constrain_and_log_det(z, masks)
+        return log_det, self.site_log_probs_at(latents, dataset)
+
+    def site_log_probs_at(
+        self, latents: Mapping[str, Array], dataset: Dataset
+    ) -> dict[str, Float[Array, "..."]]:
+        """Log probabilities of each site at latents in their supports; see `site_log_probs`."""
         model = handlers.seed(self.model, random.key(0))  # every latent is given: the key is never used
-        log_probs, _ = compute_log_probs(model, (), self._filled(dataset), latents, sum_log_prob=False)
-        kept = {}
-        for site in (*self.space.sites, *self.data_sites):
-            log_prob = log_probs[site.name]
-            mask = broadcast_mask(site.plates, masks, jnp.shape(log_prob))
-            if isinstance(site, DataSite):
-                mask &= _along_axis(dataset.row_mask, 0, log_prob.ndim)
-            kept[site.name] = jnp.where(mask, log_prob, 0.0)
-        return log_det, kept
+        log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
+        sites = (*self.space.sites, *self.data_sites)
+        return {
+            site.name: jnp.where(self.site_mask(site, jnp.shape(log_probs[site.name]), dataset), log_probs[site.name], 0)
+            for site in sites
+        }
+
+    @staticmethod
+    def site_mask(site: LatentSite | DataSite, shape: tuple[int, ...], dataset: Dataset) -> Bool[Array, "..."]:
+        """True where the log probability of a site counts.
+
+        Args:
+            site: A latent or data site.
+            shape: Shape of its log probabilities.
+            dataset: Padded dataset.
+        """
+        mask = broadcast_mask(site.plates, dataset.plate_masks, shape)
+        return mask & _along_axis(dataset.row_mask, 0, len(shape)) if isinstance(site, DataSite) else mask
 
     def log_likelihood(self, z: Float[Array, " latent"], dataset: Dataset) -> Float[Array, " obs"]:
         """Log likelihood of each row in nats, 0 for padded rows."""

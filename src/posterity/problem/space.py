@@ -64,7 +64,7 @@ class LatentSpace:
 
     def constrain(self, z: Float[Array, " latent"]) -> dict[str, Array]:
         """Latents in their supports."""
-        return {s.name: jnp.asarray(s.bijector(self._part(z, s))) for s in self.sites}
+        return {s.name: jnp.asarray(s.bijector(self.part(z, s.name))) for s in self.sites}
 
     def masked_value(self, site: LatentSite, value: Array, plate_masks: PlateMasks) -> Array:
         """Value of a site with masked entries set to what `constrain` makes of a zero there."""
@@ -81,7 +81,7 @@ class LatentSpace:
         """Latents and the log abs det of the Jacobian of `constrain`, over unmasked coordinates, in nats."""
         latents, total = {}, jnp.zeros(())
         for site in self.sites:
-            part = self._part(z, site)
+            part = self.part(z, site.name)
             value = site.bijector(part)
             log_det = site.bijector.log_abs_det_jacobian(part, value)  # batch shape, or finer for scalar bijectors
             mask = broadcast_mask(site.plates, plate_masks, jnp.shape(log_det))
@@ -107,8 +107,9 @@ class LatentSpace:
             for axis, (plate, size) in enumerate(zip(plates, site.shape, strict=True))
         ]
 
-    def _part(self, z: Float[Array, " latent"], site: LatentSite) -> Array:
-        return jnp.reshape(z[self._slices[site.name]], self._shapes[site.name])
+    def part(self, z: Float[Array, " latent"], name: str) -> Array:
+        """Unconstrained value of one site, in its own shape."""
+        return jnp.reshape(z[self._slices[name]], self._shapes[name])
 
 
 def _unconstrained_shape(site: LatentSite) -> tuple[int, ...]:

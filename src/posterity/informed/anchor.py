@@ -1,0 +1,224 @@
+r"""The anchor: a Gaussian that is already close to the posterior, by iteration on the log joint itself.
+
+Two stages. Damped Newton steps find the mode. Then the same iteration with every term averaged over the Gaussian that
+it is part of,
+
+$$\Lambda + \sum_i h_i J_i' J_i = H, \quad h_i = -E[l_i''], \qquad
+  z \leftarrow z + H^{-1} \big(\lambda - \Lambda z + \sum_i E[l_i'] J_i'\big), \quad
+  \eta_i \sim N(o_i + J_i z,\ \sigma_i^2 = J_i H^{-1} J_i'),$$
+
+whose fixed point is the Gaussian that minimises KL(q || p) (Opper and Archambeau 2009). Each average is an integral
+over one number, done by Gauss-Hermite nodes $x_q$ on the first derivatives alone: by Stein's identity
+$E[l''] = E[l' \epsilon] / \sigma$, which sees kinks (a Laplace prior) and loses nothing to rounding where $l$ is huge.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Array, Bool, Float
+
+from posterity.informed.terms import Terms
+
+__all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor"]
+
+NUM_PRIOR = 8
+MOST_NEWTON, NEWTON_GAIN = 25, 0.01  # steps; nats by which a step must improve the log joint to go on
+MOST_SMOOTHED, SETTLED = 30, 0.02  # steps; length of a step, in posterior standard deviations, that is short enough
+STEP_SIZES = (1.0, 0.5, 0.25, 2.0**-4, 2.0**-6, 2.0**-9, 2.0**-13, 2.0**-18, 0.0)
+LONGEST_STEP = 2.0  # of the smoothed iteration, in posterior standard deviations
+SLOW = 0.7  # a smoothed step that is longer than this share of the one before halves the damping
+LEAST_PRIOR = 0.01  # least curvature of a prior term in Newton's method, in units of its own width
+MOST_CURVED = 1e15
+JITTER = 1e-6  # relative to the diagonal
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+NODES = jnp.asarray(_NODES, jnp.float32)
+NODE_WEIGHTS = jnp.asarray(_WEIGHTS / _WEIGHTS.sum(), jnp.float32)
+
+
+class Anchor(eqx.Module):
+    r"""$N(z^*, H^{-1})$ and every term as it looks from there.
+
+    Attributes:
+        loc: $z^*$.
+        factor: Lower-triangular $L$, $L L' = H$.
+        predictor: $\eta_i$ at $z^*$.
+        scale: $\sigma_i$, the standard deviation of the predictor; 1 where inactive.
+        curvature: $h_i \ge 0$ as it stands in $H$ (the absolute value, for terms that are convex here).
+        profile: $\sigma_i l_i'(\eta_i + \sigma_i x_q)$ at the nodes.
+    """
+
+    loc: Float[Array, " latent"]
+    factor: Float[Array, "latent latent"]
+    predictor: Float[Array, " term"]
+    scale: Float[Array, " term"]
+    curvature: Float[Array, " term"]
+    profile: Float[Array, "term node"]
+
+    def directions(self, terms: Terms) -> Float[Array, "term latent"]:
+        r"""Unit vectors $\hat\jmath_i = L^{-1} J_i' / \sigma_i$, in coordinates where q is standard normal."""
+        return whiten(self.factor, terms.design) / self.scale[:, None]
+
+    def log_evidence(self, terms: Terms) -> Float[Array, ""]:
+        r"""$E_q[\log p(z, D)]$ + entropy of q: a lower bound on the log evidence, up to the constant of `terms`."""
+        values = jax.vmap(terms.values)(self.predictor + NODES[:, None] * self.scale)
+        covariance = cho_solve((self.factor, True), terms.precision)
+        half_trace = 0.5 * jnp.trace(covariance)
+        entropy = 0.5 * self.loc.size * (1.0 + np.log(2.0 * np.pi)) - jnp.sum(jnp.log(jnp.diagonal(self.factor)))
+        return terms.quadratic(self.loc) - half_trace + jnp.sum(NODE_WEIGHTS @ values) + entropy
+
+
+def find_anchor(terms: Terms) -> Anchor:
+    """The Gaussian closest to one dataset's posterior; finite whatever the data.
+
+    Args:
+        terms: The log joint.
+    """
+    prior, widths = _prior_gaussian(terms)
+    laplace = _laplace(terms, _newton(terms, prior.loc, widths), widths)
+    smoothed = _smooth(terms, laplace)
+    found = _better(terms, smoothed, laplace)
+    return jax.tree.map(lambda a, b: jnp.where(_is_finite(found), a, b), found, prior)
+
+
+def whiten(factor: Float[Array, "latent latent"], vectors: Float[Array, "n latent"]) -> Float[Array, "n latent"]:
+    r"""$L^{-1} v$ for every row `v`."""
+    return solve_triangular(factor, vectors.T, lower=True).T
+
+
+def _prior_gaussian(terms: Terms) -> tuple[Anchor, Array]:
+    """A Gaussian near the prior, and a width for each prior term (0 for data terms).
+
+    Each non-Gaussian prior term is matched alone, by the smoothed iteration in one dimension.
+    """
+
+    def match(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        centre, width = carry
+        slopes = _slopes_at_nodes(terms, centre, width)
+        precision = jnp.maximum(-(NODE_WEIGHTS * NODES) @ slopes / width, 1e-12)
+        new_width = jnp.clip(lax.rsqrt(precision), 0.1 * width, 10.0 * width)
+        step = jnp.clip((NODE_WEIGHTS @ slopes) / precision, -3.0 * new_width, 3.0 * new_width)
+        return (centre + step, new_width), None
+
+    is_prior = terms.is_prior & terms.active
+    (centre, width), _ = lax.scan(match, (terms.offset, jnp.ones_like(terms.offset)), None, length=NUM_PRIOR)
+    curvature = jnp.where(is_prior, 1.0 / jnp.square(width), 0.0)
+    linear = terms.linear + terms.design.T @ (curvature * jnp.where(is_prior, centre - terms.offset, 0.0))
+    factor = _cholesky(_precision(terms, curvature))
+    anchor = _look(terms, cho_solve((factor, True), linear), factor, curvature)
+    anchor = eqx.tree_at(lambda a: a.profile, anchor, jnp.zeros_like(anchor.profile))
+    return anchor, jnp.where(is_prior, width, 0.0)
+
+
+def _newton(terms: Terms, loc: Array, widths: Array) -> Array:
+    """The mode, or the best point met on the way to it."""
+    sizes = jnp.asarray(STEP_SIZES)
+
+    def going_on(carry: tuple[Array, Array, Array]) -> Array:
+        _, gain, count = carry
+        return (gain > NEWTON_GAIN) & (count < MOST_NEWTON)
+
+    def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        loc, _, count = carry
+        predictor = terms.predictor(loc)
+        slopes, curvature = _local(terms, predictor, widths)
+        gradient = terms.linear - terms.precision @ loc + terms.design.T @ slopes
+        direction = cho_solve((_cholesky(_precision(terms, curvature)), True), gradient)
+        along = terms.design @ direction
+        values = jax.vmap(
+            lambda t: terms.quadratic(loc + t * direction) + jnp.sum(terms.values(predictor + t * along))
+        )(sizes)
+        values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
+        best = jnp.argmax(values)
+        # A zero step keeps the point exactly; `where`, since 0 times an infinite direction is NaN.
+        loc = jnp.where(sizes[best] > 0.0, loc + sizes[best] * direction, loc)
+        return loc, jnp.where(sizes[best] > 0.0, values[best] - values[-1], 0.0), count + 1
+
+    return lax.while_loop(going_on, step, (loc, jnp.asarray(jnp.inf), jnp.asarray(0)))[0]
+
+
+def _local(terms: Terms, predictor: Array, widths: Array) -> tuple[Array, Array]:
+    """Slopes and absolute curvatures at a point; those of prior terms averaged over the prior's width, for kinks."""
+    slopes, curvature = terms.slopes_and_curvatures(predictor)
+    wide = jnp.where(widths > 0.0, widths, 1.0)
+    smooth = jnp.abs((NODE_WEIGHTS * NODES) @ _slopes_at_nodes(terms, predictor, wide)) / wide
+    smooth = jnp.maximum(smooth, LEAST_PRIOR / jnp.square(wide))
+    return slopes, _usable(jnp.where(widths > 0.0, smooth, curvature))
+
+
+def _laplace(terms: Terms, loc: Array, widths: Array) -> Anchor:
+    """The anchor at a mode."""
+    curvature = _local(terms, terms.predictor(loc), widths)[1]
+    return _look(terms, loc, _cholesky(_precision(terms, curvature)), curvature)
+
+
+def _smooth(terms: Terms, start: Anchor) -> Anchor:
+    """The smoothed iteration, damped where it does not come closer."""
+
+    def going_on(carry: tuple[Anchor, Array, Array, Array]) -> Array:
+        _, length, _, count = carry
+        return (length > SETTLED) & (count < MOST_SMOOTHED)
+
+    def step(carry: tuple[Anchor, Array, Array, Array]) -> tuple[Anchor, Array, Array, Array]:
+        here, last_length, damping, count = carry
+        averaged = _usable(here.profile @ (NODE_WEIGHTS * NODES) / jnp.square(here.scale))
+        gradient = terms.linear - terms.precision @ here.loc
+        gradient += terms.design.T @ (here.profile @ NODE_WEIGHTS / here.scale)
+        change = averaged - here.curvature
+        bent = jnp.sqrt(jnp.sum(jnp.square(change * jnp.square(here.scale))))
+        white = solve_triangular(here.factor, gradient, lower=True)
+        length = jnp.maximum(bent, jnp.sqrt(jnp.sum(jnp.square(white))))
+        damping = jnp.where(length > SLOW * last_length, 0.5 * damping, jnp.minimum(1.5 * damping, 1.0))
+        curvature = here.curvature + damping * change
+        factor = _cholesky(_precision(terms, curvature))
+        move = cho_solve((factor, True), gradient)
+        size = jnp.sqrt(jnp.sum(jnp.square(factor.T @ move)))
+        move *= damping * jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(size, 1e-30))
+        return _look(terms, here.loc + move, factor, curvature), length, damping, count + 1
+
+    carry = (start, jnp.asarray(jnp.inf), jnp.asarray(1.0), jnp.asarray(0))
+    return lax.while_loop(going_on, step, carry)[0]
+
+
+def _better(terms: Terms, first: Anchor, second: Anchor) -> Anchor:
+    """The anchor with the higher bound on the evidence."""
+    bounds = jnp.stack([first.log_evidence(terms), second.log_evidence(terms)])
+    bounds = jnp.where(jnp.isfinite(bounds), bounds, -jnp.inf)
+    use_first = _is_finite(first) & ((bounds[0] >= bounds[1]) | ~_is_finite(second))
+    return jax.tree.map(lambda a, b: jnp.where(use_first, a, b), first, second)
+
+
+def _is_finite(anchor: Anchor) -> Bool[Array, ""]:
+    return jnp.isfinite(jnp.sum(anchor.loc) + jnp.sum(anchor.factor) + jnp.sum(anchor.profile))
+
+
+def _look(terms: Terms, loc: Array, factor: Array, curvature: Array) -> Anchor:
+    """All terms as seen from a Gaussian."""
+    predictor = terms.predictor(loc)
+    scale = jnp.sqrt(jnp.sum(jnp.square(whiten(factor, terms.design)), axis=1))
+    scale = jnp.where(terms.active & (scale > 0.0), scale, 1.0)
+    profile = scale[:, None] * _slopes_at_nodes(terms, predictor, scale).T
+    return Anchor(loc, factor, predictor, scale, curvature, profile)
+
+
+def _slopes_at_nodes(terms: Terms, centre: Array, width: Array) -> Float[Array, "node term"]:
+    return jax.vmap(terms.slopes)(centre + NODES[:, None] * width)
+
+
+def _usable(curvature: Array) -> Array:
+    """Absolute values, neither infinite nor NaN: a term that is convex here pulls the other way, in the map."""
+    return jnp.clip(jnp.where(jnp.isnan(curvature), 0.0, jnp.abs(curvature)), 0.0, MOST_CURVED)
+
+
+def _precision(terms: Terms, curvature: Array) -> Float[Array, "latent latent"]:
+    return terms.precision + (terms.design.T * curvature) @ terms.design
+
+
+def _cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "latent latent"]:
+    """Cholesky factor of a positive semi-definite matrix, equilibrated and with a trace of jitter, for float32."""
+    size = jnp.sqrt(jnp.maximum(jnp.diagonal(matrix), 1e-30))
+    scaled = matrix / size[:, None] / size[None, :]
+    return size[:, None] * jnp.linalg.cholesky(scaled + JITTER * jnp.eye(matrix.shape[0]))

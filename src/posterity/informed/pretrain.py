@@ -1,0 +1,155 @@
+r"""Trains the one network behind all informed posteriors; run it with
+
+    python -m posterity.informed.pretrain --steps 30000 --folder runs/informed -o informed.network
+
+The loss of a dataset is $\log(1 + \mathrm{Var}_q[\log p(z, D) - \log q(z)])$, differentiated through the draws. The
+variance of the log weights is twice KL(q || p) to leading order, and 0, with no noise in its gradient, where q is the
+posterior; it is what spoils importance weights. The logarithm keeps a few hopeless datasets from ruling the gradient.
+"""
+
+import argparse
+import datetime
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax, random, vmap
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from posterity.informed.anchor import find_anchor
+from posterity.informed.curriculum import LIKELIHOODS, PRIORS, draw_terms
+from posterity.informed.network import RowNetwork
+from posterity.informed.posterior import AnchoredPosterior
+from posterity.informed.store import write_network
+from posterity.training import TrainingConfig
+from posterity.training.checkpoint import RunFolder
+from posterity.training.step import TrainingState, initial_state, learning_rate, make_optimizer
+
+__all__ = ["pretrain", "weight_variance_loss"]
+
+# Rows and latents, padding included, and datasets per step: equal work for each.
+SIZES = ((32, 8, 24), (64, 24, 12), (256, 24, 8), (128, 65, 6), (1024, 24, 3), (512, 65, 3))
+NUM_SAMPLES = 24
+
+
+def weight_variance_loss(
+    network: RowNetwork, rng_key: PRNGKeyArray, num_obs: int, num_latents: int
+) -> Float[Array, ""]:
+    """Loss of one fresh dataset; see the head of this file."""
+    key_terms, key_draws = random.split(rng_key)
+    terms = lax.stop_gradient(draw_terms(key_terms, num_obs, num_latents)[0])
+    anchor = lax.stop_gradient(find_anchor(terms))
+    q = AnchoredPosterior(anchor, network(terms, anchor))
+    z, log_q = q.sample_and_log_prob(key_draws, NUM_SAMPLES)
+    return jnp.log1p(jnp.var(vmap(terms.log_joint)(z) - log_q))
+
+
+def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> tuple[RowNetwork, dict[str, Any]]:
+    """The trained network and a record of its training.
+
+    Args:
+        config: Step budget and settings; its batch size does not count, see `SIZES`.
+        folder: Where checkpoints and metrics go.
+        resume: Go on with the run in `folder`.
+    """
+    network = RowNetwork(key=random.key(config.seed))
+    params, static = eqx.partition(network, eqx.is_inexact_array)
+    optimizer = make_optimizer(config)
+
+    @partial(jax.jit, static_argnums=1)
+    def run_chunk(state: TrainingState, size: tuple[int, int, int]) -> tuple[TrainingState, Array]:
+        num_obs, num_latents, batch_size = size
+
+        def loss(params: Any, rng_key: PRNGKeyArray) -> Array:
+            keys = random.split(rng_key, batch_size)
+            network = eqx.combine(params, static)
+            return jnp.mean(vmap(lambda key: weight_variance_loss(network, key, num_obs, num_latents))(keys))
+
+        def one_step(state: TrainingState, _: None) -> tuple[TrainingState, Array]:
+            rng_key = random.fold_in(random.key(config.seed), state.step)
+            value, gradient = jax.value_and_grad(loss)(state.params, rng_key)
+            updates, optimizer_state = optimizer.update(gradient, state.optimizer)
+            rate = learning_rate(state.step, jnp.minimum(state.step / _steps(config), 1.0), config)
+            params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+            decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+            average = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), state.average, params)
+            return TrainingState(params, average, optimizer_state, state.step + 1), value
+
+        return lax.scan(one_step, state, None, length=config.chunk_steps)
+
+    state = initial_state(network, config)  # pyright: ignore[reportArgumentType]
+    run = RunFolder(folder, {"training": config.to_json(), "sizes": SIZES}, resume=resume)
+    restored = run.restore(state) if resume else None
+    seconds = 0.0
+    if restored is not None:
+        state, notes = restored
+        seconds = notes["seconds"]
+    stopping: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
+    saved = time.perf_counter()
+    while int(state.step) < _steps(config) and not stopping:
+        step = int(state.step)
+        size = SIZES[np.random.default_rng((config.seed, step)).integers(len(SIZES))]
+        started = time.perf_counter()
+        state, losses = run_chunk(state, size)
+        mean = float(jnp.nanmean(losses))
+        seconds += time.perf_counter() - started
+        skipped = int(jnp.sum(~jnp.isfinite(losses)))
+        run.log({"step": int(state.step), "size": size, "loss": mean, "skipped": skipped, "seconds": seconds})
+        if time.perf_counter() - saved > 60.0 * config.checkpoint_minutes or int(state.step) >= _steps(config):
+            run.save(int(state.step), state, {"seconds": seconds})
+            print(f"step {int(state.step)}, {seconds / 60:.1f} min, loss {mean:.4f} at {size}", flush=True)
+            saved = time.perf_counter()
+    run.save(int(state.step), state, {"seconds": seconds})
+    run.close()
+    if stopping:
+        print(f"stopped at step {int(state.step)}; go on with --resume", file=sys.stderr)
+        raise SystemExit(130)
+    record = {
+        "config": config.to_json(),
+        "sizes": SIZES,
+        "likelihoods": LIKELIHOODS,
+        "priors": PRIORS,
+        "num_params": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "seconds": round(seconds),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python -m posterity.informed.pretrain", *sys.argv[1:]]),
+    }
+    return eqx.combine(state.average, static), record
+
+
+def _steps(config: TrainingConfig) -> int:
+    if config.steps is None:
+        raise ValueError("pretrain: give a step budget, since the schedule follows it")
+    return config.steps
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, required=True, help="checkpoints and metrics")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="directory for the network")
+    options = parser.parse_args()
+    config = TrainingConfig(
+        steps=options.steps, learning_rate=options.learning_rate, seed=options.seed, chunk_steps=50, warmup_steps=100
+    )
+    network, record = pretrain(config, options.folder, resume=options.resume)
+    write_network(options.output, network, record)
+    print(f"wrote {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The shipped row network on disk: JSON, safetensors and golden maps that are checked when it is read."""
+
+import functools
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array
+
+from posterity.checks import InputError
+from posterity.informed.anchor import find_anchor
+from posterity.informed.curriculum import draw_terms
+from posterity.informed.network import RowNetwork
+from posterity.informed.posterior import AnchoredPosterior
+
+__all__ = ["SHIPPED", "read_network", "shipped_network", "write_network"]
+
+SHIPPED = Path(str(resources.files(__package__))) / "shipped"
+RECORD, WEIGHTS, GOLDEN = "network.json", "weights.safetensors", "golden.safetensors"
+FORMAT, FORMAT_VERSION = "posterity.row_network", 1
+GOLDEN_KEYS, GOLDEN_SIZE = (0, 1, 2, 3), (24, 6)
+
+
+def write_network(path: Path, network: RowNetwork, record: Mapping[str, Any]) -> None:
+    """Writes a row network to a directory.
+
+    Args:
+        path: Made if need be; files of an older network are replaced.
+        network: What is written.
+        record: How it was trained, as plain values.
+    """
+    from safetensors.numpy import save_file
+
+    path.mkdir(parents=True, exist_ok=True)
+    save_file(_named_weights(network), path / WEIGHTS)
+    save_file({"log_q": np.asarray(_golden(network))}, path / GOLDEN)
+    versions = {name: importlib.metadata.version(name) for name in ("posterity", "jax", "equinox", "numpyro")}
+    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "versions": versions}
+    (path / RECORD).write_text(json.dumps({**head, "record": dict(record)}, indent=2) + "\n")
+
+
+def read_network(path: Path) -> RowNetwork:
+    """Reads a row network and makes sure that it still gives the densities that it gave when it was written.
+
+    Raises:
+        InputError: Nothing there, damaged, foreign, or changed densities.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        head = json.loads((path / RECORD).read_text())
+        weights, golden = load_file(path / WEIGHTS), load_file(path / GOLDEN)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{path} is no row network, or a damaged one: {error}") from error
+    if head.get("format") != FORMAT or head.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{path} is no row network of format version {FORMAT_VERSION}; got {head.get('format')}")
+    skeleton = eqx.filter_eval_shape(lambda: RowNetwork(key=random.key(0)))
+
+    def pick(where: Any, leaf: Any) -> Any:
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        name = jax.tree_util.keystr(where)
+        if name not in weights or weights[name].shape != leaf.shape:
+            raise InputError(f"{path / WEIGHTS}: no '{name}' of shape {leaf.shape}; it is damaged")
+        return jnp.asarray(weights[name])
+
+    network = jax.tree_util.tree_map_with_path(pick, skeleton)
+    now = np.asarray(_golden(network))
+    if not np.allclose(now, golden["log_q"], rtol=1e-3, atol=2e-2):
+        gap = float(np.max(np.abs(now - golden["log_q"])))
+        raise InputError(
+            f"{path} does not reproduce its own golden densities: off by {gap:.3g} nats. Its weights or a library "
+            "has changed; do not use it: reinstall posterity"
+        )
+    return network
+
+
+@functools.cache
+def shipped_network() -> RowNetwork:
+    """The network that ships inside the package."""
+    return read_network(SHIPPED)
+
+
+def _named_weights(network: RowNetwork) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_inexact_array))
+    return {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
+
+
+@eqx.filter_jit
+def _golden(network: RowNetwork) -> Array:
+    """Log densities of a few draws for a few made-up regressions."""
+
+    def one(seed: Array) -> Array:
+        terms, _ = draw_terms(random.key(seed), *GOLDEN_SIZE)
+        anchor = find_anchor(terms)
+        return AnchoredPosterior(anchor, network(terms, anchor)).sample_and_log_prob(random.key(seed), 4)[1]
+
+    return jax.vmap(one)(jnp.asarray(GOLDEN_KEYS))
