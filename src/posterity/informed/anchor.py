@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float
 
 from posterity.informed.terms import Terms
 
-__all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor"]
+__all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor", "laplace_anchor"]
 
 NUM_PRIOR = 8
 MOST_NEWTON, NEWTON_GAIN = 25, 0.01  # steps; nats by which a step must improve the log joint to go on
@@ -63,25 +63,34 @@ class Anchor(eqx.Module):
         return whiten(self.factor, terms.design) / self.scale[:, None]
 
     def log_evidence(self, terms: Terms) -> Float[Array, ""]:
-        r"""$E_q[\log p(z, D)]$ + entropy of q: a lower bound on the log evidence, up to the constant of `terms`."""
+        r"""$E_q[\log p(z, D)]$ + entropy of q, in nats: a lower bound on the log evidence."""
+        return terms.quadratic(self.loc) + self.averaged(terms)
+
+    def averaged(self, terms: Terms) -> Float[Array, ""]:
+        """What `log_evidence` adds to the quadratic part of the log joint at `loc`."""
         values = jax.vmap(terms.values)(self.predictor + NODES[:, None] * self.scale)
-        covariance = cho_solve((self.factor, True), terms.precision)
-        half_trace = 0.5 * jnp.trace(covariance)
+        half_trace = 0.5 * jnp.trace(cho_solve((self.factor, True), terms.precision))
         entropy = 0.5 * self.loc.size * (1.0 + np.log(2.0 * np.pi)) - jnp.sum(jnp.log(jnp.diagonal(self.factor)))
-        return terms.quadratic(self.loc) - half_trace + jnp.sum(NODE_WEIGHTS @ values) + entropy
+        return jnp.sum(NODE_WEIGHTS @ values) - half_trace + entropy
 
 
-def find_anchor(terms: Terms) -> Anchor:
+def find_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> Anchor:
     """The Gaussian closest to one dataset's posterior; finite whatever the data.
 
     Args:
         terms: The log joint.
+        start: Where to look for the mode; near the prior if None.
     """
     prior, widths = _prior_gaussian(terms)
-    laplace = _laplace(terms, _newton(terms, prior.loc, widths), widths)
-    smoothed = _smooth(terms, laplace)
-    found = _better(terms, smoothed, laplace)
+    laplace = _laplace(terms, _newton(terms, prior.loc if start is None else start, widths), widths)
+    found = _better(terms, _smooth(terms, laplace), laplace)
     return jax.tree.map(lambda a, b: jnp.where(_is_finite(found), a, b), found, prior)
+
+
+def laplace_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> Anchor:
+    """The mode and the curvature there: what `find_anchor` begins with."""
+    prior, widths = _prior_gaussian(terms)
+    return _laplace(terms, _newton(terms, prior.loc if start is None else start, widths), widths)
 
 
 def whiten(factor: Float[Array, "latent latent"], vectors: Float[Array, "n latent"]) -> Float[Array, "n latent"]:

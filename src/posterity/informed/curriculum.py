@@ -6,8 +6,6 @@ from the model itself, or from weaker or stronger effects than its prior expects
 no draw of the joint.
 """
 
-
-
 import jax.numpy as jnp
 from jax import nn, random
 

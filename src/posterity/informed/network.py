@@ -128,6 +128,4 @@ def _features(terms: Terms, moments: Array, leverage: Array) -> Float[Array, "te
         terms.is_prior.astype(jnp.float32),
         jnp.arcsinh(moments[:, 2] / safe),
     ]
-    return jnp.concatenate(
-        [jnp.stack(own, axis=1), relative, jnp.broadcast_to(whole, (leverage.size, 3))], axis=1
-    )
+    return jnp.concatenate([jnp.stack(own, axis=1), relative, jnp.broadcast_to(whole, (leverage.size, 3))], axis=1)

@@ -8,7 +8,6 @@ Each $\phi_i'$ moves smoothly between five slopes from left to right, all above 
 at least 1 - BETA, T is the gradient of a convex function, and its inverse exists and is found by Newton's method.
 """
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,7 +110,9 @@ class RowMap(AbstractTransport):
         bend = self._bend(self.directions @ noise)[1]
         return noise, -_log_det(self._jacobian_factors(bend[None]))[0]
 
-    def _bend(self, t: Float[Array, "*sample term"]) -> tuple[Float[Array, "*sample term"], Float[Array, "*sample term"]]:
+    def _bend(
+        self, t: Float[Array, "*sample term"]
+    ) -> tuple[Float[Array, "*sample term"], Float[Array, "*sample term"]]:
         r"""$\alpha_i + \ell_i \phi_i(t_i)$ with $\phi_i$ of mean 0, and $\ell_i \phi_i'(t_i)$.
 
         Steps are algebraic, $(1 + x / \sqrt{1 + x^2}) / 2$: exponentials are slow on CPUs.

@@ -234,6 +234,7 @@ def _log_probs_of(problem: Problem) -> Callable[[Parts, Parts, Dataset], dict[st
 
     The log-det of `constrain` is added to its site; sites of other shape than their latents get it in one number.
     """
+
     def log_probs(rest_parts: Parts, given_parts: Parts, dataset: Dataset) -> dict[str, Array]:
         parts = {**rest_parts, **given_parts}
         latents, log_dets = {}, {}

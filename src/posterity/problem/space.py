@@ -56,6 +56,10 @@ class LatentSpace:
         """Number of coordinates of `z` that belong to a site."""
         return self._slices[name].stop - self._slices[name].start
 
+    def coordinates(self, name: str) -> slice:
+        """Coordinates of `z` that belong to a site."""
+        return self._slices[name]
+
     def mask(self, plate_masks: PlateMasks) -> Bool[Array, " latent"]:
         """True for the coordinates of `z` that a dataset with these plate entries has."""
         return jnp.concatenate(
