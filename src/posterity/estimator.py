@@ -10,11 +10,12 @@ from jax import random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.artifact import Contents, read_artifact, write_artifact
-from posterity.inference import answer_dataset
+from posterity.checks import InputError
+from posterity.inference import answer_dataset, pad_for
+from posterity.informed.informed import InformedNetwork
 from posterity.network import AmortizedPosterior, Architecture
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
-from posterity.problem.intake import pad_dataset
 from posterity.results import Answer
 
 __all__ = ["DatasetPosterior", "Estimator", "load"]
@@ -50,18 +51,18 @@ class DatasetPosterior:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Estimator:
-    """A trained amortized posterior: made by `fit` or `load`, it never changes.
+    """An amortized posterior: made by `fit`, `load` or `informed_estimator`, it never changes.
 
     Attributes:
         problem: The model and its envelope.
         network: The amortized posterior.
-        architecture: What the network is made of.
+        architecture: What a trained network is made of; None for the informed posterior.
         record: How it was trained and how well it did, as plain values.
     """
 
     problem: Problem
-    network: AmortizedPosterior
-    architecture: Architecture
+    network: AmortizedPosterior | InformedNetwork
+    architecture: Architecture | None
     record: Mapping[str, Any]
 
     def posterior(self, dataset: Mapping[str, Any]) -> DatasetPosterior:
@@ -73,7 +74,7 @@ class Estimator:
         Raises:
             InputError: The dataset does not fit the model.
         """
-        padded = pad_dataset(self.problem, dataset)
+        padded = pad_for(self.network, self.problem, dataset)
         return DatasetPosterior(self.problem, _posterior(self.network, self.problem, padded))
 
     def infer(
@@ -105,13 +106,22 @@ class Estimator:
         )
 
     def save(self, path: str | Path) -> None:
-        """Writes the estimator to a directory; see `posterity.artifact`."""
+        """Writes the estimator to a directory; see `posterity.artifact`.
+
+        Raises:
+            InputError: It cannot be written, or is an informed one, which has nothing to keep.
+        """
+        if isinstance(self.network, InformedNetwork) or self.architecture is None:
+            raise InputError(
+                f"save({path}): the informed posterior of '{self.problem.name}' was not trained: make it again with "
+                "posterity.informed_estimator instead of saving it"
+            )
         contents = Contents(self.problem, self.network, self.architecture, self.record)
         write_artifact(contents, Path(path))
 
 
 @eqx.filter_jit
-def _posterior(network: AmortizedPosterior, problem: Problem, dataset: Any) -> AbstractPosterior:
+def _posterior(network: AmortizedPosterior | InformedNetwork, problem: Problem, dataset: Any) -> AbstractPosterior:
     return network(dataset, problem.space.mask(dataset.plate_masks))
 
 

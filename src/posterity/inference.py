@@ -12,21 +12,24 @@ from jax import lax, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError
-from posterity.dataset import Dataset
+from posterity.dataset import Dataset, bucket_for, num_rows_of
+from posterity.informed.informed import InformedNetwork
 from posterity.network import AmortizedPosterior
 from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset, plate_sizes, read_arrays
 from posterity.results import Answer
 from posterity.trust import judge, pareto_smoothed
 
-__all__ = ["answer_dataset", "latent_entries"]
+__all__ = ["Network", "answer_dataset", "latent_entries", "pad_for"]
+
+Network = AmortizedPosterior | InformedNetwork
 
 DRAWS_TIMES_ROWS = 4_000_000  # log likelihoods held at once; more draws are taken in turns, to bound memory
 
 
 def answer_dataset(
     problem: Problem,
-    network: AmortizedPosterior,
+    network: Network,
     dataset: Mapping[str, Any],
     *,
     num_draws: int,
@@ -38,7 +41,7 @@ def answer_dataset(
 
     Args:
         problem: The model.
-        network: The amortized posterior.
+        network: The amortized posterior, trained or informed.
         dataset: Argument name -> array with rows first.
         num_draws: Draws of q.
         rng_key: Consumed here.
@@ -53,14 +56,14 @@ def answer_dataset(
         raise InputError(f"infer: the number of draws must be at least 1; got {num_draws}")
     arrays = read_arrays(problem, dataset)
     sizes = plate_sizes(problem, arrays)
-    padded = pad_dataset(problem, dataset)
+    padded = pad_for(network, problem, dataset)
     latents, log_q, log_joint, unsupported = jax.device_get(
         draw_and_weigh(network, problem, padded, rng_key, num_draws)
     )
     _refuse_unsupported(problem, unsupported, arrays)
     num_rows = next(iter(arrays.values())).shape[0]
     weights = pareto_smoothed(np.asarray(log_joint, np.float64) - log_q)
-    verdict, reasons = judge(weights, problem.envelope.reasons(num_rows, sizes))
+    verdict, reasons = judge(weights, network.outside(problem, num_rows, sizes))
     entries = latent_entries(problem, sizes, columns or {})
     dims, coords = _dims_and_coords(problem, entries)
     return Answer(
@@ -81,9 +84,26 @@ def answer_dataset(
     )
 
 
+def pad_for(network: Network, problem: Problem, dataset: Mapping[str, Any]) -> Dataset:
+    """The dataset padded to one of the numbers of rows that a network is compiled for.
+
+    Args:
+        network: Trained networks use the buckets of their envelope; informed ones, powers of two.
+        problem: The model.
+        dataset: Argument name -> array with rows first.
+
+    Raises:
+        InputError: The dataset does not fit the model.
+    """
+    if isinstance(network, AmortizedPosterior):
+        return pad_dataset(problem, dataset)
+    num_rows = num_rows_of(read_arrays(problem, dataset))
+    return pad_dataset(problem, dataset, bucket_for(num_rows, [InformedNetwork.SMALLEST_BUCKET]))
+
+
 @partial(eqx.filter_jit)
 def draw_and_weigh(
-    network: AmortizedPosterior, problem: Problem, dataset: Dataset, rng_key: PRNGKeyArray, num_draws: int
+    network: Network, problem: Problem, dataset: Dataset, rng_key: PRNGKeyArray, num_draws: int
 ) -> tuple[dict[str, Array], Float[Array, " draw"], Float[Array, " draw"], dict[str, Array]]:
     """Latents drawn from q in their supports, log q, log joint, and the rows that the model cannot produce.
 

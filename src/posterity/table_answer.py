@@ -11,11 +11,13 @@ import polars as pl
 
 from posterity.checks import InputError
 from posterity.estimator import Estimator, load
-from posterity.estimators import find_estimator
+from posterity.estimators import find_estimator, shipped_estimators
 from posterity.identity import describe_model
+from posterity.informed_estimator import informed_estimator
 from posterity.models import MODELS, BuiltinModel
 from posterity.problem import Argument, Problem
 from posterity.results import Answer, Summary, summarise
+from posterity.table_example import arguments_of_model
 from posterity.tables import (
     ColumnPlan,
     NumericTable,
@@ -63,16 +65,18 @@ class TableAnswer:
         data: The dataset.
         original_units: Summary of the same latents in the user's units; None where they are the same or where
             no conversion is known.
+        problem: The model.
     """
 
     answer: Answer
     data: TableDataset
     original_units: Summary | None
+    problem: Problem
 
 
 def infer(
-    estimator: Estimator | str | Path,
-    table: pl.DataFrame | str | Path,
+    estimator: Estimator | str | Path | Callable[..., Any],
+    table: pl.DataFrame | str | Path | Mapping[str, Any],
     *,
     target: str | None = None,
     num_draws: int = 1000,
@@ -81,13 +85,15 @@ def infer(
     categorical: Collection[str] = (),
     drop_missing: bool = False,
     model: Callable[..., Any] | None = None,
+    options: Mapping[str, Any] | None = None,
     source: str | None = None,
 ) -> TableAnswer:
     """Checked posterior of the one dataset in a table.
 
     Args:
-        estimator: The estimator, a shipped name, or the directory of one.
-        table: A Polars frame, or a CSV or Parquet file.
+        estimator: The estimator or the directory of one; or a model, which is then answered by the informed posterior
+            without training: the name of a built-in one, or a NumPyro model of your own.
+        table: A Polars frame, a CSV or Parquet file, or a dict of arrays as the model takes them.
         target: Column that the model's observed vector takes; the other columns form its matrix.
         num_draws: Draws of q.
         seed: The same seed gives the same draws.
@@ -96,28 +102,62 @@ def infer(
         categorical: Columns to one-hot encode.
         drop_missing: Leave out rows with a missing cell.
         model: The NumPyro model, where a directory's estimator was trained for the user's own.
+        options: Options of a built-in model that is answered without training.
         source: What messages call the table; its path if None.
 
     Raises:
         InputError: The table does not suit the model, or the estimator cannot be loaded.
     """
+    if isinstance(table, Mapping):
+        trained = _resolve(estimator, model, lambda which: informed_estimator(which, table, **(options or {})))
+        data = TableDataset(dict(table), {}, None, (), None, 0, ())
+        return TableAnswer(trained.infer(table, num_draws=num_draws, seed=seed), data, None, trained.problem)
     if isinstance(table, pl.DataFrame):
         frame, source = table, source or "table"
     else:
         frame, source = read_table(table), source or os.fspath(table)
-    if not isinstance(estimator, Estimator):
-        estimator = load(find_estimator(os.fspath(estimator)), model)
-    data = dataset_of_table(
-        estimator.problem.arguments,
-        frame,
-        target=target,
-        standardized=wants_standardized(estimator.problem) if standardize is None else standardize,
-        categorical=categorical,
-        drop_missing=drop_missing,
-        source=source,
-    )
-    answer = estimator.infer(data.values, num_draws=num_draws, seed=seed, columns=data.columns)
-    return TableAnswer(answer, data, _original_units(estimator.problem, data, answer))
+
+    def read(arguments: tuple[Argument, ...], standardized: bool) -> TableDataset:
+        return dataset_of_table(
+            arguments,
+            frame,
+            target=target,
+            standardized=standardized if standardize is None else standardize,
+            categorical=categorical,
+            drop_missing=drop_missing,
+            source=source,
+        )
+
+    def informed(which: str | Callable[..., Any]) -> Estimator:
+        if isinstance(which, str):
+            entry = MODELS[which]
+            small = entry.problem(columns=(1, 2), check=False) if not entry.fixed_columns else entry.problem(check=False)
+            width = read(small.arguments, entry.standardized).values[entry.matrix].shape[1]
+            return informed_estimator(which, columns=(width, width), check=False, **(options or {}))
+        arguments = arguments_of_model(which, frame, target=target, source=source)
+        values = read(arguments, False).values
+        return informed_estimator(which, {a.name: values[a.name].astype(a.dtype) for a in arguments})
+
+    trained = _resolve(estimator, model, informed)
+    data = read(trained.problem.arguments, wants_standardized(trained.problem))
+    answer = trained.infer(data.values, num_draws=num_draws, seed=seed, columns=data.columns)
+    return TableAnswer(answer, data, _original_units(trained.problem, data, answer), trained.problem)
+
+
+def _resolve(
+    which: Estimator | str | Path | Callable[..., Any],
+    model: Callable[..., Any] | None,
+    informed: Callable[[str | Callable[..., Any]], Estimator],
+) -> Estimator:
+    """The estimator itself, one from disk, or an informed one for a model."""
+    if isinstance(which, Estimator):
+        return which
+    if isinstance(which, (str, os.PathLike)):
+        name = os.fspath(which)
+        if name in MODELS and name not in shipped_estimators():
+            return informed(name)
+        return load(find_estimator(name), model)
+    return informed(which)
 
 
 def dataset_of_table(

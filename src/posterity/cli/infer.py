@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target
+from posterity.cli.cache import keep_compiled_programs
+from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
 from posterity.cli.output import check_output, note, print_json, result_console
+from posterity.cli.user_model import load_model, names_a_file
 
 if TYPE_CHECKING:
     from posterity.estimator import Estimator
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["infer"]
 
-EstimatorName = Annotated[str, typer.Argument(metavar="ESTIMATOR", help="Name of a shipped estimator, or a directory.")]
+EstimatorName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A built-in model or FILE.py:FUNCTION, answered without training; or the directory of a trained estimator.",
+    ),
+]
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (also .csv.gz) or Parquet, with a header.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="OUT.nc", help="Write draws and weights as NetCDF.")
@@ -24,6 +32,9 @@ Output = Annotated[
 Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if the answer is untrusted.")]
 Standardize = Annotated[bool, typer.Option("--standardize", help="Z-score real columns for a model of your own, too.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Option of a built-in model, such as prior_sd=2.5.")
+]
 CompareNuts = Annotated[bool, typer.Option("--compare-nuts", help="Show the same posterior by NUTS beside it.")]
 
 
@@ -40,6 +51,7 @@ def infer(
     drop_missing: DropMissing = False,
     standardize: Standardize = False,
     model: ModelFile = None,
+    set_: Settings = None,
     compare_nuts: CompareNuts = False,
 ) -> None:
     """Infer the posterior of the dataset in a table, and say how far to trust it."""
@@ -47,11 +59,11 @@ def infer(
     from posterity.tables import read_table
 
     frame = read_table(table)  # before JAX is imported: most mistakes are in the table
-    trained = load_estimator(estimator, model)
+    keep_compiled_programs()
     from posterity import table_answer
 
     found = table_answer.infer(
-        trained,
+        load_model(estimator) if names_a_file(estimator) else estimator,
         frame,
         target=target,
         num_draws=draws,
@@ -59,41 +71,45 @@ def infer(
         standardize=True if standardize else None,
         categorical=tuple(categorical or ()),
         drop_missing=drop_missing,
+        model=None if model is None else load_model(model),
+        options=parse_settings("--set", set_ or ()),
         source=str(table),
     )
-    reference = _by_nuts(trained, found, seed) if compare_nuts else None
+    reference = _by_nuts(found, seed) if compare_nuts else None
     if output is not None:
         _write(found, output)
     _remark(found, reference)
     if json:
         print_json(_as_json(found, draws, reference))
     else:
-        _print_table(found, f"{trained.problem.name} on {table.name}", draws, reference)
+        _print_table(found, f"{found.answer.model} on {table.name}", draws, reference)
     if output is not None:
         note(f"wrote {output}")
     raise typer.Exit(int(strict and found.answer.verdict == "untrusted"))
 
 
 def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
-    """An estimator by shipped name or directory, with the user's model where it needs one.
+    """The informed estimator of a built-in model, or a trained one, with the user's model where it needs one.
 
     Raises:
         InputError: There is no such estimator, it is damaged, or the model is another.
     """
-    from posterity.cli.cache import keep_compiled_programs
-    from posterity.cli.user_model import load_model
-    from posterity.estimators import find_estimator
+    from posterity.estimators import find_estimator, shipped_estimators
 
     keep_compiled_programs()
     from posterity.estimator import load
+    from posterity.informed_estimator import informed_estimator
+    from posterity.models import MODELS
 
+    if name_or_path in MODELS and name_or_path not in shipped_estimators():
+        return informed_estimator(name_or_path)
     return load(find_estimator(name_or_path), None if model is None else load_model(model))
 
 
-def _by_nuts(trained: "Estimator", found: "TableAnswer", seed: int) -> "NutsReference":
+def _by_nuts(found: "TableAnswer", seed: int) -> "NutsReference":
     from posterity.nuts import nuts_reference
 
-    return nuts_reference(trained.problem, found.data.values, seed=seed)
+    return nuts_reference(found.problem, found.data.values, seed=seed)
 
 
 def _write(found: "TableAnswer", output: Path) -> None:

@@ -79,10 +79,10 @@ def find_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> A
 
     Args:
         terms: The log joint.
-        start: Where to look for the mode; near the prior if None.
+        start: Another point than the prior's middle to look for the mode from.
     """
     prior, widths = _prior_gaussian(terms)
-    laplace = _laplace(terms, _newton(terms, prior.loc if start is None else start, widths), widths)
+    laplace = _laplace(terms, _newton(terms, _start(terms, prior.loc, start), widths), widths)
     found = _better(terms, _smooth(terms, laplace), laplace)
     return jax.tree.map(lambda a, b: jnp.where(_is_finite(found), a, b), found, prior)
 
@@ -90,7 +90,14 @@ def find_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> A
 def laplace_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> Anchor:
     """The mode and the curvature there: what `find_anchor` begins with."""
     prior, widths = _prior_gaussian(terms)
-    return _laplace(terms, _newton(terms, prior.loc if start is None else start, widths), widths)
+    return _laplace(terms, _newton(terms, _start(terms, prior.loc, start), widths), widths)
+
+
+def _start(terms: Terms, prior_loc: Array, other: Array | None) -> Array:
+    """The better of two points to start from."""
+    if other is None:
+        return prior_loc
+    return jnp.where(terms.log_joint(other) > terms.log_joint(prior_loc), other, prior_loc)
 
 
 def whiten(factor: Float[Array, "latent latent"], vectors: Float[Array, "n latent"]) -> Float[Array, "n latent"]:

@@ -1,7 +1,11 @@
 """The informed posterior as a network: dataset in, posterior out, with nothing to train."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
 from posterity.dataset import Dataset
@@ -14,7 +18,9 @@ from posterity.informed.terms import Terms
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
 
-__all__ = ["InformedNetwork"]
+__all__ = ["LARGEST", "InformedNetwork"]
+
+LARGEST = {"rows": 1024, "latents": 65}
 
 
 class InformedNetwork(eqx.Module):
@@ -29,6 +35,24 @@ class InformedNetwork(eqx.Module):
     row_network: RowNetwork
     problem: Problem = eqx.field(static=True)
     structure: Structure = eqx.field(static=True)
+
+    SMALLEST_BUCKET: ClassVar[int] = 8
+
+    def outside(self, problem: Problem, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
+        """One sentence for each way that a dataset lies outside what the row network was trained for.
+
+        Where the posterior of the rest is Gaussian, it has nothing to do, and nothing is outside.
+        """
+        if self.structure.is_gaussian:
+            return ()
+        masks = problem.plate_masks(sizes)
+        num_latents = int(np.sum(np.asarray(problem.space.mask(masks))))
+        trained = {"rows": (num_rows, LARGEST["rows"]), "latents": (num_latents, LARGEST["latents"])}
+        return tuple(
+            f"{have} {what} are more than the {most} that the informed posterior was trained for"
+            for what, (have, most) in trained.items()
+            if have > most
+        )
 
     def __call__(self, dataset: Dataset, latent_mask: Bool[Array, " latent"]) -> AbstractPosterior:
         """Posterior of one dataset.

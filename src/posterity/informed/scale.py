@@ -13,7 +13,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import random, vmap
+from jax import lax, random, vmap
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
@@ -170,29 +170,33 @@ class ScaledPosterior(AbstractPosterior):
         return jnp.maximum(0.0, 1.0 - jnp.abs(place - jnp.arange(knots.size)))
 
 
-Look = Callable[[Float[Array, ""], Float[Array, " latent"] | None], tuple[Anchor, Float[Array, ""]]]
+Look = Callable[[Float[Array, ""], Float[Array, " latent"]], tuple[Anchor, Float[Array, ""]]]
 
 
-def find_grid(rough: Look, fine: Look) -> tuple[Float[Array, " knot"], Anchor, Float[Array, " knot"]]:
+def find_grid(
+    rough: Look, fine: Look, start: Float[Array, " latent"]
+) -> tuple[Float[Array, " knot"], Anchor, Float[Array, " knot"]]:
     """Evenly spaced knots over all that matters of a scale's posterior, with anchors and log densities there.
 
     Args:
-        rough: `(scale, start)` -> an anchor, searched for from `start`, and the log density of the scale up to a
+        rough: `(scale, start)` -> an anchor, searched for from `start` too, and the log density of the scale up to a
             constant; -inf or NaN where it cannot be had.
         fine: The same with more care, for the last grid.
+        start: Where to look first.
     """
 
-    def evaluate(look: Look, knots: Array, start: Array | None) -> tuple[Anchor, Array]:
+    def evaluate(look: Look, knots: Array, start: Array) -> tuple[Anchor, Array]:
         anchors, found = vmap(lambda tau: look(tau, start))(knots)
         return anchors, jnp.where(jnp.isfinite(found), found, -1e30)
 
-    knots = jnp.linspace(-WIDEST, WIDEST, NUM_KNOTS)
-    anchors, values = evaluate(rough, knots, None)
-    for step in range(1, NUM_ROUNDS):
-        knots = jnp.linspace(*_ends(knots, values), NUM_KNOTS)
-        start = anchors.loc[jnp.argmax(values)]
-        anchors, values = evaluate(fine if step == NUM_ROUNDS - 1 else rough, knots, start)
-    return knots, anchors, values
+    def closer(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        knots, start = carry
+        anchors, values = evaluate(rough, knots, start)
+        return jnp.linspace(*_ends(knots, values), NUM_KNOTS), anchors.loc[jnp.argmax(values)]
+
+    widest = jnp.linspace(-WIDEST, WIDEST, NUM_KNOTS)
+    knots, start = lax.fori_loop(0, NUM_ROUNDS - 1, closer, (widest, start))
+    return knots, *evaluate(fine, knots, start)
 
 
 def _ends(knots: Array, values: Array) -> tuple[Array, Array]:
@@ -237,25 +241,32 @@ def scaled_posterior(
             `terms.quadratic` gives, which loses digits where a small scale makes its parts large and opposite.
         where: Coordinate of the scale latent.
         mask: True for active latents.
-        is_gaussian: Given the scale, the rest is Gaussian: one block does.
+        is_gaussian: Given the scale, the rest is Gaussian, and nothing is bent.
     """
 
-    def look(search: Callable[..., Anchor], tau: Array, start: Array | None) -> tuple[Anchor, Array]:
+    def look(search: Callable[..., Anchor], tau: Array, start: Array) -> tuple[Anchor, Array]:
         terms = terms_at(tau)
         anchor = search(terms, start)
         return anchor, quadratic(tau, anchor.loc, terms) + anchor.averaged(terms)
 
     search = laplace_anchor if is_gaussian else find_anchor  # the same thing, where there is nothing to average
-    knots, anchors, values = find_grid(partial(look, laplace_anchor), partial(look, search))
+    knots, anchors, values = find_grid(partial(look, laplace_anchor), partial(look, search), jnp.zeros(mask.size))
     scale = PiecewiseDensity(knots, values)
     identity = jnp.eye(mask.size)
     spreads = vmap(lambda factor: solve_triangular(factor, identity, lower=True).T)(anchors.factor)
-    num_blocks = 1 if is_gaussian else NUM_BLOCKS
-
     def block_map(u: Array) -> RowMap:
         tau = scale.quantile(u)
         terms = terms_at(tau)
         return bend(terms, search(terms, anchors.loc[jnp.argmin(jnp.abs(knots - tau))]))
 
-    maps = vmap(block_map)((jnp.arange(num_blocks) + 0.5) / num_blocks)
+    if is_gaussian:
+        maps = _straight(mask & (jnp.arange(mask.size) != where))
+    else:
+        maps = vmap(block_map)((jnp.arange(NUM_BLOCKS) + 0.5) / NUM_BLOCKS)
     return ScaledPosterior(scale, anchors.loc, spreads, maps, where, mask)
+
+
+def _straight(mask: Bool[Array, " latent"]) -> RowMap:
+    """One block without rows: the identity."""
+    size = mask.size
+    return RowMap(jnp.zeros((1, 0, size)), jnp.zeros((1, 0)), jnp.zeros((1, 0)), jnp.zeros((1, 0, 5)), mask[None])

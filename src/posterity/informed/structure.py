@@ -25,13 +25,13 @@ from posterity.problem import Problem
 from posterity.problem.inspection import DataSite
 from posterity.problem.space import broadcast_mask
 
-__all__ = ["MAX_SCALES", "NotInformed", "Structure", "conditional_terms", "read_structure"]
+__all__ = ["MAX_SCALES", "NotInformedError", "Structure", "conditional_terms", "read_structure"]
 
 MAX_SCALES = 1
 Parts = Mapping[str, Array]
 
 
-class NotInformed(Exception):
+class NotInformedError(Exception):
     """The model has no structure that the informed posterior can use; the message says why."""
 
 
@@ -56,20 +56,20 @@ def read_structure(problem: Problem, scale_sites: Collection[str] | None = None)
         scale_sites: Latent sites to take as scales; found if None.
 
     Raises:
-        NotInformed: The model has another structure.
+        NotInformedError: The model has another structure.
     """
     parts, dataset = _example(problem)
     found = _find_scales(problem, parts, dataset) if scale_sites is None else tuple(scale_sites)
     num_scales = sum(problem.space.site_size(name) for name in found)
     if num_scales > MAX_SCALES:
         names = ", ".join(f"'{name}'" for name in found)
-        raise NotInformed(
+        raise NotInformedError(
             f"{num_scales} latents ({names}) enter '{problem.name}' otherwise than through the rows' predictors; the "
             f"informed posterior can condition on {MAX_SCALES}"
         )
     rest = {name: part for name, part in parts.items() if name not in found}
     if not rest:
-        raise NotInformed(f"'{problem.name}' has no latents but {', '.join(found)}")
+        raise NotInformedError(f"'{problem.name}' has no latents but {', '.join(found)}")
     fixed = {name: part for name, part in parts.items() if name in found}
     groups: list[str] = []
 
@@ -292,7 +292,7 @@ def _root(problem: Problem, name: str, graph: Graph, output: int, dependence: Ma
     if len(roots) == 1 and graph.size(next(iter(roots))) == graph.size(output):
         return next(iter(roots))
     shapes = ", ".join(str(graph.shapes[i]) for i in sorted(roots))
-    raise NotInformed(
+    raise NotInformedError(
         f"each entry of site '{name}' of '{problem.name}' must depend on the latents through one number; it has shape "
         f"{graph.shapes[output]} and depends on values of shape {shapes}"
     )
@@ -306,7 +306,7 @@ def _downstream(graph: Graph, root: int, output: int, known: Mapping[int, Array]
             kept.append(equation)
             have |= set(equation.results)
     if output not in have:
-        raise NotInformed("a value between the predictor and the log probability depends on other latents as well")
+        raise NotInformedError("a value between the predictor and the log probability depends on other latents as well")
     return tuple(kept)
 
 

@@ -112,6 +112,7 @@ class BuiltinModel:
         columns: tuple[int, int] | None = None,
         *,
         covariates: str | CovariateLaw | None = None,
+        check: bool = True,
         **options: Any,
     ) -> Problem:
         """The checked problem of this model.
@@ -121,9 +122,10 @@ class BuiltinModel:
             columns: Envelope of columns (features or dimensions).
             covariates: How covariates are drawn; see `build_problem`. Table-like where the model is defined on
                 z-scored columns.
+            check: Make sure that masks are sound, see `build_problem`.
             **options: Options of the model.
         """
         envelope = self.envelope(rows, columns)
         widest = (columns or self.columns)[1]
         law = covariates or ("normal" if self.target is None else "table")
-        return build_problem(self.with_options(options), self.example(widest), envelope, covariates=law)
+        return build_problem(self.with_options(options), self.example(widest), envelope, covariates=law, check=check)

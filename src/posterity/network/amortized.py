@@ -49,6 +49,10 @@ class AmortizedPosterior(eqx.Module):
     plates: tuple[str, ...] = eqx.field(static=True)
     log_rows: float = eqx.field(static=True)
 
+    def outside(self, problem: Problem, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
+        """One sentence for each way that a dataset lies outside what the network was trained for."""
+        return problem.envelope.reasons(num_rows, sizes)
+
     def __call__(self, dataset: Dataset, latent_mask: Array) -> AbstractPosterior:
         """Posterior of one dataset.
 

@@ -1,0 +1,207 @@
+"""Regressions of many kinds, most in their authors' own words, and datasets that they draw themselves."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import random, vmap
+from jax.scipy.special import ndtr
+from jax.scipy.stats import norm
+from jaxtyping import Array
+
+from posterity.dataset import Dataset
+from posterity.informed.terms import Terms
+from posterity.models import MODELS
+from posterity.problem import Envelope, Problem, build_problem
+
+NUM_COLUMNS, NUM_GROUPS = 3, 4
+BUILTIN = ("logistic_regression", "poisson_regression", "linear_regression", "linear_regression_known_noise")
+
+
+def _predictor(x, prior):
+    with numpyro.plate("features", x.shape[-1]):
+        w = numpyro.sample("w", prior)
+    return x @ w + numpyro.sample("b", dist.Normal(0.0, 1.0))
+
+
+def probit(x, y=None):
+    numpyro.sample("y", dist.Bernoulli(probs=ndtr(_predictor(x, dist.Normal(0.0, 1.0)))), obs=y)
+
+
+def cloglog(x, y=None):
+    chance = 1.0 - jnp.exp(-jnp.exp(_predictor(x, dist.Normal(0.0, 0.7))))
+    numpyro.sample("y", dist.Bernoulli(probs=chance), obs=y)
+
+
+def gamma_shape(x, y=None):
+    shape = numpyro.sample("shape", dist.Gamma(4.0, 2.0))
+    mean = jnp.exp(_predictor(x, dist.Normal(0.0, 0.5)))
+    numpyro.sample("y", dist.Gamma(shape, shape / mean), obs=y)
+
+
+def negative_binomial(x, y=None):
+    dispersion = numpyro.sample("dispersion", dist.Gamma(2.0, 1.0))
+    mean = jnp.exp(_predictor(x, dist.Laplace(0.0, 0.5)))
+    numpyro.sample("y", dist.NegativeBinomial2(mean, dispersion), obs=y)
+
+
+def student(x, y=None):
+    predictor = _predictor(x, dist.Normal(0.0, 1.0))
+    sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
+    with numpyro.plate("observations", x.shape[0]):
+        numpyro.sample("y", dist.StudentT(4.0, predictor, sigma), obs=y)
+
+
+def centred(group, y=None):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 2.0))
+    tau = numpyro.sample("tau", dist.HalfNormal(1.0))
+    with numpyro.plate("groups", NUM_GROUPS):
+        theta = numpyro.sample("theta", dist.Normal(mu, tau))
+    numpyro.sample("y", dist.Normal(theta[group], 0.7), obs=y)
+
+
+def non_centred(group, y=None):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 2.0))
+    tau = numpyro.sample("tau", dist.HalfNormal(1.0))
+    with numpyro.plate("groups", NUM_GROUPS):
+        raw = numpyro.sample("raw", dist.Normal(0.0, 1.0))
+    theta = mu + tau * raw
+    numpyro.sample("y", dist.Bernoulli(logits=theta[group]), obs=y)
+
+
+# Model -> its scale latents, and whether the rest is Gaussian given them.
+USER: dict[Callable[..., Any], tuple[tuple[str, ...], bool]] = {
+    probit: ((), False),
+    cloglog: ((), False),
+    gamma_shape: (("shape",), False),
+    negative_binomial: (("dispersion",), False),
+    student: (("sigma",), False),
+    centred: (("tau",), True),
+    non_centred: (("tau",), False),
+}
+STRUCTURES = {
+    "logistic_regression": ((), False),
+    "poisson_regression": ((), False),
+    "linear_regression": (("sigma",), True),
+    "linear_regression_known_noise": ((), True),
+    **{model.__name__: found for model, found in USER.items()},
+}
+
+
+@functools.cache
+def problem_of(name: str) -> Problem:
+    """One of `STRUCTURES`, of up to 3 features or of 4 groups."""
+    if name in BUILTIN:
+        return MODELS[name].problem(columns=(1, NUM_COLUMNS), check=False)
+    model = {m.__name__: m for m in USER}[name]
+    rows = 7  # no other axis is as long
+    if model in (centred, non_centred):
+        example = {"group": np.arange(rows) % NUM_GROUPS}
+        envelope = Envelope((4, 64))
+    else:
+        example = {"x": np.zeros((rows, NUM_COLUMNS), np.float32)}
+        envelope = Envelope((4, 64), {"features": (1, NUM_COLUMNS)})
+    target = np.zeros(rows, np.int32 if model in (probit, cloglog, negative_binomial, non_centred) else np.float32)
+    law = "normal" if "x" in example else "resampled"
+    return build_problem(model, example | {"y": target}, envelope, covariates=law, check=False)
+
+
+def draw(problem: Problem, rng_key: Array, num_rows: int, num_columns: int = NUM_COLUMNS) -> tuple[Dataset, Array]:
+    """One dataset of the model itself, standard normal covariates or groups in turn, and the `z` behind it."""
+    row_mask = jnp.ones(num_rows, bool)
+    masks = problem.plate_masks(dict.fromkeys(problem.capacity, num_columns))
+    if problem.covariates[0].name == "x":
+        return problem.simulate(rng_key, row_mask, masks)
+    covariates = {"group": jnp.arange(num_rows, dtype=jnp.int32) % NUM_GROUPS}
+    key_prior, key_data = random.split(rng_key)
+    z = problem.sample_prior(key_prior, covariates, num_rows, masks)
+    return problem.simulate_data(key_data, z, covariates, row_mask, masks), z
+
+
+def soil(problem: Problem, dataset: Dataset, num_padded: int) -> Dataset:
+    """The dataset with rows of 1e6 appended, and 1e6 in its masked entries."""
+    values = {}
+    for argument in problem.arguments:
+        array = dataset.values[argument.name]
+        for axis, plate in enumerate(argument.plates, start=1):
+            if plate is not None:
+                mask = jnp.reshape(dataset.plate_masks[plate], [-1 if a == axis else 1 for a in range(array.ndim)])
+                array = jnp.where(mask, array, jnp.asarray(1e6, array.dtype))
+        widths = [(0, num_padded)] + [(0, 0)] * (array.ndim - 1)
+        values[argument.name] = jnp.pad(array, widths, constant_values=1e6)
+    return Dataset(values, jnp.pad(dataset.row_mask, (0, num_padded)), dataset.plate_masks)
+
+
+def glm_terms(
+    log_density: Callable[[Any, Array], Array], known: Any, design: Array, precision: Array | float = 1.0
+) -> Terms:
+    """Terms written by hand: rows with one log density, and a normal prior of mean 0.
+
+    Args:
+        log_density: `(known, predictors) -> log likelihoods`.
+        known: Arrays behind it.
+        design: Rows times latents.
+        precision: Prior precision, a number or a matrix.
+    """
+    num_rows, size = design.shape
+    prior = jnp.asarray(precision) * jnp.eye(size) if jnp.ndim(precision) == 0 else jnp.asarray(precision)
+    return Terms(
+        design=design,
+        offset=jnp.zeros(num_rows),
+        active=jnp.ones(num_rows, bool),
+        is_prior=jnp.zeros(num_rows, bool),
+        log_density=jax.tree_util.Partial(log_density, known),
+        precision=prior,
+        linear=jnp.zeros(size),
+        constant=0.5 * jnp.linalg.slogdet(prior)[1] - 0.5 * size * jnp.log(2.0 * jnp.pi),
+        mask=jnp.ones(size, bool),
+    )
+
+
+def logistic(y: Array, eta: Array) -> Array:
+    """Bernoulli log likelihood."""
+    return y * eta - jax.nn.softplus(eta)
+
+
+def poisson(y: Array, eta: Array) -> Array:
+    """Poisson log likelihood up to a constant."""
+    return y * eta - jnp.exp(eta)
+
+
+def student_4(y: Array, eta: Array) -> Array:
+    """Student-t log likelihood of 4 degrees of freedom, up to a constant."""
+    return -2.5 * jnp.log1p(jnp.square(y - eta) / 4.0)
+
+
+def normal(y: Array, eta: Array) -> Array:
+    """Normal log likelihood, as a term rather than in the quadratic form."""
+    return norm.logpdf(y, eta)
+
+
+def logistic_terms(rng_key: Array, num_rows: int, size: int) -> Terms:
+    """Logistic regression on N(0, 1) covariates, targets from the model."""
+    key_x, key_w, key_y = random.split(rng_key, 3)
+    x = random.normal(key_x, (num_rows, size))
+    y = random.bernoulli(key_y, jax.nn.sigmoid(x @ random.normal(key_w, (size,))))
+    return glm_terms(logistic, y.astype(jnp.float32), x)
+
+
+def ess_share(log_ratios: Array) -> Array:
+    """Importance ESS as a share of the draws."""
+    weights = jnp.exp(log_ratios - jnp.max(log_ratios))
+    return jnp.square(jnp.sum(weights)) / jnp.sum(jnp.square(weights)) / log_ratios.size
+
+
+def log_ratios(log_joint: Callable[[Array], Array], z: Array, log_q: Array) -> Array:
+    """log p(z, D) - log q(z) of draws."""
+    return vmap(log_joint)(z) - log_q
+
+
+def as_numpy(numbers: Mapping[str, Any]) -> Any:
+    """The same tree on the host."""
+    return jax.device_get(numbers)

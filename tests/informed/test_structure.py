@@ -1,0 +1,178 @@
+"""Predictors and scale latents are read off a model, and what was read is the model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from informed.cases import NUM_COLUMNS, NUM_GROUPS, STRUCTURES, draw, problem_of, soil
+from jax import random
+from numpy.testing import assert_allclose, assert_array_equal
+
+from posterity.informed.structure import NotInformedError, Structure, conditional_terms, read_structure
+from posterity.models import MODELS
+from posterity.problem import Envelope, build_problem
+from posterity.problem.tracing import quick_jit
+
+NAMED_BY_HAND = {"non_centred": ("tau",)}  # the spread multiplies other latents, so it cannot be told from them
+NUM_ROWS, NUM_PADDED, FEWER_COLUMNS = 6, 3, 2
+NUM_POINTS = 3
+
+
+def structure_of(name: str) -> Structure:
+    return read_structure(problem_of(name), NAMED_BY_HAND.get(name))
+
+
+@pytest.fixture(scope="module", params=STRUCTURES)
+def case(request):
+    """The log joint of a model and of its terms, whole and with masked features and padded rows, in one program."""
+    problem, structure = problem_of(request.param), structure_of(request.param)
+    clean = draw(problem, random.key(1), NUM_ROWS)[0]
+    dirty = soil(problem, draw(problem, random.key(2), NUM_ROWS, FEWER_COLUMNS)[0], NUM_PADDED)
+    zs = 0.8 * random.normal(random.key(3), (NUM_POINTS, problem.space.size))
+
+    @quick_jit
+    def numbers(datasets, zs):
+        found = {}
+        for name, dataset in datasets.items():
+            mask = problem.space.mask(dataset.plate_masks)
+
+            def both(z, dataset=dataset, mask=mask):
+                terms = conditional_terms(problem, structure, jax.lax.stop_gradient(z), dataset)
+                # The scale's own place in z is masked in the terms: 0 there, whatever it is.
+                inner = jax.value_and_grad(lambda v: terms.log_joint(jnp.where(terms.mask, v, 0.0)))(z)
+                outer = jax.value_and_grad(lambda v: problem.log_joint(v, dataset))(z)
+                slopes, curvatures = terms.slopes_and_curvatures(terms.predictor(z))
+                return {"terms": inner, "model": outer, "read": terms, "slopes": slopes, "curvatures": curvatures}
+
+            found[name] = {"mask": mask, **jax.lax.map(both, jnp.where(mask, zs, 0.0))}
+        return found
+
+    return problem, structure, jax.device_get(numbers({"clean": clean, "dirty": dirty}, zs))
+
+
+@pytest.mark.parametrize("dataset", ["clean", "dirty"])
+def test_terms_are_the_log_joint(case, dataset):
+    """Float32 sums of some ten terms of a few hundred nats at most."""
+    _, _, numbers = case
+    (value, gradient), (expected, expected_gradient) = numbers[dataset]["terms"], numbers[dataset]["model"]
+    rest = numbers[dataset]["read"].mask
+    assert_allclose(value, expected, rtol=2e-5, atol=1e-4)
+    assert_allclose(np.where(rest, gradient, 0.0), np.where(rest, expected_gradient, 0.0), rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("dataset", ["clean", "dirty"])
+def test_masks_of_the_terms(case, dataset):
+    problem, structure, numbers = case
+    numbers = numbers[dataset]
+    terms, is_scale = numbers["read"], np.zeros(problem.space.size, bool)
+    for name in structure.scale_sites:
+        is_scale[problem.space.coordinates(name)] = True
+    rest = numbers["mask"] & ~is_scale
+    assert_array_equal(terms.mask, np.broadcast_to(rest, terms.mask.shape))
+    assert_array_equal(terms.design[:, :, ~rest], 0.0)
+    assert_array_equal(terms.linear[:, ~rest], 0.0)
+    eye = np.broadcast_to(np.eye(rest.size)[~rest], (NUM_POINTS, np.sum(~rest), rest.size))
+    assert_array_equal(terms.precision[:, ~rest], eye)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(terms))
+
+
+def test_padded_rows_and_masked_latents_count_nothing(case):
+    problem, structure, numbers = case
+    terms = numbers["dirty"]["read"]
+    for name in ("slopes", "curvatures"):
+        assert_array_equal(numbers["dirty"][name][~terms.active], 0.0)
+    data = ~terms.is_prior[0]
+    if structure.is_gaussian:
+        assert data.size == 0
+    else:
+        assert_array_equal(terms.active[0][data], np.arange(NUM_ROWS + NUM_PADDED) < NUM_ROWS)
+    num_masked = np.sum(~numbers["dirty"]["mask"])
+    assert np.sum(~terms.active[0][~data]) == (num_masked if problem.name == "negative_binomial" else 0)
+
+
+def test_precision_does_not_depend_on_where_it_was_read(case):
+    """Unless there is a scale: then it is the conditional precision given that."""
+    _, structure, numbers = case
+    precision = numbers["clean"]["read"].precision
+    same = bool(np.all(precision == precision[:1]))
+    assert same == (not structure.scale_sites or problem_has_fixed_prior(numbers))
+
+
+def problem_has_fixed_prior(numbers) -> bool:
+    """The scale is of a likelihood that is not Gaussian, so the quadratic form is the prior's alone."""
+    return not numbers["clean"]["read"].is_prior[0].all() and numbers["clean"]["read"].is_prior.size > 0
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_scales_are_found(name):
+    assert structure_of(name) == Structure(*STRUCTURES[name])
+
+
+def test_prior_terms_are_those_of_priors_that_are_not_normal():
+    problem = problem_of("negative_binomial")
+    dataset, z = draw(problem, random.key(1), NUM_ROWS)
+    terms = conditional_terms(problem, structure_of("negative_binomial"), z, dataset)
+    assert_array_equal(terms.is_prior, np.arange(NUM_COLUMNS + NUM_ROWS) < NUM_COLUMNS)
+    assert_array_equal(np.diagonal(terms.precision), [0.0, 0.0, 0.0, 1.0, 1.0][: problem.space.size])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("gaussian_mixture", "4 latents ('mu') enter 'gaussian_mixture' otherwise than through the rows' predictors"),
+        ("neural_regression", "('b', 'w_in', 'w_out') enter 'neural_regression' otherwise"),
+        ("categorical_regression", "('b', 'w') enter 'categorical_regression' otherwise"),
+    ],
+)
+def test_other_structures_are_refused(name, told):
+    import re
+
+    with pytest.raises(NotInformedError, match=re.escape(told)):
+        read_structure(MODELS[name].problem(check=False))
+
+
+def user_problem(model, y=None):
+    example = {"x": np.zeros((7, NUM_COLUMNS), np.float32), "y": np.zeros(7, np.float32) if y is None else y}
+    return build_problem(model, example, Envelope((4, 64)), covariates="normal", check=False)
+
+
+def two_scales(x, y=None):
+    w = numpyro.sample("w", dist.Normal(jnp.zeros(NUM_COLUMNS), 1.0))
+    nu = numpyro.sample("nu", dist.Gamma(2.0, 0.1))
+    sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
+    numpyro.sample("y", dist.StudentT(nu, x @ w, sigma), obs=y)
+
+
+def test_two_scales_are_refused():
+    with pytest.raises(NotInformedError, match=r"2 latents \('nu', 'sigma'\) enter 'two_scales'.* can condition on 1"):
+        read_structure(user_problem(two_scales))
+
+
+def only_a_scale(x, y=None):
+    numpyro.sample("y", dist.Normal(jnp.sum(x, axis=1), numpyro.sample("sigma", dist.HalfNormal(1.0))), obs=y)
+
+
+def test_a_scale_alone_is_refused():
+    with pytest.raises(NotInformedError, match="'only_a_scale' has no latents but sigma"):
+        read_structure(user_problem(only_a_scale))
+
+
+def test_scale_that_multiplies_latents_must_be_named():
+    problem = problem_of("non_centred")
+    with pytest.raises(NotInformedError, match=rf"{NUM_GROUPS + 2} latents \('mu', 'tau', 'raw'\)"):
+        read_structure(problem)
+    assert read_structure(problem, ("tau",)) == Structure(("tau",), False)
+
+
+def test_naming_too_few_scales_is_refused():
+    with pytest.raises(NotInformedError, match="each entry of site 'y' of 'linear_regression' must depend"):
+        read_structure(problem_of("linear_regression"), ())
+
+
+def test_naming_a_latent_that_is_no_scale():
+    """The rest is read given it, whatever it is; only one number can be given."""
+    assert read_structure(problem_of("logistic_regression"), ("b",)) == Structure(("b",), False)
+    with pytest.raises(NotInformedError, match=r"3 latents \('w'\)"):
+        read_structure(problem_of("logistic_regression"), ("w",))
