@@ -1,5 +1,7 @@
 """Predictors and scale latents are read off a model, and what was read is the model."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from informed.cases import NUM_COLUMNS, NUM_GROUPS, STRUCTURES, draw, problem_of
 from jax import random
 from numpy.testing import assert_allclose, assert_array_equal
 
+from posterity.dataset import stack_datasets
 from posterity.informed.structure import NotInformedError, Structure, conditional_terms, read_structure
 from posterity.models import MODELS
 from posterity.problem import Envelope, build_problem
@@ -28,28 +31,30 @@ def structure_of(name: str) -> Structure:
 def case(request):
     """The log joint of a model and of its terms, whole and with masked features and padded rows, in one program."""
     problem, structure = problem_of(request.param), structure_of(request.param)
-    clean = draw(problem, random.key(1), NUM_ROWS)[0]
+    clean = draw(problem, random.key(1), NUM_ROWS + NUM_PADDED)[0]
     dirty = soil(problem, draw(problem, random.key(2), NUM_ROWS, FEWER_COLUMNS)[0], NUM_PADDED)
-    zs = 0.8 * random.normal(random.key(3), (NUM_POINTS, problem.space.size))
+    zs = 0.8 * random.normal(random.key(3), (2 * NUM_POINTS, problem.space.size))
 
     @quick_jit
     def numbers(datasets, zs):
-        found = {}
-        for name, dataset in datasets.items():
+        def both(given):
+            dataset, z = given
             mask = problem.space.mask(dataset.plate_masks)
+            z = jnp.where(mask, z, 0.0)
+            terms = conditional_terms(problem, structure, jax.lax.stop_gradient(z), dataset)
+            # The scale's own place in z is masked in the terms: 0 there, whatever it is.
+            inner = jax.value_and_grad(lambda v: terms.log_joint(jnp.where(terms.mask, v, 0.0)))(z)
+            outer = jax.value_and_grad(lambda v: problem.log_joint(v, dataset))(z)
+            slopes, curvatures = terms.slopes_and_curvatures(terms.predictor(z))
+            return {
+                "mask": mask, "terms": inner, "model": outer, "read": terms, "slopes": slopes, "curvatures": curvatures
+            }  # fmt: skip
 
-            def both(z, dataset=dataset, mask=mask):
-                terms = conditional_terms(problem, structure, jax.lax.stop_gradient(z), dataset)
-                # The scale's own place in z is masked in the terms: 0 there, whatever it is.
-                inner = jax.value_and_grad(lambda v: terms.log_joint(jnp.where(terms.mask, v, 0.0)))(z)
-                outer = jax.value_and_grad(lambda v: problem.log_joint(v, dataset))(z)
-                slopes, curvatures = terms.slopes_and_curvatures(terms.predictor(z))
-                return {"terms": inner, "model": outer, "read": terms, "slopes": slopes, "curvatures": curvatures}
+        return jax.lax.map(both, (datasets, zs))
 
-            found[name] = {"mask": mask, **jax.lax.map(both, jnp.where(mask, zs, 0.0))}
-        return found
-
-    return problem, structure, jax.device_get(numbers({"clean": clean, "dirty": dirty}, zs))
+    found = jax.device_get(numbers(stack_datasets([clean] * NUM_POINTS + [dirty] * NUM_POINTS), zs))
+    halves = {"clean": slice(NUM_POINTS), "dirty": slice(NUM_POINTS, None)}
+    return problem, structure, {name: jax.tree.map(lambda a, h=half: a[h], found) for name, half in halves.items()}
 
 
 @pytest.mark.parametrize("dataset", ["clean", "dirty"])
@@ -69,13 +74,14 @@ def test_masks_of_the_terms(case, dataset):
     terms, is_scale = numbers["read"], np.zeros(problem.space.size, bool)
     for name in structure.scale_sites:
         is_scale[problem.space.coordinates(name)] = True
-    rest = numbers["mask"] & ~is_scale
+    rest = numbers["mask"][0] & ~is_scale
     assert_array_equal(terms.mask, np.broadcast_to(rest, terms.mask.shape))
     assert_array_equal(terms.design[:, :, ~rest], 0.0)
     assert_array_equal(terms.linear[:, ~rest], 0.0)
     eye = np.broadcast_to(np.eye(rest.size)[~rest], (NUM_POINTS, np.sum(~rest), rest.size))
     assert_array_equal(terms.precision[:, ~rest], eye)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(terms))
+    for name in ("design", "offset", "precision", "linear", "constant"):
+        assert np.isfinite(getattr(terms, name)).all(), name
 
 
 def test_padded_rows_and_masked_latents_count_nothing(case):
@@ -88,21 +94,15 @@ def test_padded_rows_and_masked_latents_count_nothing(case):
         assert data.size == 0
     else:
         assert_array_equal(terms.active[0][data], np.arange(NUM_ROWS + NUM_PADDED) < NUM_ROWS)
-    num_masked = np.sum(~numbers["dirty"]["mask"])
+    num_masked = np.sum(~numbers["dirty"]["mask"][0])
     assert np.sum(~terms.active[0][~data]) == (num_masked if problem.name == "negative_binomial" else 0)
 
 
-def test_precision_does_not_depend_on_where_it_was_read(case):
-    """Unless there is a scale: then it is the conditional precision given that."""
+def test_quadratic_form_changes_with_the_scale_only(case):
+    """It is the prior's alone where the likelihood is not Gaussian and no prior is scaled."""
     _, structure, numbers = case
     precision = numbers["clean"]["read"].precision
-    same = bool(np.all(precision == precision[:1]))
-    assert same == (not structure.scale_sites or problem_has_fixed_prior(numbers))
-
-
-def problem_has_fixed_prior(numbers) -> bool:
-    """The scale is of a likelihood that is not Gaussian, so the quadratic form is the prior's alone."""
-    return not numbers["clean"]["read"].is_prior[0].all() and numbers["clean"]["read"].is_prior.size > 0
+    assert np.all(precision == precision[:1]) == (not structure.scale_sites or not structure.is_gaussian)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -115,7 +115,8 @@ def test_prior_terms_are_those_of_priors_that_are_not_normal():
     dataset, z = draw(problem, random.key(1), NUM_ROWS)
     terms = conditional_terms(problem, structure_of("negative_binomial"), z, dataset)
     assert_array_equal(terms.is_prior, np.arange(NUM_COLUMNS + NUM_ROWS) < NUM_COLUMNS)
-    assert_array_equal(np.diagonal(terms.precision), [0.0, 0.0, 0.0, 1.0, 1.0][: problem.space.size])
+    # The dispersion is given, the weights have Laplace priors, the intercept a normal one.
+    assert_array_equal(np.diagonal(terms.precision), [1.0, 0.0, 0.0, 0.0, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -127,8 +128,6 @@ def test_prior_terms_are_those_of_priors_that_are_not_normal():
     ],
 )
 def test_other_structures_are_refused(name, told):
-    import re
-
     with pytest.raises(NotInformedError, match=re.escape(told)):
         read_structure(MODELS[name].problem(check=False))
 

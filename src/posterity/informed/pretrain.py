@@ -5,6 +5,8 @@ r"""Trains the one network behind all informed posteriors; run it with
 The loss of a dataset is $\log(1 + \mathrm{Var}_q[\log p(z, D) - \log q(z)])$, differentiated through the draws. The
 variance of the log weights is twice KL(q || p) to leading order, and 0, with no noise in its gradient, where q is the
 posterior; it is what spoils importance weights. The logarithm keeps a few hopeless datasets from ruling the gradient.
+The variance may be taken over any draws: half of them are stretched along the direction of some row, since the tails
+of q, which its own draws seldom reach, decide whether weights have a heavy tail.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from posterity.informed.curriculum import LIKELIHOODS, PRIORS, draw_terms
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
 from posterity.informed.store import write_network
+from posterity.posteriors.base import standard_normal_log_prob
 from posterity.training import TrainingConfig
 from posterity.training.checkpoint import RunFolder
 from posterity.training.step import TrainingState, initial_state, learning_rate, make_optimizer
@@ -38,6 +41,7 @@ __all__ = ["pretrain", "weight_variance_loss"]
 # Rows and latents, padding included, and datasets per step: equal work for each.
 SIZES = ((32, 8, 24), (64, 24, 12), (256, 24, 8), (128, 65, 6), (1024, 24, 3), (512, 65, 3))
 NUM_SAMPLES = 24
+STRETCH = 1.8
 
 
 def weight_variance_loss(
@@ -48,8 +52,25 @@ def weight_variance_loss(
     terms = lax.stop_gradient(draw_terms(key_terms, num_obs, num_latents)[0])
     anchor = lax.stop_gradient(find_anchor(terms))
     q = AnchoredPosterior(anchor, network(terms, anchor))
-    z, log_q = q.sample_and_log_prob(key_draws, NUM_SAMPLES)
+    z, log_q = vmap(lambda noise: _at_noise(q, noise))(_stretched_noise(key_draws, q))
     return jnp.log1p(jnp.var(vmap(terms.log_joint)(z) - log_q))
+
+
+def _at_noise(q: AnchoredPosterior, noise: Float[Array, " latent"]) -> tuple[Array, Array]:
+    z, log_det = q.transform_and_log_det(noise)
+    return z, standard_normal_log_prob(noise, q.mask) - log_det
+
+
+def _stretched_noise(rng_key: PRNGKeyArray, q: AnchoredPosterior) -> Float[Array, "sample latent"]:
+    """Standard normal noise, every second draw stretched along the direction of a row, drawn by leverage."""
+    key_noise, key_row = random.split(rng_key)
+    rows = q.row_map
+    noise = random.normal(key_noise, (NUM_SAMPLES, q.mask.size)) * q.mask
+    chosen = random.categorical(key_row, jnp.log(rows.leverage + 1e-12), shape=(NUM_SAMPLES,))
+    directions = lax.stop_gradient(rows.directions)[chosen]
+    along = jnp.sum(noise * directions, axis=1, keepdims=True)
+    stretched = noise + (STRETCH - 1.0) * along * directions
+    return jnp.where((jnp.arange(NUM_SAMPLES) % 2 == 0)[:, None], noise, stretched)
 
 
 def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> tuple[RowNetwork, dict[str, Any]]:
@@ -86,7 +107,7 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
         return lax.scan(one_step, state, None, length=config.chunk_steps)
 
     state = initial_state(network, config)  # pyright: ignore[reportArgumentType]
-    run = RunFolder(folder, {"training": config.to_json(), "sizes": SIZES}, resume=resume)
+    run = RunFolder(folder, {"training": config.to_json(), "sizes": SIZES, "stretch": STRETCH}, resume=resume)
     restored = run.restore(state) if resume else None
     seconds = 0.0
     if restored is not None:

@@ -31,6 +31,7 @@ class BuiltinModel:
         target: Name and dtype of the observed vector; None where the matrix itself is the data.
         fixed_columns: The number of columns cannot vary within one estimator.
         standardized: Defined on z-scored columns (a real-valued target too).
+        informed: Answered without training, by the informed posterior.
         linear: Latents `w`, `b` (and `sigma`) of a linear predictor, which convert to the user's units.
     """
 
@@ -43,6 +44,7 @@ class BuiltinModel:
     target: tuple[str, str] | None = ("y", "float32")
     fixed_columns: bool = False
     standardized: bool = True
+    informed: bool = True
     linear: bool = False
 
     @property

@@ -42,5 +42,6 @@ ENTRY = BuiltinModel(
     columns=(2, 2),
     target=None,
     fixed_columns=True,
+    informed=False,
     standardized=False,
 )

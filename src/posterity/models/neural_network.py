@@ -98,7 +98,7 @@ def _network(
 
 
 ENTRY_REGRESSION = BuiltinModel(
-    neural_regression, "Bayesian neural network, real target", columns=(1, 2), standardized=False
+    neural_regression, "Bayesian neural network, real target", columns=(1, 2), standardized=False, informed=False
 )
 ENTRY_CLASSIFICATION = BuiltinModel(
     neural_classification,
@@ -106,4 +106,5 @@ ENTRY_CLASSIFICATION = BuiltinModel(
     columns=(1, 2),
     target=("y", "int32"),
     standardized=False,
+    informed=False,
 )
