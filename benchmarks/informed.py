@@ -4,8 +4,8 @@
     python benchmarks/informed.py --model logistic --size 64,20
 
 Datasets are drawn from the model's own joint, N(0, 1) covariates; 1000 draws of q each. Rows go to
-`results/informed.jsonl`: median, 5% quantile and mean of the ESS fraction of plain weights, share with k-hat <= 0.7, and
-milliseconds per dataset. `anchor` is the Gaussian that minimises KL(q || p), with nothing learned; `theory` bends it by
+`results/informed.jsonl`: median, 5% quantile and mean of the ESS fraction of plain weights, share with k-hat <= 0.7, share with verdict
+`corrected`, and milliseconds per dataset. `anchor` is the Gaussian that minimises KL(q || p), with nothing learned; `theory` bends it by
 first-order perturbation theory, with nothing learned; `laplace` is mode and Hessian of all unconstrained latents.
 """
 
@@ -25,7 +25,7 @@ from posterity.informed.informed import InformedNetwork
 from posterity.informed.network import RowNetwork
 from posterity.informed.store import shipped_network
 from posterity.informed.structure import read_structure
-from posterity.trust import pareto_smoothed
+from posterity.trust import judge, pareto_smoothed
 
 NAME = "informed"
 SIZES = ((32, 5), (64, 20), (512, 20), (256, 60))
@@ -100,8 +100,12 @@ def rate(ratios):
     ratios = np.where(np.isfinite(ratios), ratios, -1e30)
     weights = np.exp(ratios - ratios.max(axis=1, keepdims=True))
     ess = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1) / ratios.shape[1]
-    k_hat = np.array([pareto_smoothed(row).pareto_k for row in ratios])
-    return {"ess": summary(ess), "healthy": float(np.mean(k_hat <= 0.7))}
+    weights = [pareto_smoothed(row) for row in ratios]
+    return {
+        "ess": summary(ess),
+        "healthy": float(np.mean([w.pareto_k <= 0.7 for w in weights])),
+        "corrected": float(np.mean([judge(w)[0] == "corrected" for w in weights])),
+    }
 
 
 def run(name, num_rows, num_features, num_datasets, prior_sd, methods):
@@ -127,7 +131,7 @@ def run(name, num_rows, num_features, num_datasets, prior_sd, methods):
         at = row[way]
         print(
             f"{name} ({num_rows}, {num_features}) {way}: ESS {at['ess']['median']:.3f} ({at['ess']['q05']:.3f}), "
-            f"k-hat healthy {at['healthy']:.3f}, {milliseconds:.2f} ms",
+            f"k-hat healthy {at['healthy']:.3f}, corrected {at['corrected']:.3f}, {milliseconds:.2f} ms",
             flush=True,
         )
     append(NAME, row)

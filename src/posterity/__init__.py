@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from posterity.checks import InputError
     from posterity.estimator import DatasetPosterior, Estimator, load
     from posterity.fitting import fit
-    from posterity.informed_estimator import informed_estimator
+    from posterity.zero_shot import informed_estimator
     from posterity.models import MODELS, BuiltinModel
     from posterity.network import Architecture
     from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
@@ -52,7 +52,7 @@ _HOMES = {
     "posterity.checks": ("InputError",),
     "posterity.estimator": ("DatasetPosterior", "Estimator", "load"),
     "posterity.fitting": ("fit",),
-    "posterity.informed_estimator": ("informed_estimator",),
+    "posterity.zero_shot": ("informed_estimator",),
     "posterity.network": ("Architecture",),
     "posterity.models": ("MODELS", "BuiltinModel"),
     "posterity.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),

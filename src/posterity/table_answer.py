@@ -13,7 +13,7 @@ from posterity.checks import InputError
 from posterity.estimator import Estimator, load
 from posterity.estimators import find_estimator, shipped_estimators
 from posterity.identity import describe_model
-from posterity.informed_estimator import informed_estimator
+from posterity.zero_shot import informed_estimator
 from posterity.models import MODELS, BuiltinModel
 from posterity.problem import Argument, Problem
 from posterity.results import Answer, Summary, summarise

@@ -1,7 +1,7 @@
 """Regressions of many kinds, most in their authors' own words, and datasets that they draw themselves."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jax import random, vmap
+from jax import lax, nn, random
 from jax.scipy.special import ndtr
-from jax.scipy.stats import norm
+from jax.tree_util import Partial
 from jaxtyping import Array
 
 from posterity.dataset import Dataset
@@ -123,85 +123,84 @@ def draw(problem: Problem, rng_key: Array, num_rows: int, num_columns: int = NUM
     return problem.simulate_data(key_data, z, covariates, row_mask, masks), z
 
 
-def soil(problem: Problem, dataset: Dataset, num_padded: int) -> Dataset:
-    """The dataset with rows of 1e6 appended, and 1e6 in its masked entries."""
+def soil(problem: Problem, dataset: Dataset, num_padded: int, garbage: float = 1e6) -> Dataset:
+    """The dataset with rows of garbage appended, and garbage in its masked entries."""
     values = {}
     for argument in problem.arguments:
         array = dataset.values[argument.name]
         for axis, plate in enumerate(argument.plates, start=1):
             if plate is not None:
                 mask = jnp.reshape(dataset.plate_masks[plate], [-1 if a == axis else 1 for a in range(array.ndim)])
-                array = jnp.where(mask, array, jnp.asarray(1e6, array.dtype))
+                array = jnp.where(mask, array, jnp.asarray(garbage, array.dtype))
         widths = [(0, num_padded)] + [(0, 0)] * (array.ndim - 1)
-        values[argument.name] = jnp.pad(array, widths, constant_values=1e6)
+        values[argument.name] = jnp.pad(array, widths, constant_values=garbage)
     return Dataset(values, jnp.pad(dataset.row_mask, (0, num_padded)), dataset.plate_masks)
 
 
-def glm_terms(
-    log_density: Callable[[Any, Array], Array], known: Any, design: Array, precision: Array | float = 1.0
-) -> Terms:
-    """Terms written by hand: rows with one log density, and a normal prior of mean 0.
-
-    Args:
-        log_density: `(known, predictors) -> log likelihoods`.
-        known: Arrays behind it.
-        design: Rows times latents.
-        precision: Prior precision, a number or a matrix.
-    """
-    num_rows, size = design.shape
-    prior = jnp.asarray(precision) * jnp.eye(size) if jnp.ndim(precision) == 0 else jnp.asarray(precision)
-    return Terms(
-        design=design,
-        offset=jnp.zeros(num_rows),
-        active=jnp.ones(num_rows, bool),
-        is_prior=jnp.zeros(num_rows, bool),
-        log_density=jax.tree_util.Partial(log_density, known),
-        precision=prior,
-        linear=jnp.zeros(size),
-        constant=0.5 * jnp.linalg.slogdet(prior)[1] - 0.5 * size * jnp.log(2.0 * jnp.pi),
-        mask=jnp.ones(size, bool),
-    )
+def _normal(y: Array, eta: Array) -> Array:
+    return -0.5 * jnp.square(y - eta)
 
 
-def logistic(y: Array, eta: Array) -> Array:
-    """Bernoulli log likelihood."""
-    return y * eta - jax.nn.softplus(eta)
+def _logistic(y: Array, eta: Array) -> Array:
+    return y * eta - nn.softplus(eta)
 
 
-def poisson(y: Array, eta: Array) -> Array:
-    """Poisson log likelihood up to a constant."""
+def _poisson(y: Array, eta: Array) -> Array:
     return y * eta - jnp.exp(eta)
 
 
-def student_4(y: Array, eta: Array) -> Array:
-    """Student-t log likelihood of 4 degrees of freedom, up to a constant."""
+def _student(y: Array, eta: Array) -> Array:
     return -2.5 * jnp.log1p(jnp.square(y - eta) / 4.0)
 
 
-def normal(y: Array, eta: Array) -> Array:
-    """Normal log likelihood, as a term rather than in the quadratic form."""
-    return norm.logpdf(y, eta)
+KINDS = {"normal": _normal, "logistic": _logistic, "poisson": _poisson, "student": _student}
+
+
+def _log_density(known: Mapping[str, Array], eta: Array) -> Array:
+    return lax.switch(known["kind"], list(KINDS.values()), known["y"], eta)
+
+
+def terms_of(kind: str, x: Array, y: Array, *, num_rows: int | None = None, num_latents: int | None = None) -> Terms:
+    """A regression with N(0, 1) priors, written as terms by hand; all of one size have one compiled function.
+
+    Args:
+        kind: One of `KINDS`.
+        x: Rows times latents.
+        y: Targets.
+        num_rows: Rows after padding, which repeats the first row.
+        num_latents: Latents after padding.
+    """
+    rows, latents = num_rows or x.shape[0], num_latents or x.shape[1]
+    active, mask = jnp.arange(rows) < x.shape[0], jnp.arange(latents) < x.shape[1]
+    index = jnp.where(active, jnp.arange(rows), 0)
+    x = jnp.pad(jnp.asarray(x, jnp.float32), ((0, 0), (0, latents - x.shape[1])))[index]
+    known = {"kind": jnp.asarray(list(KINDS).index(kind)), "y": jnp.asarray(y, jnp.float32)[index]}
+    return Terms(
+        design=x,
+        offset=jnp.zeros(rows),
+        active=active,
+        is_prior=jnp.zeros(rows, bool),
+        log_density=Partial(_log_density, known),
+        precision=jnp.eye(latents),
+        linear=jnp.zeros(latents),
+        constant=-0.5 * jnp.sum(mask) * jnp.log(2.0 * jnp.pi),
+        mask=mask,
+    )
 
 
 def logistic_terms(rng_key: Array, num_rows: int, size: int) -> Terms:
     """Logistic regression on N(0, 1) covariates, targets from the model."""
     key_x, key_w, key_y = random.split(rng_key, 3)
     x = random.normal(key_x, (num_rows, size))
-    y = random.bernoulli(key_y, jax.nn.sigmoid(x @ random.normal(key_w, (size,))))
-    return glm_terms(logistic, y.astype(jnp.float32), x)
+    return terms_of("logistic", x, random.bernoulli(key_y, nn.sigmoid(x @ random.normal(key_w, (size,)))))
+
+
+def stack(items: Sequence[Any]) -> Any:
+    """One pytree of many of the same shapes."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)
 
 
 def ess_share(log_ratios: Array) -> Array:
     """Importance ESS as a share of the draws."""
     weights = jnp.exp(log_ratios - jnp.max(log_ratios))
     return jnp.square(jnp.sum(weights)) / jnp.sum(jnp.square(weights)) / log_ratios.size
-
-
-def log_ratios(log_joint: Callable[[Array], Array], z: Array, log_q: Array) -> Array:
-    """log p(z, D) - log q(z) of draws."""
-    return vmap(log_joint)(z) - log_q
-
-
-def as_numpy(numbers: Mapping[str, Any]) -> Any:
-    """The same tree on the host."""
-    return jax.device_get(numbers)

@@ -43,13 +43,13 @@ FUNCTIONS = {
     "denominator": (lambda w, x: 1.0 / w, Dependence.CURVED),
     "chosen_by_sign": (lambda w, x: jnp.where(w > 0.0, w, 2.0 * w), Dependence.CURVED),
     "solved_by_latents": (lambda w, x: solve_triangular(LOWER + jnp.diag(w), X[0], lower=True), Dependence.CURVED),
-    "is_itself": (lambda w, x: w == w, Dependence.GUARD),  # noqa: PLR0124
+    "is_itself": (lambda w, x: w == w, Dependence.GUARD),
     "is_finite": (lambda w, x: jnp.all(jnp.isfinite(x @ w)), Dependence.GUARD),
-    "is_not_infinite": (lambda w, x: (w != jnp.inf) & (w == w), Dependence.GUARD),  # noqa: PLR0124
+    "is_not_infinite": (lambda w, x: (w != jnp.inf) & (w == w), Dependence.GUARD),
     "is_positive": (lambda w, x: w > 0.0, Dependence.CURVED),
     "is_a_number_of_data": (lambda w, x: w == x[0], Dependence.CURVED),
     "guarded_affine": (lambda w, x: jnp.where(jnp.isfinite(w), w, jnp.nan), Dependence.AFFINE),
-    "guarded_square": (lambda w, x: jnp.where(w == w, jnp.square(w), jnp.nan), Dependence.QUADRATIC),  # noqa: PLR0124
+    "guarded_square": (lambda w, x: jnp.where(w == w, jnp.square(w), jnp.nan), Dependence.QUADRATIC),
     "guarded_by_curved": (lambda w, x: jnp.where(jnp.exp(w) < 2.0, w, jnp.nan), Dependence.CURVED),
 }
 

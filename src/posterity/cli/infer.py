@@ -98,7 +98,7 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
 
     keep_compiled_programs()
     from posterity.estimator import load
-    from posterity.informed_estimator import informed_estimator
+    from posterity.zero_shot import informed_estimator
     from posterity.models import MODELS
 
     if name_or_path in MODELS and name_or_path not in shipped_estimators():

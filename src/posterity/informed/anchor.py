@@ -32,6 +32,7 @@ LONGEST_STEP = 2.0  # of the smoothed iteration, in posterior standard deviation
 SLOW = 0.7  # a smoothed step that is longer than this share of the one before halves the damping
 LEAST_PRIOR = 0.01  # least curvature of a prior term in Newton's method, in units of its own width
 MOST_CURVED = 1e15
+NUDGE = 0.01  # in units of the prior's own width
 JITTER = 1e-6  # relative to the diagonal
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
@@ -82,7 +83,7 @@ def find_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> A
         start: Another point than the prior's middle to look for the mode from.
     """
     prior, widths = _prior_gaussian(terms)
-    laplace = _laplace(terms, _newton(terms, _start(terms, prior.loc, start), widths), widths)
+    laplace = _laplace(terms, _newton(terms, _start(terms, prior, start), widths), widths)
     found = _better(terms, _smooth(terms, laplace), laplace)
     return jax.tree.map(lambda a, b: jnp.where(_is_finite(found), a, b), found, prior)
 
@@ -90,14 +91,21 @@ def find_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> A
 def laplace_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> Anchor:
     """The mode and the curvature there: what `find_anchor` begins with."""
     prior, widths = _prior_gaussian(terms)
-    return _laplace(terms, _newton(terms, _start(terms, prior.loc, start), widths), widths)
+    return _laplace(terms, _newton(terms, _start(terms, prior, start), widths), widths)
 
 
-def _start(terms: Terms, prior_loc: Array, other: Array | None) -> Array:
-    """The better of two points to start from."""
+def _start(terms: Terms, prior: Anchor, other: Array | None) -> Array:
+    """The better of two points to start from, and never quite the middle of the prior.
+
+    There, predictors are often exactly 0, where likelihoods that are written with max(x, 0) and |x| (as Bernoulli's
+    by logits is) are smooth but have a wrong automatic derivative.
+    """
+    index = jnp.arange(terms.mask.size)
+    nudge = NUDGE * jnp.cos(1.0 + index) / jnp.diagonal(prior.factor)
+    start = prior.loc + jnp.where(terms.mask, nudge, 0.0)
     if other is None:
-        return prior_loc
-    return jnp.where(terms.log_joint(other) > terms.log_joint(prior_loc), other, prior_loc)
+        return start
+    return jnp.where(terms.log_joint(other) > terms.log_joint(start), other, start)
 
 
 def whiten(factor: Float[Array, "latent latent"], vectors: Float[Array, "n latent"]) -> Float[Array, "n latent"]:

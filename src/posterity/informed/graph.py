@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Literal, Primitive
 
 __all__ = ["Dependence", "Equation", "Graph", "trace_graph"]
 
@@ -37,14 +37,14 @@ class Equation:
     Attributes:
         name: Name of the primitive.
         params: Its parameters.
-        function: Runs it.
+        primitive: The primitive itself, which runs it.
         operands: Number of a value, or a constant array.
         results: Numbers of the values that it makes.
     """
 
     name: str
     params: Mapping[str, Any]
-    function: Callable[..., Sequence[Any]]
+    primitive: Primitive
     operands: tuple[Any, ...]
     results: tuple[int, ...]
 
@@ -55,7 +55,9 @@ class Equation:
     def run(self, values: Mapping[int, Value]) -> Sequence[Value]:
         """Its results."""
         operands = [values[operand] if isinstance(operand, _Ref) else operand for operand in self.operands]
-        return self.function(*operands)
+        # As JAX runs equations itself; `get_bind_params` gives nested functions the form that `bind` takes.
+        found = self.primitive.bind(*operands, **self.primitive.get_bind_params(dict(self.params)))
+        return found if self.primitive.multiple_results else [found]
 
 
 class _Ref(int):
@@ -152,17 +154,10 @@ class _Writer:
             else:
                 results = [self.new(var.aval.shape) for var in equation.outvars]
                 self.equations.append(
-                    Equation(equation.primitive.name, equation.params, _function(equation), operands, tuple(results))
+                    Equation(equation.primitive.name, equation.params, equation.primitive, operands, tuple(results))
                 )
             known |= dict(zip(equation.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
-
-
-def _function(equation: JaxprEqn) -> Callable[..., Sequence[Any]]:
-    """One equation as a function of its operands, given anew whatever they were in the trace."""
-    fresh = [Var(atom.aval) for atom in equation.invars]
-    alone = equation.replace(invars=fresh)
-    return jaxpr_as_fun(ClosedJaxpr(Jaxpr((), fresh, equation.outvars, [alone], equation.effects), ()))
 
 
 # What becomes of dependence; the rest is curved unless all operands are constant.

@@ -189,7 +189,7 @@ def find_grid(
         anchors, found = vmap(lambda tau: look(tau, start))(knots)
         return anchors, jnp.where(jnp.isfinite(found), found, -1e30)
 
-    def closer(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    def closer(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         knots, start = carry
         anchors, values = evaluate(rough, knots, start)
         return jnp.linspace(*_ends(knots, values), NUM_KNOTS), anchors.loc[jnp.argmax(values)]

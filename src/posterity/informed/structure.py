@@ -58,26 +58,29 @@ def read_structure(problem: Problem, scale_sites: Collection[str] | None = None)
     Raises:
         NotInformedError: The model has another structure.
     """
-    parts, dataset = _example(problem)
-    found = _find_scales(problem, parts, dataset) if scale_sites is None else tuple(scale_sites)
-    num_scales = sum(problem.space.site_size(name) for name in found)
+    found: list[Structure] = []
+
+    def read() -> None:
+        found.append(_structure(problem, *_example(problem), scale_sites))
+
+    jax.eval_shape(read)  # shapes are all that is needed
+    return found[0]
+
+
+def _structure(problem: Problem, parts: Parts, dataset: Dataset, scale_sites: Collection[str] | None) -> Structure:
+    scales = _find_scales(problem, parts, dataset) if scale_sites is None else tuple(scale_sites)
+    num_scales = sum(problem.space.site_size(name) for name in scales)
     if num_scales > MAX_SCALES:
-        names = ", ".join(f"'{name}'" for name in found)
+        names = ", ".join(f"'{name}'" for name in scales)
         raise NotInformedError(
             f"{num_scales} latents ({names}) enter '{problem.name}' otherwise than through the rows' predictors; the "
             f"informed posterior can condition on {MAX_SCALES}"
         )
-    rest = {name: part for name, part in parts.items() if name not in found}
+    rest = {name: part for name, part in parts.items() if name not in scales}
     if not rest:
-        raise NotInformedError(f"'{problem.name}' has no latents but {', '.join(found)}")
-    fixed = {name: part for name, part in parts.items() if name in found}
-    groups: list[str] = []
-
-    def read(rest: Parts, fixed: Parts, dataset: Dataset) -> None:
-        groups.extend(group.name for group in _read(problem, rest, fixed, dataset).groups)
-
-    jax.eval_shape(read, rest, fixed, dataset)
-    return Structure(found, not groups)
+        raise NotInformedError(f"'{problem.name}' has no latents but {', '.join(scales)}")
+    fixed = {name: part for name, part in parts.items() if name in scales}
+    return Structure(scales, not _read(problem, rest, fixed, dataset).groups)
 
 
 def conditional_terms(problem: Problem, structure: Structure, z: Float[Array, " latent"], dataset: Dataset) -> Terms:
@@ -327,13 +330,10 @@ def _find_scales(problem: Problem, parts: Parts, dataset: Dataset) -> tuple[str,
 
 
 def _example(problem: Problem) -> tuple[Parts, Dataset]:
-    """Abstract latents and dataset, with a number of rows that nothing else has."""
+    """Latents and a dataset, with a number of rows that nothing else has."""
     space = problem.space
-    z = jax.ShapeDtypeStruct((space.size,), jnp.float32)
-    parts = {s.name: jax.eval_shape(lambda v, name=s.name: space.part(v, name), z) for s in space.sites}
-    taken = {n for p in parts.values() for n in p.shape} | {n for a in problem.arguments for n in a.shape}
+    parts = {site.name: space.part(jnp.zeros(space.size), site.name) for site in space.sites}
+    taken = {n for part in parts.values() for n in part.shape} | {n for a in problem.arguments for n in a.shape}
     num_rows = next(n for n in itertools.count(7) if n not in taken)
-    values = {a.name: jax.ShapeDtypeStruct((num_rows, *a.shape), a.dtype) for a in problem.arguments}
-    row_mask = jax.ShapeDtypeStruct((num_rows,), bool)
-    plate_masks = {name: jax.ShapeDtypeStruct((size,), bool) for name, size in problem.capacity.items()}
-    return parts, Dataset(values, row_mask, plate_masks)
+    values = {a.name: jnp.zeros((num_rows, *a.shape), a.dtype) for a in problem.arguments}
+    return parts, Dataset(values, jnp.ones(num_rows, bool), problem.plate_masks(problem.capacity))

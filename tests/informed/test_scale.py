@@ -1,0 +1,274 @@
+"""Densities of a scale: laws of the piecewise one, peaks that must be found, and linear regression as an oracle."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from informed.cases import NUM_COLUMNS, draw, ess_share, problem_of, stack
+from jax import lax, random, vmap
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import special, stats
+
+from posterity.informed.anchor import Anchor
+from posterity.informed.informed import InformedNetwork
+from posterity.informed.network import RowNetwork
+from posterity.informed.scale import NUM_KNOTS, PiecewiseDensity, find_grid
+from posterity.informed.structure import read_structure
+from posterity.problem.tracing import quick_jit
+
+# ---------------------------------------------------------------------------------- the piecewise density
+
+KNOTS = np.linspace(-2.0, 1.0, 7)
+PIECEWISE = {
+    "normal": -0.5 * (KNOTS + 0.5) ** 2 / 0.3,
+    "flat_inside": np.array([-5.0, 0.0, 0.0, 0.0, 0.0, 0.0, -4.0]),
+    "rising": np.linspace(0.0, 30.0, 7),  # both tails must be made to fall
+    "rough": np.array([-3.0, 1.0, -40.0, 2.0, -1.0, 0.5, -2.0]),
+    "far_below_zero": -1e4 - 2.0 * np.abs(KNOTS),
+    "deep_ends": np.array([-200.0, -30.0, -5.0, 0.0, -5.0, -30.0, -200.0]),
+}
+PROBABILITIES = np.concatenate([[1e-5, 1e-3], np.linspace(0.01, 0.99, 99), [0.999]])
+NUM_POINTS, NUM_SAMPLES = 8192, 2000
+
+
+@pytest.fixture(scope="module")
+def densities():
+    """Numbers of all of `PIECEWISE` from one program, on a grid from one tail's end to the other's."""
+
+    def look(given):
+        values, rng_key = given
+        density = PiecewiseDensity(jnp.asarray(KNOTS, jnp.float32), values)
+        low, high = density.quantile(jnp.asarray(1e-6)), density.quantile(jnp.asarray(1.0 - 1e-6))
+        x = low + (high - low) * (jnp.arange(NUM_POINTS) + 0.5) / NUM_POINTS
+        quantiles = density.quantile(jnp.asarray(PROBABILITIES, jnp.float32))
+        return {
+            "density": density,
+            "x": x,
+            "log_prob": density.log_prob(x),
+            "cdf": vmap(density.cdf)(x),
+            "slope": vmap(jax.grad(density.cdf))(x),
+            "again": vmap(density.cdf)(quantiles),
+            "quantiles": quantiles,
+            "samples": density.quantile(random.uniform(rng_key, (NUM_SAMPLES,))),
+        }
+
+    values = jnp.asarray(np.stack(list(PIECEWISE.values())), jnp.float32)
+    found = quick_jit(lambda *given: lax.map(look, given))(values, random.split(random.key(0), len(PIECEWISE)))
+    found = jax.device_get(found)
+    return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate(PIECEWISE)}
+
+
+STEEP = pytest.mark.xfail(reason="rises of more than 88 nats from one knot to the next overflow to NaN")
+EACH = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=STEEP) if name == "deep_ends" else name for name in PIECEWISE]
+)
+
+
+@EACH
+def test_density_integrates_to_one(densities, name):
+    """In float64, up to the 2e-6 beyond the grid and the grid's kinks."""
+    found = densities[name]
+    step = np.float64(found["x"][-1] - found["x"][0]) / (NUM_POINTS - 1)
+    assert_allclose(np.exp(found["log_prob"].astype(np.float64)).sum() * step, 1.0, atol=1e-3)
+    assert_allclose(found["density"].masses.sum(), 1.0, rtol=1e-6)
+    assert (found["density"].masses >= 0.0).all()
+
+
+@EACH
+def test_log_density_is_what_was_given_up_to_a_constant(densities, name):
+    found = densities[name]["density"]
+    given = PIECEWISE[name]
+    assert_allclose(found.log_density - found.log_density.max(), given - given.max(), rtol=1e-6, atol=1e-3)
+
+
+@EACH
+def test_distribution_function_inverts_the_quantiles(densities, name):
+    """To float32: a quantile near 1 has a relative error of 1e-7, and the steepest density here is 30."""
+    found = densities[name]
+    assert_allclose(found["again"], PROBABILITIES, atol=1e-5)
+    assert (np.diff(found["quantiles"]) > 0.0).all()
+    assert (np.diff(found["cdf"]) >= -1e-6).all()
+
+
+@EACH
+def test_density_is_the_slope_of_the_distribution_function(densities, name):
+    found = densities[name]
+    assert np.isfinite(found["log_prob"]).all()
+    assert_allclose(found["slope"], np.exp(found["log_prob"]), rtol=2e-3, atol=1e-5)
+
+
+@EACH
+def test_samples_follow_the_density(densities, name):
+    """Kolmogorov-Smirnov against the integrated density; 1 false alarm in 10^5, were the key not fixed."""
+    found = densities[name]
+    step = np.float64(found["x"][-1] - found["x"][0]) / (NUM_POINTS - 1)
+    cdf = np.cumsum(np.exp(found["log_prob"].astype(np.float64))) * step
+    assert stats.kstest(found["samples"], lambda x: np.interp(x, found["x"] + step / 2, cdf)).pvalue > 1e-5
+
+
+# ----------------------------------------------------------------------------------------- finding the grid
+
+NO_TERMS = (jnp.eye(1), jnp.zeros(0), jnp.zeros(0), jnp.zeros(0), jnp.zeros((0, 9)))
+RNG = np.random.default_rng(3)
+PEAKS = {  # name -> shape (0: normal, 1: log of a gamma variable, -1: its mirror image), centre, spread
+    **{f"normal_{sd}_{i}": (0.0, RNG.uniform(-11.0, 11.0), sd) for sd in (0.02, 0.1, 0.5, 3.0) for i in range(4)},
+    "normal_on_a_knot": (0.0, 2.0, 0.02),
+    "normal_between_knots": (0.0, 3.0, 0.02),
+    "normal_near_the_edge": (0.0, 11.97, 0.05),
+    **{f"gamma_{shape}": (1.0, RNG.uniform(-8.0, 8.0), shape) for shape in (1.0, 3.0, 100.0)},
+    **{f"mirrored_{shape}": (-1.0, RNG.uniform(-8.0, 8.0), shape) for shape in (1.0, 3.0, 100.0)},
+}
+STEEP_SIDES = {  # e^(-|x| / 2) on one side and e^(-e^|x|) on the other: too much for a grid, but no reason to break
+    **{f"gamma_{centre}": (1.0, centre, 0.5) for centre in (-5.3, 0.4, 6.1)},
+    **{f"mirrored_{centre}": (-1.0, centre, 0.5) for centre in (-5.3, 0.4, 6.1)},
+}
+
+
+@pytest.fixture(scope="module")
+def grids():
+    """Densities found for all of `PEAKS` and `STEEP_SIDES`."""
+    peaks = PEAKS | STEEP_SIDES
+
+    def find(given):
+        shape, centre, spread = given
+
+        def look(tau, start):
+            far = (tau - centre) * jnp.where(shape < 0.0, -1.0, 1.0)
+            value = jnp.where(shape == 0.0, -0.5 * jnp.square(far / spread), spread * (far - jnp.exp(far)))
+            return Anchor(start, *NO_TERMS), value - 300.0
+
+        knots, _, values = find_grid(look, look, jnp.zeros(1))
+        return PiecewiseDensity(knots, values)
+
+    found = jax.device_get(
+        quick_jit(lambda *given: lax.map(find, given))(*jnp.asarray(list(peaks.values()), jnp.float32).T)
+    )
+    return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate(peaks)}
+
+
+@pytest.mark.parametrize("name", PEAKS)
+def test_grid_finds_the_peak(grids, name):
+    """Importance ESS of the piecewise density, by sums over a fine grid in float64: 1 / E_p[p / q] > 0.95."""
+    shape, centre, spread = PEAKS[name]
+    truth = stats.norm(0.0, spread) if shape == 0.0 else stats.loggamma(spread, loc=-np.log(spread))
+    far = np.linspace(*truth.ppf([1e-7, 1.0 - 1e-7]), 20001)
+    log_p = truth.logpdf(far)
+    q = grids[name]
+    x = centre + np.where(shape < 0.0, -far, far)
+    knots = q.knots.astype(np.float64)
+    stretch = np.searchsorted(knots, x)
+    base = np.maximum(stretch - 1, 0)
+    log_q = q.log_density[base] + q.slopes[stretch] * (x - knots[base])
+    step = far[1] - far[0]
+    assert 1.0 / (np.exp(2.0 * log_p - log_q).sum() * step) > 0.95
+    assert (knots[1] - knots[0]) < 1.1 * truth.std()
+    assert_allclose(np.diff(knots), (knots[-1] - knots[0]) / (NUM_KNOTS - 1), rtol=1e-3)
+
+
+@pytest.mark.xfail(reason="rises of more than 88 nats from one knot to the next overflow to NaN")
+def test_steep_sides_do_not_overflow(grids):
+    for name in STEEP_SIDES:
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grids[name])), name
+
+
+def test_grid_survives_what_cannot_be_evaluated():
+    """Values that are NaN or infinite beyond a point, as a scale of e^12 may give, are as good as impossible."""
+
+    def look(tau, start):
+        value = -0.5 * jnp.square(tau - 1.0)
+        return Anchor(start, *NO_TERMS), jnp.where(tau > 5.0, jnp.nan, jnp.where(tau < -5.0, -jnp.inf, value))
+
+    knots, _, values = quick_jit(lambda: find_grid(look, look, jnp.zeros(1)))()
+    density = PiecewiseDensity(knots, values)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(density))
+    assert knots[0] < -1.0
+    assert knots[-1] > 3.0
+    assert_allclose(density.log_prob(jnp.asarray(1.0)), -0.5 * np.log(2.0 * np.pi), atol=0.1)
+
+
+# ------------------------------------------------------------------ linear regression with unknown noise
+
+NUM_ROWS, NUM_DATASETS, NUM_DRAWS = 30, 5, 4000
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """Draws for a few datasets with one masked weight, with everything that the tests compare."""
+    problem = problem_of("linear_regression")
+    network = InformedNetwork(RowNetwork(8, 2, key=random.key(0)), problem, read_structure(problem))
+    datasets = [draw(problem, random.key(i), NUM_ROWS, NUM_COLUMNS - 1)[0] for i in range(NUM_DATASETS)]
+
+    def look(given):
+        dataset, rng_key = given
+        mask = problem.space.mask(dataset.plate_masks)
+        q = network(dataset, mask)
+        z, log_q = q.sample_and_log_prob(rng_key, NUM_DRAWS)
+        again = vmap(q.log_prob)(jnp.where(mask, z[:200], 1e6))
+        return {"z": z, "log_q": log_q, "again": again, "log_p": vmap(lambda v: problem.log_joint(v, dataset))(z)}
+
+    keys = random.split(random.key(1), NUM_DATASETS)
+    found = jax.device_get(quick_jit(lambda *given: lax.map(look, given))(stack(datasets), keys))
+    return jax.device_get(datasets), found
+
+
+def exact_moments(dataset) -> tuple[np.ndarray, np.ndarray, float]:
+    """Posterior mean and sd of (w, b, sigma) and the log evidence, exact given sigma, by a sum over log sigma."""
+    x = np.asarray(dataset.values["x"], np.float64)[:, : NUM_COLUMNS - 1]
+    y = np.asarray(dataset.values["y"], np.float64)
+    design = np.column_stack([x, np.ones(len(x))])
+    taus = np.linspace(-4.0, 4.0, 4001)
+    log_joint, firsts, seconds = [], [], []
+    for sigma in np.exp(taus):
+        precision = np.eye(design.shape[1]) + design.T @ design / sigma**2
+        covariance = np.linalg.inv(precision)
+        mean = covariance @ design.T @ y / sigma**2
+        # log p(y | sigma) = log p(y, z | sigma) - log p(z | y, sigma) at z = mean.
+        log_lik = stats.norm.logpdf(y - design @ mean, 0.0, sigma).sum() + stats.norm.logpdf(mean).sum()
+        log_lik += 0.5 * len(mean) * np.log(2.0 * np.pi) - 0.5 * np.linalg.slogdet(precision)[1]
+        log_joint.append(log_lik + stats.halfnorm.logpdf(sigma) + np.log(sigma))
+        firsts.append([*mean, sigma])
+        seconds.append([*(np.diagonal(covariance) + mean**2), sigma**2])
+    evidence = special.logsumexp(log_joint)
+    weights = np.exp(np.array(log_joint) - evidence)
+    mean = weights @ np.array(firsts)
+    return mean, np.sqrt(weights @ np.array(seconds) - mean**2), evidence + np.log(taus[1] - taus[0])
+
+
+def test_importance_ess(linear):
+    """The rest is Gaussian given the scale: all that is approximate is between the knots."""
+    _, found = linear
+    shares = vmap(ess_share)(jnp.asarray(found["log_p"] - found["log_q"]))
+    assert np.min(shares) > 0.95
+
+
+def test_log_prob_of_draws_agrees_with_the_forward_pass(linear):
+    """Whatever stands in the masked entry."""
+    _, found = linear
+    assert_allclose(found["again"], found["log_q"][:, :200], rtol=1e-4, atol=5e-3)
+
+
+def test_masked_entries_of_draws_are_zero(linear):
+    _, found = linear
+    assert_array_equal(found["z"][..., NUM_COLUMNS - 1], 0.0)
+    assert np.isfinite(found["z"]).all()
+    assert (np.delete(found["z"], NUM_COLUMNS - 1, axis=-1).std(axis=1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("i", range(NUM_DATASETS))
+def test_moments_are_those_of_the_exact_posterior(linear, i):
+    """Importance-weighted means within 4.5 standard errors; 25 of them, 2e-4 in all, were the keys not fixed.
+
+    The plain means are those of q: within a tenth of a posterior sd.
+    """
+    datasets, found = linear
+    mean, sd, evidence = exact_moments(datasets[i])
+    z = found["z"][i].astype(np.float64)
+    values = np.column_stack([z[:, : NUM_COLUMNS - 1], z[:, NUM_COLUMNS], np.exp(z[:, NUM_COLUMNS + 1])])
+    log_ratios = (found["log_p"][i] - found["log_q"][i]).astype(np.float64)
+    weights = np.exp(log_ratios - special.logsumexp(log_ratios))
+    error = np.sqrt(weights**2 @ (values - mean) ** 2)
+    assert (np.abs(weights @ values - mean) < 4.5 * error).all()
+    assert (np.abs(values.mean(axis=0) - mean) < 0.1 * sd).all()
+    assert_allclose(values.std(axis=0), sd, rtol=0.1)
+    # The weights also average to the evidence, so log q is normalised.
+    assert_allclose(special.logsumexp(log_ratios) - np.log(NUM_DRAWS), evidence, atol=0.02)
