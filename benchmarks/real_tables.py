@@ -49,7 +49,11 @@ def scikit_learn_tables() -> Iterator[Table]:
         ("breast_cancer", "logistic_regression", load_breast_cancer),
     ):
         found = load()
-        yield name, model, pl.DataFrame({**dict(zip(found.feature_names, found.data.T, strict=True)), "target": found.target})
+        yield (
+            name,
+            model,
+            pl.DataFrame({**dict(zip(found.feature_names, found.data.T, strict=True)), "target": found.target}),
+        )
 
 
 def compare(name: str, model: str, frame: pl.DataFrame) -> None:

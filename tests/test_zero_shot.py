@@ -112,7 +112,7 @@ def test_ill_posed_classes_give_finite_answers_or_reasons(logistic, case, data):
     answer = logistic.infer(data, num_draws=500)
     assert all(np.isfinite(draws).all() for draws in answer.draws.values()), case
     assert answer.verdict == "corrected" or answer.reasons
-    if case != "collinear and huge":
+    if case in ("separable", "one class", "duplicated columns"):
         assert answer.verdict == "corrected", answer.reasons
 
 
@@ -134,7 +134,9 @@ def test_ill_posed_targets_give_finite_answers_or_reasons(linear, case, data):
     assert answer.verdict == "corrected" or answer.reasons
 
 
-@pytest.mark.parametrize("counts", [np.full(20, 10**6), np.zeros(20, int), np.arange(20) ** 4], ids=["huge", "zero", "wide"])
+@pytest.mark.parametrize(
+    "counts", [np.full(20, 10**6), np.zeros(20, int), np.arange(20) ** 4], ids=["huge", "zero", "wide"]
+)
 def test_extreme_counts_give_finite_answers(counts):
     x = np.random.default_rng(4).normal(size=(20, 2))
     answer = posterity.infer("poisson_regression", {"x": x, "y": counts}, num_draws=500).answer
@@ -181,7 +183,9 @@ def test_what_ships_gives_its_golden_densities_and_fits_in_little_space(tmp_path
     check_network(SHIPPED)
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 2_000_000
     network = read_network(SHIPPED)
-    write_network(tmp_path / "copy", jax.tree.map(lambda leaf: 1.5 * leaf if hasattr(leaf, "dtype") else leaf, network), {})
+    write_network(
+        tmp_path / "copy", jax.tree.map(lambda leaf: 1.5 * leaf if hasattr(leaf, "dtype") else leaf, network), {}
+    )
     check_network(tmp_path / "copy")
     (tmp_path / "copy" / "golden.safetensors").write_bytes((SHIPPED / "golden.safetensors").read_bytes())
     with pytest.raises(InputError, match="golden densities"):

@@ -131,7 +131,9 @@ def infer(
     def informed(which: str | Callable[..., Any]) -> Estimator:
         if isinstance(which, str):
             entry = MODELS[which]
-            small = entry.problem(columns=(1, 2), check=False) if not entry.fixed_columns else entry.problem(check=False)
+            small = (
+                entry.problem(columns=(1, 2), check=False) if not entry.fixed_columns else entry.problem(check=False)
+            )
             width = read(small.arguments, entry.standardized).values[entry.matrix].shape[1]
             return informed_estimator(which, columns=(width, width), check=False, **(options or {}))
         arguments = arguments_of_model(which, frame, target=target, source=source)

@@ -23,10 +23,10 @@ NUM_COLUMNS, NUM_GROUPS = 3, 4
 BUILTIN = ("logistic_regression", "poisson_regression", "linear_regression", "linear_regression_known_noise")
 
 
-def _predictor(x, prior):
+def _predictor(x, prior, centre=0.0):
     with numpyro.plate("features", x.shape[-1]):
         w = numpyro.sample("w", prior)
-    return x @ w + numpyro.sample("b", dist.Normal(0.0, 1.0))
+    return x @ w + (centre + numpyro.sample("b", dist.Normal(0.0, 1.0)))
 
 
 def probit(x, y=None):
@@ -34,7 +34,9 @@ def probit(x, y=None):
 
 
 def cloglog(x, y=None):
-    chance = 1.0 - jnp.exp(-jnp.exp(_predictor(x, dist.Normal(0.0, 0.7))))
+    chance = 1.0 - jnp.exp(
+        -jnp.exp(_predictor(x, dist.Normal(0.0, 0.7), centre=-0.5))
+    )  # so predictors are not 0 at z = 0
     numpyro.sample("y", dist.Bernoulli(probs=chance), obs=y)
 
 

@@ -33,7 +33,8 @@ Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if the answer is untrusted.")]
 Standardize = Annotated[bool, typer.Option("--standardize", help="Z-score real columns for a model of your own, too.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Option of a built-in model, such as prior_sd=2.5.")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Option of a built-in model, such as prior_sd=2.5."),
 ]
 CompareNuts = Annotated[bool, typer.Option("--compare-nuts", help="Show the same posterior by NUTS beside it.")]
 

@@ -91,7 +91,8 @@ def find_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> A
 def laplace_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> Anchor:
     """The mode and the curvature there: what `find_anchor` begins with."""
     prior, widths = _prior_gaussian(terms)
-    return _laplace(terms, _newton(terms, _start(terms, prior, start), widths), widths)
+    found = _laplace(terms, _newton(terms, _start(terms, prior, start), widths), widths)
+    return jax.tree.map(lambda a, b: jnp.where(_is_finite(found), a, b), found, prior)
 
 
 def _start(terms: Terms, prior: Anchor, other: Array | None) -> Array:

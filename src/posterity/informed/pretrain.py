@@ -143,7 +143,7 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
         "seconds": round(seconds),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m posterity.informed.pretrain", *sys.argv[1:]]),
+        "command": " ".join(["python -m posterity.informed.pretrain", *(Path(word).name for word in sys.argv[1:])]),
     }
     return eqx.combine(state.average, static), record
 

@@ -26,7 +26,9 @@ __all__ = ["NUM_KNOTS", "PiecewiseDensity", "ScaledPosterior", "find_grid", "sca
 
 NUM_KNOTS, NUM_ROUNDS, NUM_BLOCKS = 13, 4, 4
 WIDEST = 12.0  # the first grid reaches from -12 to 12: from e^-12 to e^12 for a positive latent
+FARTHEST = 18.0  # no grid goes beyond: squares of e^18 and e^-18 still leave float32 some room
 DEPTH = 9.0  # nats below the peak at which a grid ends: 4.2 standard deviations of a normal
+LOWEST = 60.0  # nats below the peak beyond which a density counts as this low: exponentials stay finite in float32
 LEAST_SLOPE = 0.1  # of the tails, in nats per knot: they must fall
 
 
@@ -48,10 +50,10 @@ class PiecewiseDensity(eqx.Module):
     def __init__(self, knots: Float[Array, " knot"], log_density: Float[Array, " knot"]):
         """Normalises `log_density`; tails that would not fall are made to."""
         gaps = jnp.diff(knots)
+        log_density = jnp.maximum(log_density - jnp.max(log_density), -LOWEST)
         inner = jnp.diff(log_density) / gaps
         least = LEAST_SLOPE / gaps[0]
         left, right = jnp.maximum(inner[0], least), jnp.minimum(inner[-1], -least)
-        log_density = log_density - jnp.max(log_density)
         rise = inner * gaps
         between = jnp.exp(log_density[:-1]) * gaps * _expm1_over(rise)
         masses = jnp.concatenate([jnp.exp(log_density[:1]) / left, between, -jnp.exp(log_density[-1:]) / right])
@@ -217,9 +219,11 @@ def _ends(knots: Array, values: Array) -> tuple[Array, Array]:
         share = jnp.where(inner == best, 1.0, jnp.clip(share, 0.0, 1.0))
         return knots[inner] + (knots[outer] - knots[inner]) * share
 
-    left = jnp.where(low >= 0, crossing(jnp.maximum(low, 0), low + 1), knots[0] - 2.0 * gap)
+    left = jnp.where(low >= 0, crossing(jnp.maximum(low, 0), low + 1), jnp.maximum(knots[0] - 2.0 * gap, -FARTHEST))
     last = knots.size - 1
-    right = jnp.where(high <= last, crossing(jnp.minimum(high, last), high - 1), knots[-1] + 2.0 * gap)
+    right = jnp.where(
+        high <= last, crossing(jnp.minimum(high, last), high - 1), jnp.minimum(knots[-1] + 2.0 * gap, FARTHEST)
+    )
     return left, right
 
 
@@ -254,6 +258,7 @@ def scaled_posterior(
     scale = PiecewiseDensity(knots, values)
     identity = jnp.eye(mask.size)
     spreads = vmap(lambda factor: solve_triangular(factor, identity, lower=True).T)(anchors.factor)
+
     def block_map(u: Array) -> RowMap:
         tau = scale.quantile(u)
         terms = terms_at(tau)
@@ -268,5 +273,9 @@ def scaled_posterior(
 
 def _straight(mask: Bool[Array, " latent"]) -> RowMap:
     """One block without rows: the identity."""
-    size = mask.size
-    return RowMap(jnp.zeros((1, 0, size)), jnp.zeros((1, 0)), jnp.zeros((1, 0)), jnp.zeros((1, 0, 5)), mask[None])
+
+    def without_rows(mask: Bool[Array, " latent"]) -> RowMap:
+        none = jnp.zeros(0)
+        return RowMap(jnp.zeros((0, mask.size)), none, none, jnp.zeros((0, 5)), mask)
+
+    return vmap(without_rows)(mask[None])

@@ -167,15 +167,15 @@ class Problem:
         latents, log_det = self.space.constrain_and_log_det(z, masks)
         return log_det, self.site_log_probs_at(latents, dataset)
 
-    def site_log_probs_at(
-        self, latents: Mapping[str, Array], dataset: Dataset
-    ) -> dict[str, Float[Array, "..."]]:
+    def site_log_probs_at(self, latents: Mapping[str, Array], dataset: Dataset) -> dict[str, Float[Array, "..."]]:
         """Log probabilities of each site at latents in their supports; see `site_log_probs`."""
         model = handlers.seed(self.model, random.key(0))  # every latent is given: the key is never used
         log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
         sites = (*self.space.sites, *self.data_sites)
         return {
-            site.name: jnp.where(self.site_mask(site, jnp.shape(log_probs[site.name]), dataset), log_probs[site.name], 0)
+            site.name: jnp.where(
+                self.site_mask(site, jnp.shape(log_probs[site.name]), dataset), log_probs[site.name], 0
+            )
             for site in sites
         }
 
