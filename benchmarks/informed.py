@@ -4,9 +4,10 @@
     python benchmarks/informed.py --model logistic --size 64,20
 
 Datasets are drawn from the model's own joint, N(0, 1) covariates; 1000 draws of q each. Rows go to
-`results/informed.jsonl`: median, 5% quantile and mean of the ESS fraction of plain weights, share with k-hat <= 0.7, share with verdict
-`corrected`, and milliseconds per dataset. `anchor` is the Gaussian that minimises KL(q || p), with nothing learned; `theory` bends it by
-first-order perturbation theory, with nothing learned; `laplace` is mode and Hessian of all unconstrained latents.
+`results/informed.jsonl`: median, 5% quantile and mean of the ESS fraction of plain weights, share with k-hat <= 0.7,
+share with verdict `corrected`, and milliseconds per dataset. `anchor` is the Gaussian that minimises KL(q || p), with
+nothing learned; `theory` bends it by first-order perturbation theory, with nothing learned; `laplace` is mode and
+Hessian of all unconstrained latents.
 """
 
 import argparse

@@ -156,7 +156,7 @@ def test_padding_and_masked_columns_change_nothing(logistic):
 
 
 def test_models_without_one_predictor_per_row_are_refused_with_the_cure():
-    with pytest.raises(InputError, match="no informed posterior: .*'mu'.* Train an estimator in context"):
+    with pytest.raises(InputError, match=r"no informed posterior: .*'mu'.* Train an estimator in context"):
         posterity.informed_estimator("gaussian_mixture", check=False)
     with pytest.raises(InputError, match="needs an example dataset"):
         posterity.informed_estimator(probit)

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from posterity.checks import InputError
     from posterity.estimator import DatasetPosterior, Estimator, load
     from posterity.fitting import fit
-    from posterity.zero_shot import informed_estimator
     from posterity.models import MODELS, BuiltinModel
     from posterity.network import Architecture
     from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from posterity.results import Answer
     from posterity.table_answer import TableAnswer, infer
     from posterity.training import OtherModel, RealRows, Simulated, TrainingConfig, ZScoredTables
+    from posterity.zero_shot import informed_estimator
 
 __all__ = [
     "MODELS",

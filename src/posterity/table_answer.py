@@ -13,7 +13,6 @@ from posterity.checks import InputError
 from posterity.estimator import Estimator, load
 from posterity.estimators import find_estimator, shipped_estimators
 from posterity.identity import describe_model
-from posterity.zero_shot import informed_estimator
 from posterity.models import MODELS, BuiltinModel
 from posterity.problem import Argument, Problem
 from posterity.results import Answer, Summary, summarise
@@ -29,6 +28,7 @@ from posterity.tables import (
     regression_original_units,
     standardize,
 )
+from posterity.zero_shot import informed_estimator
 
 __all__ = ["TableAnswer", "TableDataset", "builtin_entry", "dataset_of_table", "infer"]
 

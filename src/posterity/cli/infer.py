@@ -22,7 +22,7 @@ EstimatorName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A built-in model or FILE.py:FUNCTION, answered without training; or the directory of a trained estimator.",
+        help="A built-in model or FILE.py:FUNCTION, answered without training; or a trained estimator's directory.",
     ),
 ]
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (also .csv.gz) or Parquet, with a header.")]
@@ -99,8 +99,8 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
 
     keep_compiled_programs()
     from posterity.estimator import load
-    from posterity.zero_shot import informed_estimator
     from posterity.models import MODELS
+    from posterity.zero_shot import informed_estimator
 
     if name_or_path in MODELS and name_or_path not in shipped_estimators():
         return informed_estimator(name_or_path)

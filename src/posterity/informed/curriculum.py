@@ -8,9 +8,8 @@ no draw of the joint.
 
 import jax.numpy as jnp
 from jax import nn, random
-
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from posterity.informed.terms import Terms
 from posterity.problem.covariates import TableLike

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, Primitive
 
@@ -144,7 +143,7 @@ class _Writer:
         known |= dict(zip(jaxpr.invars, arguments, strict=True))
 
         def read(atom: Any) -> Any:
-            return np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else known[atom]
+            return np.asarray(atom.val, atom.aval.dtype) if type(atom) is Literal else known[atom]
 
         for equation in jaxpr.eqns:
             operands = tuple(read(atom) for atom in equation.invars)

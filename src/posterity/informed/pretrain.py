@@ -1,6 +1,6 @@
-r"""Trains the one network behind all informed posteriors; run it with
+r"""Trains the one network behind all informed posteriors.
 
-    python -m posterity.informed.pretrain --steps 30000 --folder runs/informed -o informed.network
+    python -m posterity.informed.pretrain --steps 40000 --folder runs/informed -o informed.network
 
 The loss of a dataset is $\log(1 + \mathrm{Var}_q[\log p(z, D) - \log q(z)])$, differentiated through the draws. The
 variance of the log weights is twice KL(q || p) to leading order, and 0, with no noise in its gradient, where q is the
@@ -22,7 +22,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 

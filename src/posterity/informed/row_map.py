@@ -3,8 +3,8 @@ r"""A skewed posterior: standard normal noise, bent along the directions of the 
 $$u = T(e) = e + \sum_i \hat\jmath_i \big(\alpha_i + \ell_i\, \phi_i(\hat\jmath_i \cdot e)\big), \qquad
   \frac{\partial T}{\partial e} = I + \sum_i \ell_i\, \phi_i'(\hat\jmath_i \cdot e)\, \hat\jmath_i \hat\jmath_i'.$$
 
-$\hat\jmath_i$ is the unit direction of row i, $\ell_i$ its leverage, and $\sum_i \ell_i \hat\jmath_i \hat\jmath_i' \preceq I$.
-Each $\phi_i'$ moves smoothly between five slopes from left to right, all above -BETA: so the Jacobian is symmetric and
+$\hat\jmath_i$ is the unit direction of row i and $\ell_i$ its leverage, so that
+$\sum_i \ell_i \hat\jmath_i \hat\jmath_i' \preceq I$. Each $\phi_i'$ moves smoothly between five slopes from left to right, all above -BETA: so the Jacobian is symmetric and
 at least 1 - BETA, T is the gradient of a convex function, and its inverse exists and is found by Newton's method.
 """
 

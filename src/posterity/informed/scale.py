@@ -268,7 +268,7 @@ def scaled_posterior(
         maps = _straight(mask & (jnp.arange(mask.size) != where))
     else:
         maps = vmap(block_map)((jnp.arange(NUM_BLOCKS) + 0.5) / NUM_BLOCKS)
-    return ScaledPosterior(scale, anchors.loc, spreads, maps, where, mask)
+    return ScaledPosterior(scale=scale, locs=anchors.loc, spreads=spreads, maps=maps, where=where, mask=mask)
 
 
 def _straight(mask: Bool[Array, " latent"]) -> RowMap:

@@ -23,7 +23,7 @@ from posterity.informed.posterior import AnchoredPosterior
 
 __all__ = ["SHIPPED", "check_network", "read_network", "shipped_network", "write_network"]
 
-SHIPPED = Path(str(resources.files(__package__))) / "shipped"
+SHIPPED = Path(str(resources.files("posterity.informed"))) / "shipped"
 RECORD, WEIGHTS, GOLDEN = "network.json", "weights.safetensors", "golden.safetensors"
 FORMAT, FORMAT_VERSION = "posterity.row_network", 1
 GOLDEN_KEYS, GOLDEN_SIZE = (0, 1, 2, 3), (24, 6)

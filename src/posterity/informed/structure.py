@@ -320,7 +320,7 @@ def _find_scales(problem: Problem, parts: Parts, dataset: Dataset) -> tuple[str,
     dependence = graph.dependence(chosen)
     names = dict(zip(chosen, sorted(parts), strict=True))
     found = set()
-    for name, output in outputs.items():
+    for output in outputs.values():
         if _dependence_of(output, dependence) is Dependence.CURVED:
             for root in _frontier(graph, output, dependence):
                 if graph.size(root) != graph.size(output):
