@@ -4,8 +4,8 @@
     python benchmarks/real_tables.py --only diabetes,wdbc
 
 Every regression table gets `linear_regression` and every table with two classes `logistic_regression`, covariates
-(and a real target) z-scored, constant columns left out, at most 64 columns. 10,000 draws, weighted; NUTS with 4 chains of
-2500 draws after 1000 steps of warm-up. Without POSTERITY_DATA: the sets that come with scikit-learn. Rows go to
+(and a real target) z-scored, constant columns left out, at most 64 columns. 10,000 draws, weighted; NUTS with 4 chains
+of 2500 draws after 1000 steps of warm-up. Without POSTERITY_DATA: the sets that come with scikit-learn. Rows go to
 `results/real_tables.jsonl`: verdict, largest |difference of means| / sd of NUTS, range of sd / sd of NUTS.
 """
 

@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Write a NumPyro model once, and get a checked posterior for every dataset that comes after.",
     epilog=examples(
         "posterity infer linear_regression data.csv --target y -o posterior.nc",
+        "posterity infer my_model.py:my_model data.csv --target y",
         "posterity train linear_regression -o my.estimator --minutes 10",
         "posterity check my.estimator",
     )

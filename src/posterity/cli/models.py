@@ -36,6 +36,7 @@ def _builtin_models() -> list[dict[str, Any]]:
         {
             "name": name,
             "summary": entry.summary,
+            "informed": entry.informed,
             "options": entry.options,
             "envelope": {"rows": list(entry.rows), "plates": {entry.plate: list(entry.columns)}},
         }
@@ -66,10 +67,11 @@ def _describe(name: str, folder: Path) -> dict[str, Any]:
 
 
 def _model_table(entries: list[dict[str, Any]]) -> Any:
-    table = _table("built-in models", "name", "what it is", "options", "trained by default for")
+    table = _table("built-in models", "name", "what it is", "answered", "options", "trained by default for")
     for entry in entries:
         options = ", ".join(f"{name}={value}" for name, value in entry["options"].items())
-        table.add_row(*_cells(entry["name"], entry["summary"], options or "-", _sizes(entry["envelope"])))
+        answered = "without training" if entry["informed"] else "after training"
+        table.add_row(*_cells(entry["name"], entry["summary"], answered, options or "-", _sizes(entry["envelope"])))
     return table
 
 

@@ -13,6 +13,7 @@ from posterity.cli.progress import ProgressBar
 from posterity.cli.recipe import Recipe
 from posterity.estimator import Estimator
 from posterity.fitting import fit
+from posterity.informed.structure import NotInformedError, read_structure
 from posterity.network import Architecture
 from posterity.problem import Problem
 from posterity.training import TrainingConfig
@@ -89,6 +90,8 @@ class TrainingRun:
         sizes = {"rows": problem.envelope.rows, **problem.envelope.plates}
         envelope = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())
         note(f"model      {problem.name}: {problem.space.size} latents; {envelope}")
+        if _is_informed(problem):
+            note("           it needs no training: posterity infer answers it by the informed posterior, given a table")
         note(f"objective  {objective} on {stream} datasets ({recipe.why})")
         note(f"network    {architecture.encoder} encoder, {architecture.family} family ({family_why})")
 
@@ -125,6 +128,15 @@ class TrainingRun:
             f"validation: ESS {quality['ess_fraction']:.0%} (5% quantile {quality['ess_fraction_q05']:.0%}), "
             f"k-hat healthy {quality['healthy']:.0%}, ELBO {quality['elbo']:.2f} nats"
         )
+
+
+def _is_informed(problem: Problem) -> bool:
+    """Whether the informed posterior serves this model."""
+    try:
+        read_structure(problem)
+    except NotInformedError:
+        return False
+    return True
 
 
 def _without_folders(words: Sequence[str]) -> list[str]:

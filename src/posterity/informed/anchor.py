@@ -71,7 +71,8 @@ class Anchor(eqx.Module):
         """What `log_evidence` adds to the quadratic part of the log joint at `loc`."""
         values = jax.vmap(terms.values)(self.predictor + NODES[:, None] * self.scale)
         half_trace = 0.5 * jnp.trace(cho_solve((self.factor, True), terms.precision))
-        entropy = 0.5 * self.loc.size * (1.0 + np.log(2.0 * np.pi)) - jnp.sum(jnp.log(jnp.diagonal(self.factor)))
+        per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(self.factor))
+        entropy = jnp.sum(jnp.where(terms.mask, per_latent, 0.5))  # 0.5 cancels a masked latent's half trace
         return jnp.sum(NODE_WEIGHTS @ values) - half_trace + entropy
 
 
@@ -102,10 +103,11 @@ def _start(terms: Terms, prior: Anchor, other: Array | None) -> Array:
     by logits is) are smooth but have a wrong automatic derivative.
     """
     index = jnp.arange(terms.mask.size)
-    nudge = NUDGE * jnp.cos(1.0 + index) / jnp.diagonal(prior.factor)
-    start = prior.loc + jnp.where(terms.mask, nudge, 0.0)
+    nudge = jnp.where(terms.mask, NUDGE * jnp.cos(1.0 + index) / jnp.diagonal(prior.factor), 0.0)
+    start = prior.loc + nudge
     if other is None:
         return start
+    other = other + nudge
     return jnp.where(terms.log_joint(other) > terms.log_joint(start), other, start)
 
 
@@ -224,9 +226,10 @@ def _look(terms: Terms, loc: Array, factor: Array, curvature: Array) -> Anchor:
     """All terms as seen from a Gaussian."""
     predictor = terms.predictor(loc)
     scale = jnp.sqrt(jnp.sum(jnp.square(whiten(factor, terms.design)), axis=1))
-    scale = jnp.where(terms.active & (scale > 0.0), scale, 1.0)
+    counts = terms.active & (scale > 0.0)  # the others depend on no latent
+    scale = jnp.where(counts, scale, 1.0)
     profile = scale[:, None] * _slopes_at_nodes(terms, predictor, scale).T
-    return Anchor(loc, factor, predictor, scale, curvature, profile)
+    return Anchor(loc, factor, predictor, scale, jnp.where(counts, curvature, 0.0), profile)
 
 
 def _slopes_at_nodes(terms: Terms, centre: Array, width: Array) -> Float[Array, "node term"]:

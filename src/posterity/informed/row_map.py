@@ -4,8 +4,9 @@ $$u = T(e) = e + \sum_i \hat\jmath_i \big(\alpha_i + \ell_i\, \phi_i(\hat\jmath_
   \frac{\partial T}{\partial e} = I + \sum_i \ell_i\, \phi_i'(\hat\jmath_i \cdot e)\, \hat\jmath_i \hat\jmath_i'.$$
 
 $\hat\jmath_i$ is the unit direction of row i and $\ell_i$ its leverage, so that
-$\sum_i \ell_i \hat\jmath_i \hat\jmath_i' \preceq I$. Each $\phi_i'$ moves smoothly between five slopes from left to right, all above -BETA: so the Jacobian is symmetric and
-at least 1 - BETA, T is the gradient of a convex function, and its inverse exists and is found by Newton's method.
+$\sum_i \ell_i \hat\jmath_i \hat\jmath_i' \preceq I$. Each $\phi_i'$ moves smoothly between five slopes from left to
+right, all above -BETA: so the Jacobian is symmetric and at least 1 - BETA, T is the gradient of a convex function, and
+its inverse exists and is found by Newton's method.
 """
 
 import jax
@@ -131,8 +132,10 @@ class RowMap(AbstractTransport):
         size = self.mask.size
         rows, columns = np.tril_indices(size)
         packed = bend @ (self.directions[:, rows] * self.directions[:, columns])
-        lower = jnp.zeros((bend.shape[0], size, size)).at[:, rows, columns].set(packed)
-        return lax.linalg.cholesky(lower + jnp.eye(size), symmetrize_input=False)
+        # Both triangles: the derivative of the factorisation reads the whole matrix, though its value does not.
+        whole = jnp.zeros((bend.shape[0], size, size)).at[:, rows, columns].set(packed)
+        whole = whole.at[:, columns, rows].set(packed)
+        return lax.linalg.cholesky(whole + jnp.eye(size), symmetrize_input=False)
 
 
 def _log_det(factors: Float[Array, "sample latent latent"]) -> Float[Array, " sample"]:
