@@ -156,7 +156,7 @@ def _resolve(
         return which
     if isinstance(which, (str, os.PathLike)):
         name = os.fspath(which)
-        if name in MODELS and name not in shipped_estimators():
+        if name in MODELS and MODELS[name].informed and name not in shipped_estimators():
             return informed(name)
         return load(find_estimator(name), model)
     return informed(which)

@@ -156,3 +156,45 @@ def test_ones_own_model_must_be_the_one_that_was_trained(refused, own, own_model
 def test_a_builtin_estimator_takes_no_other_model(refused, regression, own_model, table):
     error = refused("infer", regression, table, "--target", "y", "--model", f"{own_model}:shop")
     assert "trained for the built-in 'linear_regression'" in error
+
+
+def test_a_builtin_regression_is_answered_without_training(posterity, table):
+    """Three quarters of the target's variance is noise here; the conjugate part is exact, so all draws count."""
+    (entry,) = posterity("infer", "linear_regression", table, "--target", "y", "--json").json["datasets"]
+    assert entry["verdict"] == "corrected" and entry["ess"] > 950.0 and entry["pareto_k"] < 0.6
+    assert list(entry["latents"]) == ["w[age]", "w[height]", "b", "sigma"] == list(entry["original_units"])
+    assert entry["original_units"]["w[age]"]["q05"] < 5.0 < entry["original_units"]["w[age]"]["q95"]
+
+
+def test_options_of_a_builtin_model_change_its_posterior(posterity, table):
+    def slope(*words):
+        found = posterity("infer", "linear_regression", table, "--target", "y", "--json", *words).json
+        return found["datasets"][0]["latents"]["w[age]"]["mean"]
+
+    assert 0.0 < slope("--set", "prior_sd=0.05") < 0.5 * slope()
+
+
+def test_a_model_in_a_file_is_answered_without_training(posterity, tmp_path):
+    model, sales = tmp_path / "own.py", tmp_path / "sales.csv"
+    model.write_text(OWN_MODEL)
+    shop_table().write_csv(sales)
+    found = posterity("infer", f"{model}:shop", sales, "--target", "sales", "--json").json
+    (entry,) = found["datasets"]
+    assert found["model"] == "shop" and entry["verdict"] == "corrected", entry["reasons"]
+    assert list(entry["latents"]) == ["w[temperature]", "w[holiday]", "b"]
+    assert entry["ess"] > 900.0
+
+
+def test_a_model_without_one_predictor_per_row_is_refused(refused, tmp_path):
+    model, numbers = tmp_path / "own.py", tmp_path / "numbers.csv"
+    model.write_text(
+        "import jax.numpy as jnp\nimport numpyro\nimport numpyro.distributions as dist\n\n\n"
+        "def funnel(x, y=None):\n"
+        "    a = numpyro.sample('a', dist.Normal(0.0, 1.0))\n"
+        "    s = numpyro.sample('s', dist.HalfNormal(1.0))\n"
+        "    t = numpyro.sample('t', dist.HalfNormal(1.0))\n"
+        "    numpyro.sample('y', dist.Normal(a * x, s + t * jnp.abs(x)), obs=y)\n"
+    )
+    numbers.write_text("x,y\n0.3,-1\n-0.5,0.2\n0.9,0.1\n0.1,0.4\n")
+    message = refused("infer", f"{model}:funnel", numbers, "--target", "y")
+    assert "no informed posterior" in message and "'s', 't'" in message and "Train an estimator" in message

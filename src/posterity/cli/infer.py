@@ -102,7 +102,7 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
     from posterity.models import MODELS
     from posterity.zero_shot import informed_estimator
 
-    if name_or_path in MODELS and name_or_path not in shipped_estimators():
+    if name_or_path in MODELS and MODELS[name_or_path].informed and name_or_path not in shipped_estimators():
         return informed_estimator(name_or_path)
     return load(find_estimator(name_or_path), None if model is None else load_model(model))
 
