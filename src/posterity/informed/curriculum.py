@@ -9,7 +9,7 @@ no draw of the joint.
 import jax.numpy as jnp
 from jax import nn, random
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from posterity.informed.terms import Terms
 from posterity.problem.covariates import TableLike
@@ -18,7 +18,7 @@ __all__ = ["LIKELIHOODS", "PRIORS", "draw_terms", "likelihood_value", "prior_val
 
 LIKELIHOODS = ("normal", "logistic", "binomial", "poisson", "negative_binomial", "student_t", "logistic_noise")
 PRIORS = ("normal", "student_t", "laplace")
-COUNTS = ("poisson", "negative_binomial")
+FEWEST = (8, 1)  # rows and coefficients
 
 
 def likelihood_value(kind: Int[Array, ""], eta: Array, y: Array, shape: Array) -> Float[Array, " obs"]:
@@ -56,84 +56,72 @@ def prior_value(kind: Int[Array, ""], z: Array, scale: Array, freedom: Array) ->
     return jnp.select([kind == i for i in range(len(values))], values)
 
 
-def draw_terms(
-    rng_key: PRNGKeyArray,
-    num_obs: int,
-    num_latents: int,
-    *,
-    fewest: tuple[int, int] = (8, 1),
-    likelihood: int | None = None,
-    prior: int | None = None,
-    exact_size: bool = False,
-    plain: bool = False,
-) -> tuple[Terms, Float[Array, " latent"]]:
+def draw_terms(rng_key: PRNGKeyArray, num_obs: int, num_latents: int) -> tuple[Terms, Float[Array, " latent"]]:
     """One regression, padded to the given sizes, and the coefficients behind its data.
+
+    Rows and coefficients are log-uniform, from `FEWEST` to the given sizes.
 
     Args:
         rng_key: Consumed here.
         num_obs: Rows, padding included.
         num_latents: Coefficients, an intercept (the last active one) and padding included.
-        fewest: Fewest rows and coefficients.
-        likelihood: Index of a likelihood; drawn if None.
-        prior: Index of a prior; drawn if None.
-        exact_size: No padding.
-        plain: N(0, 1) covariates and prior scale 1, targets from the model: a benchmark's dataset.
     """
     keys = random.split(rng_key, 8)
     u = random.uniform(keys[0], (12,))
-    kind = jnp.asarray(likelihood if likelihood is not None else jnp.floor(u[0] * len(LIKELIHOODS)), jnp.int32)
+    kind = jnp.floor(u[0] * len(LIKELIHOODS)).astype(jnp.int32)
     # Normal priors are half of all: they are what most models have.
-    drawn_prior = jnp.where(u[1] < 0.5, 0, jnp.where(u[1] < 0.75, 1, 2))
-    prior_kind = jnp.asarray(prior if prior is not None else drawn_prior, jnp.int32)
-    rows = num_obs if exact_size else _log_uniform_int(u[2], fewest[0], num_obs)
-    size = num_latents if exact_size else _log_uniform_int(u[3], fewest[1], num_latents)
+    prior = jnp.where(u[1] < 0.5, 0, jnp.where(u[1] < 0.75, 1, 2))
+    rows, size = _log_uniform_int(u[2], FEWEST[0], num_obs), _log_uniform_int(u[3], FEWEST[1], num_latents)
     row_mask, mask = jnp.arange(num_obs) < rows, jnp.arange(num_latents) < size
-
     table = TableLike()._columns(keys[1], num_latents, row_mask)
-    normal = random.normal(keys[2], (num_obs, num_latents))
-    x = normal if plain else jnp.where(u[4] < 0.3, normal, table)
-    intercept = (jnp.arange(num_latents) == size - 1) & (plain | (u[5] < 0.9))
+    x = jnp.where(u[4] < 0.3, random.normal(keys[2], (num_obs, num_latents)), table)
+    intercept = (jnp.arange(num_latents) == size - 1) & (u[5] < 0.9)
     x = jnp.where(intercept, 1.0, x) * mask * row_mask[:, None]
 
     is_count = (kind == 3) | (kind == 4)
     spread = jnp.where(is_count, 0.2 + 1.3 * u[6], jnp.exp(-1.5 + 4.0 * u[6]))  # sd of the predictor
-    scale = jnp.where((u[7] < 0.4) & ~is_count, 1.0, spread / jnp.sqrt(size.astype(float) if not exact_size else size))
-    scale = 1.0 if plain else scale
+    scale = jnp.where((u[7] < 0.4) & ~is_count, 1.0, spread / jnp.sqrt(size.astype(jnp.float32)))
     freedom = 3.0 + 5.0 * u[8]
     noise = jnp.exp(-2.0 + 3.0 * u[9])
     second = jnp.where(kind == 2, jnp.floor(2.0 + 18.0 * u[10] ** 2), 2.5 + 12.0 * u[10] ** 2)
     shape = jnp.stack([noise, second])
-
-    strength = 1.0 if plain else jnp.where(u[11] < 0.5, 1.0, 2.0 * (u[11] - 0.5) * 1.2)
-    z = scale * jnp.where(mask, _prior_draws(keys[3], prior_kind, freedom, num_latents), 0.0)
+    strength = jnp.where(u[11] < 0.5, 1.0, 2.4 * (u[11] - 0.5))
+    z = scale * jnp.where(mask, _prior_draws(keys[3], prior, freedom, num_latents), 0.0)
     truth = z * strength
     y = jnp.where(row_mask, _targets(keys[4], kind, x @ truth, shape), 0.0)
+    arrays = {"kind": kind, "y": y, "shape": shape, "prior": prior, "scale": scale, "freedom": freedom}
+    return _terms(x, arrays, row_mask, mask), truth
 
-    def log_density(arrays: dict[str, Array], eta: Float[Array, " term"]) -> Float[Array, " term"]:
-        data, coefficients = jnp.split(eta, [num_obs])
-        return jnp.concatenate(
-            [
-                likelihood_value(arrays["kind"], data, arrays["y"], arrays["shape"]),
-                prior_value(arrays["prior"], coefficients, arrays["scale"], arrays["freedom"]),
-            ]
-        )
 
-    is_normal = prior_kind == 0
-    scale = jnp.asarray(scale, jnp.float32)
-    arrays = {"kind": kind, "y": y, "shape": shape, "prior": prior_kind, "scale": scale, "freedom": freedom}
-    weight = jnp.where(kind == 0, 1.0 / noise**2, 0.0)  # a normal likelihood is part of the quadratic form
-    terms = Terms(
+def _terms(
+    x: Float[Array, "obs latent"], arrays: dict[str, Array], row_mask: Bool[Array, " obs"], mask: Bool[Array, " latent"]
+) -> Terms:
+    """Data terms, then prior terms; what is normal of either goes into the quadratic form."""
+    num_obs, num_latents = x.shape
+    normal_noise, normal_prior = arrays["kind"] == 0, arrays["prior"] == 0
+    weight = jnp.where(normal_noise, 1.0 / arrays["shape"][0] ** 2, 0.0)
+    own = jnp.where(mask, jnp.where(normal_prior, 1.0 / arrays["scale"] ** 2, 0.0), 1.0)
+    return Terms(
         design=jnp.concatenate([x, jnp.diag(mask.astype(jnp.float32))]),
         offset=jnp.zeros(num_obs + num_latents),
-        active=jnp.concatenate([row_mask & (kind != 0), mask & ~is_normal]),
+        active=jnp.concatenate([row_mask & ~normal_noise, mask & ~normal_prior]),
         is_prior=jnp.arange(num_obs + num_latents) >= num_obs,
-        log_density=Partial(log_density, arrays),
-        precision=jnp.diag(jnp.where(mask, jnp.where(is_normal, 1.0 / scale**2, 0.0), 1.0)) + weight * x.T @ x,
-        linear=x.T @ y * weight,
+        log_density=Partial(_log_density, arrays),
+        precision=jnp.diag(own) + weight * x.T @ x,
+        linear=weight * x.T @ arrays["y"],
         constant=jnp.zeros(()),
         mask=mask,
     )
-    return terms, truth
+
+
+def _log_density(arrays: dict[str, Array], eta: Float[Array, " term"]) -> Float[Array, " term"]:
+    data, coefficients = jnp.split(eta, [arrays["y"].size])
+    return jnp.concatenate(
+        [
+            likelihood_value(arrays["kind"], data, arrays["y"], arrays["shape"]),
+            prior_value(arrays["prior"], coefficients, arrays["scale"], arrays["freedom"]),
+        ]
+    )
 
 
 def _log_uniform_int(u: Array, low: int, high: int) -> Int[Array, ""]:

@@ -143,7 +143,9 @@ class _Writer:
         known |= dict(zip(jaxpr.invars, arguments, strict=True))
 
         def read(atom: Any) -> Any:
-            return np.asarray(atom.val, atom.aval.dtype) if type(atom) is Literal else known[atom]
+            if not isinstance(atom, Literal):
+                return known[atom]
+            return np.asarray(atom.val, atom.aval.dtype)  # pyright: ignore[reportAttributeAccessIssue]
 
         for equation in jaxpr.eqns:
             operands = tuple(read(atom) for atom in equation.invars)
