@@ -177,9 +177,9 @@ def informed_section() -> str:
             "## The informed posterior: importance ESS by model and size",
             "`python benchmarks/informed.py`: fresh datasets from each model's own joint, N(0, 1) covariates, nothing "
             "trained for any of them. ESS fraction of 1000 draws, median (5% quantile) over datasets: the informed "
-            "posterior as it ships; its map by theory alone, without the network; its anchor alone, the best Gaussian "
-            "in KL(q, p); Laplace. Then, for the informed posterior, the share of datasets with k-hat <= 0.7, the share "
-            "with verdict `corrected`, and milliseconds per dataset on one core, weighing included. Probit, "
+            "posterior as it ships; its map by theory alone, without the network; its anchor alone, the best Gaussian"
+            " in KL(q, p); Laplace. Then, for the informed posterior, the share of datasets with k-hat <= 0.7, the "
+            "share with verdict `corrected`, and milliseconds per dataset on one core, weighing included. Probit, "
             "complementary log-log and gamma regression were held out of the network's training.",
             table(head, body),
             provenance(list(rows)),

@@ -100,25 +100,3 @@ def test_the_envelope_is_named_but_does_not_decide():
     assert verdict == "untrusted"
     assert len(reasons) == 2
     assert reasons[-1] == outside
-
-
-@pytest.mark.parametrize(
-    ("pareto_k", "tail_share", "expected"),
-    [
-        (0.8, 0.0019, "corrected"),
-        (0.8, 0.0021, "untrusted"),
-        (0.99, 0.0009, "untrusted"),
-        (1.0, 0.0, "untrusted"),  # a tail without a mean has no bound on what lies beyond the draws
-        (0.3, 0.5, "corrected"),
-    ],
-)
-def test_a_heavy_tail_passes_only_where_it_weighs_next_to_nothing(pareto_k, tail_share, expected):
-    log_weights = np.full(1000, -np.log(1000))
-    assert judge(ImportanceWeights(log_weights, pareto_k, 900.0, tail_share))[0] == expected
-
-
-def test_the_tail_share_is_what_the_largest_weights_exceed_their_cutoff_by():
-    """1000 draws have a tail of 95: here all weights are 1, but for ten of 3, that is 20 of 1020 in excess."""
-    ratios = np.zeros(1000) + 1e-9 * np.arange(1000)
-    ratios[::100] = np.log(3.0)
-    assert_allclose(pareto_smoothed(ratios).tail_share, 20 / 1020, rtol=1e-5)

@@ -9,18 +9,11 @@ from posterity.trust.weights import ImportanceWeights
 
 __all__ = ["Verdict", "judge", "min_ess", "pareto_k_limit"]
 
-MAX_TAIL_SHARE = 0.01
-
 Verdict = Literal["corrected", "refined", "untrusted"]
 
 
 def judge(weights: ImportanceWeights, envelope_reasons: Sequence[str] = ()) -> tuple[Verdict, tuple[str, ...]]:
     """Whether reweighting may be relied on, from k-hat and the effective sample size.
-
-    k-hat tells the shape of the tail of the weights, not how much of them lies there: the closer q is to the
-    posterior, the less its tail weighs, whatever its shape. So a k-hat beyond its limit, but below 1, is let pass where
-    the tail is too light to matter: its excess weight, enlarged by 1 / (1 - k-hat) for what may lie beyond the draws,
-    is under a hundredth of all.
 
     Both are blind to a mode of the posterior in which q has no draws. Data outside the training envelope is
     named but does not decide: healthy weights correct a q that was asked beyond its training.
@@ -50,8 +43,7 @@ def min_ess(num_draws: int) -> float:
 def _tail_problems(weights: ImportanceWeights) -> tuple[str, ...]:
     num_draws = weights.log_weights.size
     limit = pareto_k_limit(num_draws)
-    light = weights.pareto_k < 1.0 and weights.tail_share <= MAX_TAIL_SHARE * (1.0 - weights.pareto_k)
-    if weights.pareto_k <= limit or light:
+    if weights.pareto_k <= limit:
         return ()
     digits = 2 if f"{weights.pareto_k:.2f}" != f"{limit:.2f}" else 4
     return (

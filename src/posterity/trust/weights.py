@@ -29,8 +29,6 @@ class ImportanceWeights:
             NaN where too few draws have a weight to tell; +inf where the ratios cannot be used or no tail
             fits them.
         ess: Effective sample size 1 / sum w^2, in draws; 0 where the ratios cannot be used at all.
-        tail_share: Share of the total weight by which the draws of the tail exceed its cutoff: what would be lost if
-            no weight were larger than that. 1 where there is no telling.
         problems: Why `pareto_k` is NaN or +inf, one sentence each; empty where the weights can be judged by
             numbers.
     """
@@ -38,7 +36,6 @@ class ImportanceWeights:
     log_weights: np.ndarray
     pareto_k: float
     ess: float
-    tail_share: float = 1.0
     problems: tuple[str, ...] = ()
 
 
@@ -70,14 +67,13 @@ def pareto_smoothed(log_ratios: np.ndarray) -> ImportanceWeights:
     if num_positive < MIN_DRAWS:
         few = f"Only {num_positive} of {num_draws} draws have positive weight; judging takes {MIN_DRAWS}."
         log_weights = _normalised(ratios)
-        return ImportanceWeights(log_weights, float("nan"), _effective_sample_size(log_weights), problems=(few,))
+        return ImportanceWeights(log_weights, float("nan"), _effective_sample_size(log_weights), (few,))
 
     log_weights = np.full(num_draws, -np.inf)
     log_weights[positive], pareto_k = _smooth(ratios[positive])
     no_fit = "No Pareto tail fits the weights (k-hat is infinite): a few draws carry nearly all weight."
     problems = () if pareto_k < np.inf else (no_fit,)
-    size, share = _effective_sample_size(log_weights), _tail_share(_normalised(ratios[positive]))
-    return ImportanceWeights(log_weights, pareto_k, size, share, problems)
+    return ImportanceWeights(log_weights, pareto_k, _effective_sample_size(log_weights), problems)
 
 
 def ess_fraction(log_ratios: np.ndarray) -> float:
@@ -110,14 +106,6 @@ def _smooth(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
     return log_weights, float(pareto_k)
 
 
-def _tail_share(log_weights: np.ndarray) -> float:
-    """Total excess of the largest weights over the cutoff at which PSIS starts its tail; raw, normalised weights."""
-    num_draws = log_weights.size
-    tail = min(num_draws // 5, int(np.ceil(3.0 * np.sqrt(num_draws))))
-    weights = np.exp(np.sort(log_weights))
-    return float(np.sum(weights[-tail:] - weights[-tail - 1]))
-
-
 def _without_ties(log_ratios: np.ndarray) -> np.ndarray:
     """Ratios with ties broken by jitter of half a rounding step.
 
@@ -133,7 +121,7 @@ def _without_ties(log_ratios: np.ndarray) -> np.ndarray:
 
 
 def _unusable(num_draws: int, problem: str) -> ImportanceWeights:
-    return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), float("inf"), 0.0, problems=(problem,))
+    return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), float("inf"), 0.0, (problem,))
 
 
 def _normalised(log_ratios: np.ndarray) -> np.ndarray:
