@@ -1,6 +1,6 @@
 r"""Trains the one network behind all informed posteriors.
 
-    python -m posterity.informed.pretrain --steps 40000 --folder runs/informed -o informed.network
+    python -m posterity.informed.pretrain --steps 24000 --folder runs/informed -o informed.network
 
 The loss of a dataset is $\log(1 + \mathrm{Var}_q[\log p(z, D) - \log q(z)])$, differentiated through the draws. The
 variance of the log weights is twice KL(q || p) to leading order, and 0, with no noise in its gradient, where q is the
@@ -105,7 +105,7 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
 
         return lax.scan(one_step, state, None, length=config.chunk_steps)
 
-    state = initial_state(network, config)  # pyright: ignore[reportArgumentType]
+    state = initial_state(network, config)
     run = RunFolder(folder, {"training": config.to_json(), "sizes": SIZES, "stretch": STRETCH}, resume=resume)
     restored = run.restore(state) if resume else None
     seconds = 0.0

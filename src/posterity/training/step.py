@@ -63,7 +63,7 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     return optax.apply_if_finite(adam, max_consecutive_errors=2**30)
 
 
-def initial_state(network: AmortizedPosterior, config: TrainingConfig) -> TrainingState:
+def initial_state(network: eqx.Module, config: TrainingConfig) -> TrainingState:
     """State before the first step."""
     params = eqx.filter(network, eqx.is_inexact_array)
     # Copies, so that no two entries of the state share a buffer.
