@@ -98,10 +98,14 @@ def ratios_by(problem, draw, num_rows, num_datasets, seed):
 
 def rate(ratios):
     """Summary of importance weights over datasets."""
+    usable = np.isfinite(ratios).any(axis=1)  # q may not be had at all, as where a Hessian is NaN
     ratios = np.where(np.isfinite(ratios), ratios, -1e30)
     weights = np.exp(ratios - ratios.max(axis=1, keepdims=True))
     ess = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1) / ratios.shape[1]
-    weights = [pareto_smoothed(row) for row in ratios]
+    ess = np.where(usable, ess, 0.0)
+    weights = [
+        pareto_smoothed(row if known else np.full_like(row, -np.inf)) for row, known in zip(ratios, usable, strict=True)
+    ]
     return {
         "ess": summary(ess),
         "healthy": float(np.mean([w.pareto_k <= 0.7 for w in weights])),
