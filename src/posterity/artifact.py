@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random, vmap
@@ -30,6 +29,7 @@ from posterity.network import AmortizedPosterior, Architecture, network_skeleton
 from posterity.plain import without_nan
 from posterity.problem import COVARIATE_LAWS, Envelope, Problem, ResampledRows, build_problem
 from posterity.problem.arguments import model_name
+from posterity.tensors import named_weights, read_tensors, with_weights
 
 __all__ = ["FORMAT_VERSION", "Contents", "check_writable", "read_artifact", "write_artifact"]
 
@@ -72,7 +72,7 @@ def write_artifact(contents: Contents, path: Path) -> None:
     golden = _golden(contents.network, problem)
     staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        save_file(_named_weights(contents.network), staging / WEIGHTS)
+        save_file(named_weights(contents.network), staging / WEIGHTS)
         save_file(golden, staging / GOLDEN)
         law = problem.covariate_law
         if problem.covariates and law.name not in ("normal", "table"):
@@ -110,11 +110,11 @@ def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Conten
     """
     record = _read_record(path)
     found = _model(path, record["model"], model)
-    weights, golden = _read_tensors(path / WEIGHTS), _read_tensors(path / GOLDEN)
+    golden = read_tensors(path / GOLDEN)
     try:
         problem = _rebuild_problem(path, record, found)
         architecture = Architecture(**record["architecture"])
-        network = _with_weights(path, network_skeleton(problem, architecture), weights)
+        network = with_weights(path / WEIGHTS, network_skeleton(problem, architecture))
         _check_golden(path, network, problem, golden)
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(
@@ -160,16 +160,6 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _read_tensors(file: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{file} is missing or damaged: {error}") from error
-
-
 def _model(path: Path, saved: Mapping[str, Any], given: Callable[..., Any] | None) -> Callable[..., Any]:
     """The model to rebuild the problem with; a built-in is found by name, the user's own is compared."""
     if "builtin" in saved:
@@ -193,7 +183,7 @@ def _rebuild_problem(path: Path, record: Mapping[str, Any], model: Callable[...,
     example = {name: jnp.zeros(a["shape"], a["dtype"]) for name, a in record["example"].items()}
     law_name, options = record["covariates"]["law"], record["covariates"]["options"]
     if law_name == "resampled":
-        rows = _read_tensors(path / ROWS) if (path / ROWS).exists() else {}
+        rows = read_tensors(path / ROWS) if (path / ROWS).exists() else {}
         law = ResampledRows({name: jnp.asarray(array) for name, array in rows.items()})
     else:
         law = COVARIATE_LAWS[law_name](**options)
@@ -208,24 +198,6 @@ def _covariate_rows(problem: Problem) -> dict[str, np.ndarray]:
     if isinstance(law, ResampledRows) and next(iter(law.rows.values())).shape[0] <= MAX_COVARIATE_ROWS:
         rows = dict(law.rows)
     return {name: np.asarray(array) for name, array in rows.items()}
-
-
-def _named_weights(network: AmortizedPosterior) -> dict[str, np.ndarray]:
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_inexact_array))
-    return {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
-
-
-def _with_weights(path: Path, skeleton: AmortizedPosterior, weights: Mapping[str, np.ndarray]) -> AmortizedPosterior:
-    def pick(where: Any, leaf: Any) -> Any:
-        if not isinstance(leaf, jax.ShapeDtypeStruct):
-            return leaf
-        name = jax.tree_util.keystr(where)
-        if name not in weights or weights[name].shape != leaf.shape:
-            got = weights[name].shape if name in weights else "nothing"
-            raise InputError(f"{path / WEIGHTS}: expected '{name}' with shape {leaf.shape}, got {got}; it is damaged")
-        return jnp.asarray(weights[name])
-
-    return jax.tree_util.tree_map_with_path(pick, skeleton)
 
 
 def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarray]:

@@ -1,12 +1,10 @@
 """`fit`: from a model to a trained estimator, with sensible choices where none are given."""
 
 import dataclasses
-import datetime
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jax import random
 
@@ -17,6 +15,7 @@ from posterity.network import Architecture, build_network, num_params
 from posterity.objectives import AbstractObjective, ForwardKL
 from posterity.problem import Envelope, Problem, build_problem
 from posterity.problem.covariates import CovariateLaw
+from posterity.provenance import made_here
 from posterity.training import DatasetStream, Progress, Simulated, TrainingConfig, train
 
 __all__ = ["default_architecture", "fit"]
@@ -86,8 +85,7 @@ def fit(
         "config": config.to_json(),
         "training": result.to_json(),
         "num_params": num_params(network),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **made_here(),
     }
     return Estimator(problem, result.network, architecture, record)
 

@@ -36,8 +36,7 @@ NUDGE = 0.01  # in units of the prior's own width
 JITTER = 1e-6  # relative to the diagonal
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
-NODES = jnp.asarray(_NODES, jnp.float32)
-NODE_WEIGHTS = jnp.asarray(_WEIGHTS / _WEIGHTS.sum(), jnp.float32)
+NODES, NODE_WEIGHTS = _NODES.astype(np.float32), (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
 
 
 class Anchor(eqx.Module):

@@ -73,7 +73,7 @@ def draw_terms(rng_key: PRNGKeyArray, num_obs: int, num_latents: int) -> tuple[T
     prior = jnp.where(u[1] < 0.5, 0, jnp.where(u[1] < 0.75, 1, 2))
     rows, size = _log_uniform_int(u[2], FEWEST[0], num_obs), _log_uniform_int(u[3], FEWEST[1], num_latents)
     row_mask, mask = jnp.arange(num_obs) < rows, jnp.arange(num_latents) < size
-    table = TableLike()._columns(keys[1], num_latents, row_mask)
+    table = TableLike().columns(keys[1], num_latents, row_mask)
     x = jnp.where(u[4] < 0.3, random.normal(keys[2], (num_obs, num_latents)), table)
     intercept = (jnp.arange(num_latents) == size - 1) & (u[5] < 0.9)
     x = jnp.where(intercept, 1.0, x) * mask * row_mask[:, None]

@@ -11,15 +11,14 @@ import numpy as np
 from jax import nn, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed.anchor import NODE_WEIGHTS, Anchor
+from posterity.informed.anchor import NODE_WEIGHTS, NODES, Anchor
 from posterity.informed.row_map import CENTRES, RowMap, bounded_slope
 from posterity.informed.terms import Terms
 
 __all__ = ["RowNetwork", "hermite_moments"]
 
 NUM_FEATURES = 12
-_X = np.polynomial.hermite_e.hermegauss(9)[0]
-HERMITE = jnp.asarray(np.stack([np.ones_like(_X), _X, _X**2 - 1, _X**3 - 3 * _X, _X**4 - 6 * _X**2 + 3]), jnp.float32)
+HERMITE = np.polynomial.hermite_e.hermevander(NODES, 4).T.astype(np.float32)  # He_0 to He_4 at the nodes
 
 
 def hermite_moments(profile: Float[Array, "term node"]) -> Float[Array, "term 5"]:

@@ -10,10 +10,10 @@ of q, which its own draws seldom reach, decide whether weights have a heavy tail
 """
 
 import argparse
-import datetime
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,12 @@ from posterity.informed.curriculum import LIKELIHOODS, PRIORS, draw_terms
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
 from posterity.informed.store import write_network
+from posterity.network import num_params
 from posterity.posteriors.base import standard_normal_log_prob
+from posterity.provenance import made_here
 from posterity.training import TrainingConfig
 from posterity.training.checkpoint import RunFolder
-from posterity.training.step import TrainingState, initial_state, learning_rate, make_optimizer
+from posterity.training.step import TrainingState, advance, initial_state, make_optimizer
 
 __all__ = ["pretrain", "weight_variance_loss"]
 
@@ -75,17 +77,63 @@ def _stretched_noise(rng_key: PRNGKeyArray, q: AnchoredPosterior) -> Float[Array
 def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> tuple[RowNetwork, dict[str, Any]]:
     """The trained network and a record of its training.
 
+    Ctrl-C ends the run after the chunk in progress, with a checkpoint and exit code 130.
+
     Args:
         config: Step budget and settings; its batch size does not count, see `SIZES`.
         folder: Where checkpoints and metrics go.
         resume: Go on with the run in `folder`.
     """
     network = RowNetwork(key=random.key(config.seed))
-    params, static = eqx.partition(network, eqx.is_inexact_array)
+    run_chunk = _make_chunk(network, config)
+    state, seconds = initial_state(network, config), 0.0
+    run = RunFolder(folder, {"training": config.to_json(), "sizes": SIZES, "stretch": STRETCH}, resume=resume)
+    restored = run.restore(state) if resume else None
+    if restored is not None:
+        state, seconds = restored[0], restored[1]["seconds"]
+    stopping: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
+    saved = time.perf_counter()
+    while int(state.step) < _steps(config) and not stopping:
+        size = SIZES[np.random.default_rng((config.seed, int(state.step))).integers(len(SIZES))]
+        started = time.perf_counter()
+        state, losses = run_chunk(state, size)
+        mean, skipped = float(jnp.nanmean(losses)), int(jnp.sum(~jnp.isfinite(losses)))
+        seconds += time.perf_counter() - started
+        run.log({"step": int(state.step), "size": size, "loss": mean, "skipped": skipped, "seconds": seconds})
+        if time.perf_counter() - saved > 60.0 * config.checkpoint_minutes:
+            run.save(int(state.step), state, {"seconds": seconds})
+            print(f"step {int(state.step)}, {seconds / 60:.1f} min, loss {mean:.4f} at {size}", flush=True)
+            saved = time.perf_counter()
+    run.save(int(state.step), state, {"seconds": seconds})
+    run.close()
+    if stopping:
+        print(f"stopped at step {int(state.step)}; go on with --resume", file=sys.stderr)
+        raise SystemExit(130)
+    return eqx.combine(state.average, eqx.filter(network, eqx.is_inexact_array, inverse=True)), {
+        "config": config.to_json(),
+        "sizes": SIZES,
+        "likelihoods": LIKELIHOODS,
+        "priors": PRIORS,
+        "num_params": num_params(network),
+        "seconds": round(seconds),
+        "command": " ".join(["python -m posterity.informed.pretrain", *(Path(word).name for word in sys.argv[1:])]),
+        **made_here(),
+    }
+
+
+Size = tuple[int, int, int]
+
+
+def _make_chunk(
+    network: RowNetwork, config: TrainingConfig
+) -> Callable[[TrainingState, Size], tuple[TrainingState, Float[Array, " step"]]]:
+    """The compiled function `(state, size) -> (state, losses)`; every draw depends on seed and step alone."""
+    static = eqx.filter(network, eqx.is_inexact_array, inverse=True)
     optimizer = make_optimizer(config)
 
     @partial(jax.jit, static_argnums=1)
-    def run_chunk(state: TrainingState, size: tuple[int, int, int]) -> tuple[TrainingState, Array]:
+    def run_chunk(state: TrainingState, size: Size) -> tuple[TrainingState, Array]:
         num_obs, num_latents, batch_size = size
 
         def loss(params: Any, rng_key: PRNGKeyArray) -> Array:
@@ -96,55 +144,12 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
         def one_step(state: TrainingState, _: None) -> tuple[TrainingState, Array]:
             rng_key = random.fold_in(random.key(config.seed), state.step)
             value, gradient = jax.value_and_grad(loss)(state.params, rng_key)
-            updates, optimizer_state = optimizer.update(gradient, state.optimizer)
-            rate = learning_rate(state.step, jnp.minimum(state.step / _steps(config), 1.0), config)
-            params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-            decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
-            average = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), state.average, params)
-            return TrainingState(params, average, optimizer_state, state.step + 1), value
+            progress = jnp.minimum(state.step / _steps(config), 1.0)
+            return advance(state, gradient, progress, optimizer, config), value
 
         return lax.scan(one_step, state, None, length=config.chunk_steps)
 
-    state = initial_state(network, config)
-    run = RunFolder(folder, {"training": config.to_json(), "sizes": SIZES, "stretch": STRETCH}, resume=resume)
-    restored = run.restore(state) if resume else None
-    seconds = 0.0
-    if restored is not None:
-        state, notes = restored
-        seconds = notes["seconds"]
-    stopping: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
-    saved = time.perf_counter()
-    while int(state.step) < _steps(config) and not stopping:
-        step = int(state.step)
-        size = SIZES[np.random.default_rng((config.seed, step)).integers(len(SIZES))]
-        started = time.perf_counter()
-        state, losses = run_chunk(state, size)
-        mean = float(jnp.nanmean(losses))
-        seconds += time.perf_counter() - started
-        skipped = int(jnp.sum(~jnp.isfinite(losses)))
-        run.log({"step": int(state.step), "size": size, "loss": mean, "skipped": skipped, "seconds": seconds})
-        if time.perf_counter() - saved > 60.0 * config.checkpoint_minutes or int(state.step) >= _steps(config):
-            run.save(int(state.step), state, {"seconds": seconds})
-            print(f"step {int(state.step)}, {seconds / 60:.1f} min, loss {mean:.4f} at {size}", flush=True)
-            saved = time.perf_counter()
-    run.save(int(state.step), state, {"seconds": seconds})
-    run.close()
-    if stopping:
-        print(f"stopped at step {int(state.step)}; go on with --resume", file=sys.stderr)
-        raise SystemExit(130)
-    record = {
-        "config": config.to_json(),
-        "sizes": SIZES,
-        "likelihoods": LIKELIHOODS,
-        "priors": PRIORS,
-        "num_params": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "seconds": round(seconds),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m posterity.informed.pretrain", *(Path(word).name for word in sys.argv[1:])]),
-    }
-    return eqx.combine(state.average, static), record
+    return run_chunk
 
 
 def _steps(config: TrainingConfig) -> int:

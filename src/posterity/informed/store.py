@@ -20,6 +20,7 @@ from posterity.informed.anchor import find_anchor
 from posterity.informed.curriculum import draw_terms
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
+from posterity.tensors import named_weights, read_tensors, with_weights
 
 __all__ = ["SHIPPED", "check_network", "read_network", "shipped_network", "write_network"]
 
@@ -40,7 +41,7 @@ def write_network(path: Path, network: RowNetwork, record: Mapping[str, Any]) ->
     from safetensors.numpy import save_file
 
     path.mkdir(parents=True, exist_ok=True)
-    save_file(_named_weights(network), path / WEIGHTS)
+    save_file(named_weights(network), path / WEIGHTS)
     save_file({"log_q": np.asarray(_golden(network))}, path / GOLDEN)
     versions = {name: importlib.metadata.version(name) for name in ("posterity", "jax", "equinox", "numpyro")}
     head = {"format": FORMAT, "format_version": FORMAT_VERSION, "versions": versions}
@@ -59,18 +60,7 @@ def read_network(path: Path) -> RowNetwork:
         raise InputError(f"{path} is no row network, or a damaged one: {error}") from error
     if head.get("format") != FORMAT or head.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path} is no row network of format version {FORMAT_VERSION}; got {head.get('format')}")
-    weights = _read_tensors(path / WEIGHTS)
-    skeleton = eqx.filter_eval_shape(lambda: RowNetwork(key=random.key(0)))
-
-    def pick(where: Any, leaf: Any) -> Any:
-        if not isinstance(leaf, jax.ShapeDtypeStruct):
-            return leaf
-        name = jax.tree_util.keystr(where)
-        if name not in weights or weights[name].shape != leaf.shape:
-            raise InputError(f"{path / WEIGHTS}: no '{name}' of shape {leaf.shape}; it is damaged")
-        return jnp.asarray(weights[name])
-
-    return jax.tree_util.tree_map_with_path(pick, skeleton)
+    return with_weights(path / WEIGHTS, eqx.filter_eval_shape(lambda: RowNetwork(key=random.key(0))))
 
 
 def check_network(path: Path) -> None:
@@ -79,7 +69,7 @@ def check_network(path: Path) -> None:
     Raises:
         InputError: It does not, or cannot be read.
     """
-    saved, now = _read_tensors(path / GOLDEN)["log_q"], np.asarray(_golden(read_network(path)))
+    saved, now = read_tensors(path / GOLDEN)["log_q"], np.asarray(_golden(read_network(path)))
     if not np.allclose(now, saved, rtol=1e-3, atol=2e-2):
         gap = float(np.max(np.abs(now - saved)))
         raise InputError(
@@ -92,21 +82,6 @@ def check_network(path: Path) -> None:
 def shipped_network() -> RowNetwork:
     """The network that ships inside the package."""
     return read_network(SHIPPED)
-
-
-def _read_tensors(file: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{file} is missing or damaged: {error}") from error
-
-
-def _named_weights(network: RowNetwork) -> dict[str, np.ndarray]:
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(network, eqx.is_inexact_array))
-    return {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
 
 
 @eqx.filter_jit

@@ -96,7 +96,7 @@ class TableLike:
         """See `CovariateLaw.draw`."""
         num_rows = row_mask.shape[0]
         ends = np.cumsum([math.prod(argument.shape) for argument in arguments])
-        columns = self._columns(rng_key, int(ends[-1]), row_mask) if arguments else jnp.zeros((num_rows, 0))
+        columns = self.columns(rng_key, int(ends[-1]), row_mask) if arguments else jnp.zeros((num_rows, 0))
         return {
             argument.name: jnp.reshape(part, (num_rows, *argument.shape))
             for argument, part in zip(arguments, jnp.split(columns, ends[:-1], axis=1), strict=False)
@@ -106,9 +106,10 @@ class TableLike:
         """Real covariates only."""
         _refuse_discrete(self.name, arguments)
 
-    def _columns(
+    def columns(
         self, rng_key: PRNGKeyArray, num_columns: int, row_mask: Bool[Array, " obs"]
     ) -> Float[Array, "obs column"]:
+        """Columns of one table, z-scored over the real rows."""
         key_odds, key_loadings, key_noise, key_kinds = random.split(rng_key, 4)
         # Share of each column's variance that comes from the factors: from none to nearly all, alike in one table.
         # In a third of the tables with 10 columns some pair correlates beyond 0.8, in a quarter none beyond 0.3.

@@ -17,7 +17,7 @@ from posterity.problem import Problem
 from posterity.training.config import TrainingConfig
 from posterity.training.stream import DatasetStream, draw_sizes
 
-__all__ = ["ChunkReport", "TrainingState", "initial_state", "make_chunk"]
+__all__ = ["ChunkReport", "TrainingState", "advance", "initial_state", "make_chunk", "make_optimizer"]
 
 
 class TrainingState(eqx.Module):
@@ -115,19 +115,37 @@ def make_chunk(
             progress = jnp.minimum(jnp.maximum(time_progress, _step_progress(state.step, config)), 1.0)
             rng_key = random.fold_in(random.key(config.seed), state.step)
             loss, gradient = jax.value_and_grad(batch_loss)(state.params, rng_key, progress, low, high)
-            updates, optimizer_state = optimizer.update(gradient, state.optimizer)
-            rate = learning_rate(state.step, progress, config)
-            params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-            # A short memory at first, or the average would remember the untrained weights.
-            decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
-            average = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), state.average, params)
-            state = TrainingState(params, average, optimizer_state, state.step + 1)
-            return state, (loss, optax.tree.norm(gradient))
+            return advance(state, gradient, progress, optimizer, config), (loss, optax.tree.norm(gradient))
 
         state, (losses, norms) = lax.scan(one_step, state, None, length=config.chunk_steps)
         return state, ChunkReport(losses, norms)
 
     return run_chunk
+
+
+def advance(
+    state: TrainingState,
+    gradient: Any,
+    progress: Float[Array, ""],
+    optimizer: optax.GradientTransformation,
+    config: TrainingConfig,
+) -> TrainingState:
+    """The state after one step.
+
+    Args:
+        state: The state before.
+        gradient: Of the loss by `state.params`.
+        progress: Share of the budget that is spent.
+        optimizer: From `make_optimizer`.
+        config: Settings.
+    """
+    updates, optimizer_state = optimizer.update(gradient, state.optimizer)
+    rate = learning_rate(state.step, progress, config)
+    params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+    # A short memory at first, or the average would remember the untrained weights.
+    decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+    average = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), state.average, params)
+    return TrainingState(params, average, optimizer_state, state.step + 1)
 
 
 def _step_progress(step: Int[Array, ""], config: TrainingConfig) -> Float[Array, ""]:
