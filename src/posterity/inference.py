@@ -12,7 +12,7 @@ from jax import lax, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError
-from posterity.dataset import Dataset, bucket_for, num_rows_of
+from posterity.dataset import Dataset, num_rows_of
 from posterity.informed.informed import InformedNetwork
 from posterity.network import AmortizedPosterior
 from posterity.problem import Problem
@@ -88,17 +88,15 @@ def pad_for(network: Network, problem: Problem, dataset: Mapping[str, Any]) -> D
     """The dataset padded to one of the numbers of rows that a network is compiled for.
 
     Args:
-        network: Trained networks use the buckets of their envelope; informed ones, powers of two.
+        network: Says which.
         problem: The model.
         dataset: Argument name -> array with rows first.
 
     Raises:
         InputError: The dataset does not fit the model.
     """
-    if isinstance(network, AmortizedPosterior):
-        return pad_dataset(problem, dataset)
     num_rows = num_rows_of(read_arrays(problem, dataset))
-    return pad_dataset(problem, dataset, bucket_for(num_rows, [InformedNetwork.SMALLEST_BUCKET]))
+    return pad_dataset(problem, dataset, network.padded_rows(problem, num_rows))
 
 
 @partial(eqx.filter_jit)

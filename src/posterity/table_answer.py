@@ -11,7 +11,7 @@ import polars as pl
 
 from posterity.checks import InputError
 from posterity.estimator import Estimator, load
-from posterity.estimators import find_estimator, shipped_estimators
+from posterity.estimators import find_estimator
 from posterity.identity import describe_model
 from posterity.models import MODELS, BuiltinModel
 from posterity.problem import Argument, Problem
@@ -28,7 +28,7 @@ from posterity.tables import (
     regression_original_units,
     standardize,
 )
-from posterity.zero_shot import informed_estimator
+from posterity.zero_shot import informed_estimator, is_informed
 
 __all__ = ["TableAnswer", "TableDataset", "builtin_entry", "dataset_of_table", "infer"]
 
@@ -109,13 +109,14 @@ def infer(
         InputError: The table does not suit the model, or the estimator cannot be loaded.
     """
     if isinstance(table, Mapping):
-        trained = _resolve(estimator, model, lambda which: informed_estimator(which, table, **(options or {})))
-        data = TableDataset(dict(table), {}, None, (), None, 0, ())
-        return TableAnswer(trained.infer(table, num_draws=num_draws, seed=seed), data, None, trained.problem)
-    if isinstance(table, pl.DataFrame):
-        frame, source = table, source or "table"
-    else:
-        frame, source = read_table(table), source or os.fspath(table)
+        _refuse_table_options(
+            target=target, standardize=standardize, categorical=categorical, drop_missing=drop_missing
+        )
+        trained = _resolve(estimator, model, options, lambda which: informed_estimator(which, table, **(options or {})))
+        answer = trained.infer(table, num_draws=num_draws, seed=seed)
+        return TableAnswer(answer, TableDataset(dict(table), {}, None, (), None, 0, ()), None, trained.problem)
+    frame = table if isinstance(table, pl.DataFrame) else read_table(table)
+    source = source or ("table" if isinstance(table, pl.DataFrame) else os.fspath(table))
 
     def read(arguments: tuple[Argument, ...], standardized: bool) -> TableDataset:
         return dataset_of_table(
@@ -130,17 +131,14 @@ def infer(
 
     def informed(which: str | Callable[..., Any]) -> Estimator:
         if isinstance(which, str):
-            entry = MODELS[which]
-            small = (
-                entry.problem(columns=(1, 2), check=False) if not entry.fixed_columns else entry.problem(check=False)
-            )
-            width = read(small.arguments, entry.standardized).values[entry.matrix].shape[1]
-            return informed_estimator(which, columns=(width, width), check=False, **(options or {}))
-        arguments = arguments_of_model(which, frame, target=target, source=source)
-        values = read(arguments, False).values
-        return informed_estimator(which, {a.name: values[a.name].astype(a.dtype) for a in arguments})
+            arguments, scaled = MODELS[which].problem(columns=(1, 2), check=False).arguments, MODELS[which].standardized
+        else:
+            arguments, scaled = arguments_of_model(which, frame, target=target, source=source), False
+        values = read(arguments, scaled).values
+        example = {a.name: values[a.name].astype(a.dtype) for a in arguments}
+        return informed_estimator(which, example, **(options or {}))
 
-    trained = _resolve(estimator, model, informed)
+    trained = _resolve(estimator, model, options, informed)
     data = read(trained.problem.arguments, wants_standardized(trained.problem))
     answer = trained.infer(data.values, num_draws=num_draws, seed=seed, columns=data.columns)
     return TableAnswer(answer, data, _original_units(trained.problem, data, answer), trained.problem)
@@ -149,17 +147,29 @@ def infer(
 def _resolve(
     which: Estimator | str | Path | Callable[..., Any],
     model: Callable[..., Any] | None,
+    options: Mapping[str, Any] | None,
     informed: Callable[[str | Callable[..., Any]], Estimator],
 ) -> Estimator:
     """The estimator itself, one from disk, or an informed one for a model."""
-    if isinstance(which, Estimator):
-        return which
-    if isinstance(which, (str, os.PathLike)):
-        name = os.fspath(which)
-        if name in MODELS and MODELS[name].informed and name not in shipped_estimators():
-            return informed(name)
-        return load(find_estimator(name), model)
-    return informed(which)
+    name = os.fspath(which) if isinstance(which, (str, os.PathLike)) else None
+    if name is not None and is_informed(name):
+        if model is not None:
+            raise InputError(f"infer: '{name}' is a model already; leave --model out")
+        return informed(name)
+    if name is None and not isinstance(which, Estimator):
+        return informed(which)  # pyright: ignore[reportArgumentType]
+    if options:
+        raise InputError(
+            f"infer: option '{next(iter(options))}' belongs to a built-in model that is answered without training; a "
+            "trained estimator has the options that it was trained with"
+        )
+    return which if isinstance(which, Estimator) else load(find_estimator(name or ""), model)
+
+
+def _refuse_table_options(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None and value is not False and value != ():
+            raise InputError(f"infer: '{name}' says how to read a table; a dict of arrays is taken as it is")
 
 
 def dataset_of_table(

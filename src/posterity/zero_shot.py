@@ -7,13 +7,19 @@ import numpy as np
 
 from posterity.checks import InputError, lookup
 from posterity.estimator import Estimator
+from posterity.estimators import shipped_estimators
 from posterity.informed.informed import InformedNetwork
 from posterity.informed.store import shipped_network
-from posterity.informed.structure import NotInformedError, read_structure
+from posterity.informed.structure import NotInformedError, check_rows_apart, read_structure
 from posterity.models import MODELS
 from posterity.problem import Envelope, Problem, build_problem
 
-__all__ = ["informed_estimator"]
+__all__ = ["informed_estimator", "is_informed"]
+
+
+def is_informed(name: str) -> bool:
+    """Whether a name stands for a built-in model that is answered without training."""
+    return name in MODELS and MODELS[name].informed and name not in shipped_estimators()
 
 
 def informed_estimator(
@@ -32,32 +38,47 @@ def informed_estimator(
 
     Args:
         model: Name of a built-in model, a NumPyro model with an `example`, or a problem.
-        example: One dataset of a model of your own: argument name -> array with rows first.
-        columns: For a built-in model, fewest and most columns; its usual ones if None.
+        example: One dataset: argument name -> array with rows first. A model of your own needs it.
+        columns: For a built-in model, fewest and most columns; those of `example`, or its usual ones, if None.
         scales: Latent sites that scale others; found from the model if None.
-        check: Make sure that the model's masks are sound, as `build_problem` does.
+        check: Make sure of a model of your own that its masks are sound, as `build_problem` does, and that no row's
+            likelihood depends on another row's predictor.
         **options: Options of a built-in model.
 
     Raises:
         InputError: The model cannot serve, or has no structure that an informed posterior can use.
     """
-    if isinstance(model, Problem):
+    if isinstance(model, str):
+        problem, check = _builtin_problem(model, example, columns, options), False
+    elif options or columns is not None:
+        name = next(iter(options), "columns")
+        raise InputError(f"informed_estimator: '{name}' is for built-in models; set the defaults of your own instead")
+    elif isinstance(model, Problem):
         problem = model
-    elif isinstance(model, str):
-        entry = lookup("model", model, MODELS)
-        problem = entry.problem(columns=columns, check=check, **options)
     elif example is None:
         raise InputError(f"informed_estimator({model!r}): a model of your own needs an example dataset")
     else:
-        rows = len(np.asarray(next(iter(example.values()))))
-        problem = build_problem(model, example, Envelope((rows, rows)), check=check)
-    known = [site.name for site in problem.space.sites]
+        num_rows = len(np.asarray(next(iter(example.values()))))
+        problem = build_problem(model, example, Envelope((num_rows, num_rows)), check=check)
     for name in scales or ():
-        lookup("latent site", name, dict.fromkeys(known))
+        lookup("latent site", name, dict.fromkeys(site.name for site in problem.space.sites))
     try:
         structure = read_structure(problem, scales)
+        if check:
+            check_rows_apart(problem, structure)
     except NotInformedError as error:
         raise InputError(f"no informed posterior: {error}. Train an estimator in context instead") from error
     network = InformedNetwork(shipped_network(), problem, structure)
     record = {"informed": {"scales": list(structure.scale_sites), "gaussian": structure.is_gaussian}}
     return Estimator(problem, network, None, record)
+
+
+def _builtin_problem(
+    name: str, example: Mapping[str, Any] | None, columns: tuple[int, int] | None, options: Mapping[str, Any]
+) -> Problem:
+    """The problem of a built-in model, as wide as the example; the library's own tests have checked it."""
+    entry = lookup("model", name, MODELS)
+    if columns is None and example is not None and entry.matrix in example and not entry.fixed_columns:
+        width = np.shape(example[entry.matrix])[-1]
+        columns = (width, width)
+    return entry.problem(columns=columns, check=False, **options)

@@ -95,14 +95,13 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
     Raises:
         InputError: There is no such estimator, it is damaged, or the model is another.
     """
-    from posterity.estimators import find_estimator, shipped_estimators
+    from posterity.estimators import find_estimator
 
     keep_compiled_programs()
     from posterity.estimator import load
-    from posterity.models import MODELS
-    from posterity.zero_shot import informed_estimator
+    from posterity.zero_shot import informed_estimator, is_informed
 
-    if name_or_path in MODELS and MODELS[name_or_path].informed and name_or_path not in shipped_estimators():
+    if is_informed(name_or_path):
         return informed_estimator(name_or_path)
     return load(find_estimator(name_or_path), None if model is None else load_model(model))
 

@@ -1,14 +1,13 @@
 """The informed posterior as a network: dataset in, posterior out, with nothing to train."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from posterity.dataset import Dataset
+from posterity.dataset import Dataset, bucket_for
 from posterity.informed.anchor import find_anchor
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
@@ -21,6 +20,7 @@ from posterity.problem import Problem
 __all__ = ["LARGEST", "InformedNetwork"]
 
 LARGEST = {"rows": 1024, "latents": 65}
+SMALLEST_BUCKET = 8
 
 
 class InformedNetwork(eqx.Module):
@@ -36,7 +36,10 @@ class InformedNetwork(eqx.Module):
     problem: Problem = eqx.field(static=True)
     structure: Structure = eqx.field(static=True)
 
-    SMALLEST_BUCKET: ClassVar[int] = 8
+    def padded_rows(self, problem: Problem, num_rows: int) -> int:
+        """Number of rows to pad a dataset to: a power of two, so that few programs serve all datasets."""
+        del problem  # any model is padded alike
+        return bucket_for(num_rows, [SMALLEST_BUCKET])
 
     def outside(self, problem: Problem, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
         """One sentence for each way that a dataset lies outside what the row network was trained for.

@@ -1,8 +1,4 @@
-"""Reading the predictors and the scale latents of a model off its own computation graph.
-
-Nobody has to say that a model is a regression, or which link it has. Its log likelihood and log prior are traced, and
-every value in them is followed: as long as values depend on the latents in an affine way they are no more than linear
-algebra, and where that ends stands the predictor of a row.
+"""What an informed posterior needs to know of a model: its scale latents, and the terms of the rest.
 
 A latent that enters otherwise than through one number per row (a noise sd, a dispersion, the spread of group
 effects) is a scale latent: with its value given, the rest is read once more.
@@ -10,29 +6,23 @@ effects) is a scale latent: with its value given, the rest is read once more.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import random
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.dataset import Dataset
-from posterity.informed.graph import Dependence, Equation, Graph, trace_graph
+from posterity.informed.predictors import NotInformedError, Parts, odd_latents, read_sites
 from posterity.informed.terms import Terms
 from posterity.problem import Problem
-from posterity.problem.inspection import DataSite
-from posterity.problem.space import broadcast_mask
 
-__all__ = ["MAX_SCALES", "NotInformedError", "Structure", "conditional_terms", "read_structure"]
+__all__ = ["MAX_SCALES", "NotInformedError", "Structure", "check_rows_apart", "conditional_terms", "read_structure"]
 
 MAX_SCALES = 1
-Parts = Mapping[str, Array]
-
-
-class NotInformedError(Exception):
-    """The model has no structure that the informed posterior can use; the message says why."""
+MOST_CHECKED_ROWS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +58,7 @@ def read_structure(problem: Problem, scale_sites: Collection[str] | None = None)
 
 
 def _structure(problem: Problem, parts: Parts, dataset: Dataset, scale_sites: Collection[str] | None) -> Structure:
-    scales = _find_scales(problem, parts, dataset) if scale_sites is None else tuple(scale_sites)
+    scales = odd_latents(problem, parts, dataset) if scale_sites is None else tuple(scale_sites)
     num_scales = sum(problem.space.site_size(name) for name in scales)
     if num_scales > MAX_SCALES:
         names = ", ".join(f"'{name}'" for name in scales)
@@ -80,7 +70,32 @@ def _structure(problem: Problem, parts: Parts, dataset: Dataset, scale_sites: Co
     if not rest:
         raise NotInformedError(f"'{problem.name}' has no latents but {', '.join(scales)}")
     fixed = {name: part for name, part in parts.items() if name in scales}
-    return Structure(scales, not _read(problem, rest, fixed, dataset).groups)
+    return Structure(scales, not read_sites(problem, rest, fixed, dataset).terms)
+
+
+def check_rows_apart(problem: Problem, structure: Structure) -> None:
+    """Makes sure that each term depends on its own predictor alone, at one simulated dataset.
+
+    A model that normalises over its rows, say, has as many log probabilities as predictors, but mixes them.
+
+    Raises:
+        NotInformedError: It does not.
+    """
+
+    def leak(rng_key: PRNGKeyArray) -> Array:
+        """Largest change of a term of even number when the predictors of odd number move."""
+        key_data, key_predictor = random.split(rng_key)
+        masks = problem.plate_masks(problem.capacity)
+        num_rows = min(problem.envelope.rows[1], MOST_CHECKED_ROWS)
+        dataset, z = problem.simulate(key_data, jnp.ones(num_rows, bool), masks)
+        terms = conditional_terms(problem, structure, z, dataset)
+        odd = jnp.arange(terms.offset.size) % 2 == 1
+        predictor = terms.predictor(z) + 0.1 * random.normal(key_predictor, terms.offset.shape)
+        change = jax.jvp(terms.values, (predictor,), (odd.astype(predictor.dtype),))[1]
+        return jnp.max(jnp.where(odd, 0.0, jnp.abs(change)), initial=0.0)
+
+    if float(jax.jit(leak)(random.key(0))) > 0.0:
+        raise NotInformedError(f"the likelihood of a row of '{problem.name}' depends on other rows' predictors")
 
 
 def conditional_terms(problem: Problem, structure: Structure, z: Float[Array, " latent"], dataset: Dataset) -> Terms:
@@ -99,8 +114,8 @@ def conditional_terms(problem: Problem, structure: Structure, z: Float[Array, " 
     given = {name: space.part(z, name) for name in structure.scale_sites}
     rest_sites = [site.name for site in space.sites if site.name not in structure.scale_sites]
     zeros = {name: jnp.zeros_like(space.part(z, name)) for name in rest_sites}
-    reading = _read(problem, zeros, given, dataset)
-    roots = reading.groups
+    reading = read_sites(problem, zeros, given, dataset)
+    roots = reading.terms
     is_scale = jnp.concatenate(
         [jnp.full(space.site_size(site.name), site.name in structure.scale_sites) for site in space.sites]
     )
@@ -135,93 +150,6 @@ def conditional_terms(problem: Problem, structure: Structure, z: Float[Array, " 
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Group:
-    """The log probabilities of one site, as functions of one number each.
-
-    Attributes:
-        name: Name of the site.
-        is_data: It is observed.
-        size: Number of log probabilities.
-        active: False where they count nothing.
-        predictor: Latents -> the number behind each of them, flat.
-        value: `(known, predictor) -> log probabilities`, flat.
-        known: Everything else that `value` needs.
-    """
-
-    name: str
-    is_data: bool
-    size: int
-    active: Array
-    predictor: Callable[[Parts], Array]
-    value: Callable[[dict[int, Array], Array], Array]
-    known: dict[int, Array]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Reading:
-    """A model's sites, given its scale latents: those quadratic in the rest together, the others one by one."""
-
-    quadratic: Callable[[Parts], Array]
-    groups: tuple[_Group, ...]
-
-
-def _read(problem: Problem, rest: Parts, given: Parts, dataset: Dataset) -> _Reading:
-    graph, outputs = trace_graph(_log_probs_of(problem), rest, given, dataset)
-    leaves = jax.tree.leaves((rest, given, dataset))
-    chosen = graph.inputs[: len(rest)]
-    dependence = graph.dependence(chosen)
-    inputs = dict(zip(graph.inputs, leaves, strict=True))
-    constant_equations = [e for e in graph.equations if dependence[e.results[0]] is Dependence.CONSTANT]
-    known = graph.run(constant_equations, {i: v for i, v in inputs.items() if i not in chosen})
-    known |= {i: jnp.ones(graph.shapes[i], bool) for i, kind in dependence.items() if kind is Dependence.GUARD}
-    names = sorted(rest)  # as JAX orders the keys of a dict
-
-    def run_on(parts: Parts, value: int) -> Array:
-        found = graph.run(graph.upstream(value), known | dict(zip(chosen, (parts[n] for n in names), strict=True)))
-        return found[value]
-
-    easy = [o for o in outputs.values() if _dependence_of(o, dependence) <= Dependence.QUADRATIC]
-
-    def quadratic(parts: Parts) -> Array:
-        return sum((jnp.sum(run_on(parts, o) if o in dependence else o) for o in easy), jnp.zeros(()))
-
-    sites = {site.name: site for site in (*problem.space.sites, *problem.data_sites)}
-    groups = []
-    for name, output in outputs.items():
-        if _dependence_of(output, dependence) is not Dependence.CURVED:
-            continue
-        root = _root(problem, name, graph, output, dependence)
-        tail = _downstream(graph, root, output, known)
-        site = sites[name]
-        groups.append(
-            _Group(
-                name=name,
-                is_data=isinstance(site, DataSite),
-                size=graph.size(output),
-                active=problem.site_mask(site, graph.shapes[output], dataset),
-                predictor=lambda parts, root=root: jnp.ravel(run_on(parts, root)),
-                value=_value(graph, tail, root, output),
-                known={i: known[i] for e in tail for i in e.inputs() if i in known},
-            )
-        )
-    return _Reading(quadratic, tuple(groups))
-
-
-def _dependence_of(output: Any, dependence: Mapping[int, Dependence]) -> Dependence:
-    return dependence.get(output, Dependence.CONSTANT) if isinstance(output, int) else Dependence.CONSTANT
-
-
-def _value(
-    graph: Graph, tail: Sequence[Equation], root: int, output: int
-) -> Callable[[dict[int, Array], Array], Array]:
-    def value(known: dict[int, Array], predictor: Array) -> Array:
-        found = graph.run(tail, known | {root: jnp.reshape(predictor, graph.shapes[root])})
-        return jnp.ravel(found[output])
-
-    return value
-
-
 def _join(values: Sequence[Callable[..., Array]], ends: tuple[int, ...]) -> Callable[..., Array]:
     def log_density(known: Sequence[dict[int, Array]], predictor: Float[Array, " term"]) -> Float[Array, " term"]:
         parts = jnp.split(predictor, ends)
@@ -230,103 +158,6 @@ def _join(values: Sequence[Callable[..., Array]], ends: tuple[int, ...]) -> Call
         )
 
     return log_density
-
-
-def _log_probs_of(problem: Problem) -> Callable[[Parts, Parts, Dataset], dict[str, Array]]:
-    """The function that is traced: unconstrained latents -> log probabilities of every site, entry by entry.
-
-    The log-det of `constrain` is added to its site; sites of other shape than their latents get it in one number.
-    """
-
-    def log_probs(rest_parts: Parts, given_parts: Parts, dataset: Dataset) -> dict[str, Array]:
-        parts = {**rest_parts, **given_parts}
-        latents, log_dets = {}, {}
-        for site in problem.space.sites:
-            part = parts[site.name]
-            part = jnp.where(broadcast_mask(site.plates, dataset.plate_masks, jnp.shape(part)), part, 0.0)
-            latents[site.name] = site.bijector(part)
-            log_det = site.bijector.log_abs_det_jacobian(part, latents[site.name])
-            mask = broadcast_mask(site.plates, dataset.plate_masks, jnp.shape(log_det))
-            log_dets[site.name] = jnp.where(mask, log_det, 0.0)
-        found = problem.site_log_probs_at(latents, dataset)
-        for name, log_det in log_dets.items():
-            same = jnp.shape(log_det) == jnp.shape(found[name])
-            found[name] = found[name] + log_det if same else jnp.sum(found[name]) + jnp.sum(log_det)
-        return found
-
-    return log_probs
-
-
-def _frontier(graph: Graph, output: int, dependence: Mapping[int, Dependence]) -> set[int]:
-    """Where being affine ends on the way to an output, each value traced back to the first one of its kind."""
-    ends = {
-        i
-        for equation in graph.upstream(output)
-        if dependence[equation.results[0]] >= Dependence.QUADRATIC
-        for i in equation.inputs()
-        if dependence[i] is Dependence.AFFINE
-    }
-    makers = {result: equation for equation in graph.equations for result in equation.results}
-    return {_first_of_kind(graph, i, makers, dependence) for i in ends}
-
-
-def _first_of_kind(
-    graph: Graph, value: int, makers: Mapping[int, Equation], dependence: Mapping[int, Dependence]
-) -> int:
-    """Steps back over elementwise maps of one affine value with constants, such as `(y - loc) / 2`."""
-    while value in makers:
-        moving = [i for i in makers[value].inputs() if dependence[i] is Dependence.AFFINE]
-        if len(moving) != 1 or makers[value].name not in _ELEMENTWISE:
-            return value
-        if graph.size(moving[0]) != graph.size(value):
-            return value
-        value = moving[0]
-    return value
-
-
-_ELEMENTWISE = {
-    "neg", "convert_element_type", "reshape", "broadcast_in_dim", "squeeze", "expand_dims", "copy", "add", "sub", "mul",
-    "div", "select_n",
-}  # fmt: skip
-
-
-def _root(problem: Problem, name: str, graph: Graph, output: int, dependence: Mapping[int, Dependence]) -> int:
-    roots = _frontier(graph, output, dependence)
-    if len(roots) == 1 and graph.size(next(iter(roots))) == graph.size(output):
-        return next(iter(roots))
-    shapes = ", ".join(str(graph.shapes[i]) for i in sorted(roots))
-    raise NotInformedError(
-        f"each entry of site '{name}' of '{problem.name}' must depend on the latents through one number; it has shape "
-        f"{graph.shapes[output]} and depends on values of shape {shapes}"
-    )
-
-
-def _downstream(graph: Graph, root: int, output: int, known: Mapping[int, Array]) -> tuple[Equation, ...]:
-    """Equations from a predictor to an output."""
-    have, kept = {root, *known}, []
-    for equation in graph.upstream(output):
-        if not set(equation.results) <= have and set(equation.inputs()) <= have:
-            kept.append(equation)
-            have |= set(equation.results)
-    if output not in have:
-        raise NotInformedError("a value between the predictor and the log probability depends on other latents as well")
-    return tuple(kept)
-
-
-def _find_scales(problem: Problem, parts: Parts, dataset: Dataset) -> tuple[str, ...]:
-    """Latent sites that enter some site's log probability otherwise than through one number per entry."""
-    graph, outputs = trace_graph(_log_probs_of(problem), parts, {}, dataset)
-    chosen = graph.inputs[: len(parts)]
-    dependence = graph.dependence(chosen)
-    names = dict(zip(chosen, sorted(parts), strict=True))
-    found = set()
-    for output in outputs.values():
-        if _dependence_of(output, dependence) is Dependence.CURVED:
-            for root in _frontier(graph, output, dependence):
-                if graph.size(root) != graph.size(output):
-                    sources = {root} | {i for e in graph.upstream(root) for i in e.inputs()}
-                    found |= {names[i] for i in sources if i in names}
-    return tuple(site.name for site in problem.space.sites if site.name in found)
 
 
 def _example(problem: Problem) -> tuple[Parts, Dataset]:

@@ -13,7 +13,7 @@ from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError, did_you_mean, lookup
-from posterity.dataset import Dataset
+from posterity.dataset import Dataset, bucket_for, bucket_sizes
 from posterity.encoders import ENCODERS, AbstractEncoder
 from posterity.network.architecture import Architecture
 from posterity.network.features import (
@@ -48,6 +48,10 @@ class AmortizedPosterior(eqx.Module):
     family: StandardizedFamily
     plates: tuple[str, ...] = eqx.field(static=True)
     log_rows: float = eqx.field(static=True)
+
+    def padded_rows(self, problem: Problem, num_rows: int) -> int:
+        """Number of rows to pad a dataset to: a bucket of the envelope that training compiled for."""
+        return bucket_for(num_rows, bucket_sizes(*problem.envelope.rows))
 
     def outside(self, problem: Problem, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
         """One sentence for each way that a dataset lies outside what the network was trained for."""
