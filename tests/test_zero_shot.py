@@ -40,15 +40,22 @@ def linear():
     return posterity.informed_estimator("linear_regression", columns=(1, 3), check=False)
 
 
+READ = {name for name in MODELS if "regression" in name or "gaussian_mean" in name} - {
+    "categorical_regression", "neural_regression",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_what_is_called_informed_is_what_can_be_read(name):
-    entry = MODELS[name]
-    problem = entry.problem(check=False)
-    if entry.informed:
-        assert read_structure(problem)
-    else:
-        with pytest.raises(NotInformedError, match=name):
-            read_structure(problem)
+def test_what_is_called_informed_has_one_bump(name):
+    """Structured models, and softmax regression, whose log joint is concave."""
+    problem = MODELS[name].problem(check=False)
+    try:
+        structured = bool(read_structure(problem))
+    except NotInformedError as error:
+        assert name in str(error)
+        structured = False
+    assert structured == (name in READ)
+    assert MODELS[name].informed == (structured or name == "categorical_regression")
 
 
 def test_a_model_never_seen_is_answered_without_training():
@@ -155,15 +162,35 @@ def test_padding_and_masked_columns_change_nothing(logistic):
     assert_allclose(jax.vmap(logistic.posterior(data).log_prob)(wide), expected, atol=2e-3)
 
 
-def test_models_without_one_predictor_per_row_are_refused_with_the_cure():
-    with pytest.raises(InputError, match=r"no informed posterior: .*'mu'.* Train an estimator in context"):
-        posterity.informed_estimator("gaussian_mixture", check=False)
+def test_what_cannot_be_an_informed_estimator_is_refused_with_the_cure(logistic, tmp_path):
     with pytest.raises(InputError, match="needs an example dataset"):
         posterity.informed_estimator(probit)
     with pytest.raises(InputError, match="unknown model 'logistic'"):
         posterity.informed_estimator("logistic")
     with pytest.raises(InputError, match="unknown latent site 'sigm'"):
         posterity.informed_estimator("linear_regression", scales=["sigm"], check=False)
+    with pytest.raises(InputError, match="'prior_sd' is for built-in models"):
+        posterity.informed_estimator(probit, probit_table(), prior_sd=2.0)
+    with pytest.raises(InputError, match="'columns' is for built-in models"):
+        posterity.informed_estimator(probit, probit_table(), columns=(1, 3))
+
+
+def test_options_that_would_be_ignored_are_refused(logistic):
+    data = {"x": np.zeros((4, 2)), "y": np.array([0, 1, 0, 1])}
+    with pytest.raises(InputError, match="option 'prior_sd' belongs to a built-in model"):
+        posterity.infer(logistic, data, options={"prior_sd": 2.0})
+    with pytest.raises(InputError, match="'logistic_regression' is a model already"):
+        posterity.infer("logistic_regression", data, model=probit)
+    with pytest.raises(InputError, match="'target' says how to read a table"):
+        posterity.infer("logistic_regression", data, target="y")
+
+
+def test_arrays_wider_than_usual_are_answered():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(50, 12))
+    answer = posterity.infer("logistic_regression", {"x": x, "y": np.arange(50) % 2}).answer
+    assert answer.draws["w"].shape == (1000, 12)
+    assert answer.verdict == "corrected", answer.reasons
 
 
 def test_an_informed_estimator_is_not_saved(logistic, tmp_path):

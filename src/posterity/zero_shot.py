@@ -1,5 +1,6 @@
 """An estimator without training: the informed posterior of a model, by its own likelihood."""
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from posterity.estimator import Estimator
 from posterity.estimators import shipped_estimators
 from posterity.informed.informed import InformedNetwork
 from posterity.informed.store import shipped_network
-from posterity.informed.structure import NotInformedError, check_rows_apart, read_structure
+from posterity.informed.structure import NotInformedError, find_structure
 from posterity.models import MODELS
 from posterity.problem import Envelope, Problem, build_problem
 
@@ -63,13 +64,13 @@ def informed_estimator(
     for name in scales or ():
         lookup("latent site", name, dict.fromkeys(site.name for site in problem.space.sites))
     try:
-        structure = read_structure(problem, scales)
-        if check:
-            check_rows_apart(problem, structure)
+        structure = find_structure(problem, scales, check=check)
     except NotInformedError as error:
-        raise InputError(f"no informed posterior: {error}. Train an estimator in context instead") from error
+        raise InputError(
+            f"no informed posterior given {list(scales or ())}: {error}. Name other scales, or none"
+        ) from error
     network = InformedNetwork(shipped_network(), problem, structure)
-    record = {"informed": {"scales": list(structure.scale_sites), "gaussian": structure.is_gaussian}}
+    record = {"informed": dataclasses.asdict(structure)}
     return Estimator(problem, network, None, record)
 
 

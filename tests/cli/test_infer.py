@@ -185,7 +185,7 @@ def test_a_model_in_a_file_is_answered_without_training(posterity, tmp_path):
     assert entry["ess"] > 900.0
 
 
-def test_a_model_without_one_predictor_per_row_is_refused(refused, tmp_path):
+def test_a_model_without_one_predictor_per_row_is_answered(posterity, tmp_path):
     model, numbers = tmp_path / "own.py", tmp_path / "numbers.csv"
     model.write_text(
         "import jax.numpy as jnp\nimport numpyro\nimport numpyro.distributions as dist\n\n\n"
@@ -196,5 +196,6 @@ def test_a_model_without_one_predictor_per_row_is_refused(refused, tmp_path):
         "    numpyro.sample('y', dist.Normal(a * x, s + t * jnp.abs(x)), obs=y)\n"
     )
     numbers.write_text("x,y\n0.3,-1\n-0.5,0.2\n0.9,0.1\n0.1,0.4\n")
-    message = refused("infer", f"{model}:funnel", numbers, "--target", "y")
-    assert "no informed posterior" in message and "'s', 't'" in message and "Train an estimator" in message
+    (entry,) = posterity("infer", f"{model}:funnel", numbers, "--target", "y", "--json").json["datasets"]
+    assert list(entry["latents"]) == ["a", "s", "t"]
+    assert entry["ess"] > 300.0 or entry["reasons"]

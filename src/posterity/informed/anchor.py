@@ -20,9 +20,10 @@ from jax import lax
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
+from posterity.informed.lines import Lines
 from posterity.informed.terms import Terms
 
-__all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor", "laplace_anchor"]
+__all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor", "laplace_anchor", "whiten"]
 
 NUM_PRIOR = 8
 MOST_NEWTON, NEWTON_GAIN = 25, 0.01  # steps; nats by which a step must improve the log joint to go on
@@ -58,9 +59,9 @@ class Anchor(eqx.Module):
     curvature: Float[Array, " term"]
     profile: Float[Array, "term node"]
 
-    def directions(self, terms: Terms) -> Float[Array, "term latent"]:
+    def directions(self, lines: Lines) -> Float[Array, "term latent"]:
         r"""Unit vectors $\hat\jmath_i = L^{-1} J_i' / \sigma_i$, in coordinates where q is standard normal."""
-        return whiten(self.factor, terms.design) / self.scale[:, None]
+        return whiten(self.factor, lines.design) / self.scale[:, None]
 
     def log_evidence(self, terms: Terms) -> Float[Array, ""]:
         r"""$E_q[\log p(z, D)]$ + entropy of q, in nats: a lower bound on the log evidence."""

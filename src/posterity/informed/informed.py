@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
 from posterity.dataset import Dataset, bucket_for
 from posterity.informed.anchor import find_anchor
+from posterity.informed.local import find_gaussians, local_lines
+from posterity.informed.modes import ModesPosterior, mode_weights
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
 from posterity.informed.scale import scaled_posterior
-from posterity.informed.structure import Structure, conditional_terms
+from posterity.informed.structure import Structure, Unstructured, conditional_terms
 from posterity.informed.terms import Terms
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
@@ -34,7 +37,7 @@ class InformedNetwork(eqx.Module):
 
     row_network: RowNetwork
     problem: Problem = eqx.field(static=True)
-    structure: Structure = eqx.field(static=True)
+    structure: Structure | Unstructured = eqx.field(static=True)
 
     def padded_rows(self, problem: Problem, num_rows: int) -> int:
         """Number of rows to pad a dataset to: a power of two, so that few programs serve all datasets."""
@@ -65,6 +68,8 @@ class InformedNetwork(eqx.Module):
             latent_mask: True for the coordinates of `z` that it has.
         """
         problem, structure = self.problem, self.structure
+        if isinstance(structure, Unstructured):
+            return self._around_modes(structure, dataset, latent_mask)
         origin = jnp.zeros(problem.space.size)
         if not structure.scale_sites:
             terms = conditional_terms(problem, structure, origin, dataset)
@@ -87,3 +92,15 @@ class InformedNetwork(eqx.Module):
             latent_mask,
             is_gaussian=structure.is_gaussian,
         )
+
+    def _around_modes(
+        self, structure: Unstructured, dataset: Dataset, mask: Bool[Array, " latent"]
+    ) -> AbstractPosterior:
+        """For models without one predictor per row."""
+        found = find_gaussians(self.problem, dataset, mask)
+        order = jnp.argsort(-found.bound)
+        gaussians = jax.tree.map(lambda leaf: leaf[order], found)
+        first = jax.tree.map(lambda leaf: leaf[0], gaussians)
+        lines, anchor = local_lines(self.problem, dataset, mask, first, structure.num_directions)
+        best = AnchoredPosterior(anchor, self.row_network(lines, anchor))
+        return ModesPosterior(best=best, gaussians=gaussians, log_weights=mode_weights(gaussians, mask), mask=mask)

@@ -12,8 +12,8 @@ from jax import nn, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.informed.anchor import NODE_WEIGHTS, NODES, Anchor
+from posterity.informed.lines import Lines
 from posterity.informed.row_map import CENTRES, RowMap, bounded_slope
-from posterity.informed.terms import Terms
 
 __all__ = ["RowNetwork", "hermite_moments"]
 
@@ -54,16 +54,16 @@ class RowNetwork(eqx.Module):
         head = eqx.nn.Linear(width, 1 + len(CENTRES), key=keys[-1])
         self.head = jax.tree.map(jnp.zeros_like, head)
 
-    def __call__(self, terms: Terms, anchor: Anchor) -> RowMap:
+    def __call__(self, lines: Lines, anchor: Anchor) -> RowMap:
         """The map of one dataset."""
         moments = hermite_moments(anchor.profile)
         sign = jnp.where(moments[:, 2] < 0.0, -1.0, 1.0)  # a row and its mirror image are the same row
         moments *= jnp.stack([sign, jnp.ones_like(sign)] * 2 + [sign], axis=1)
-        directions = anchor.directions(terms) * (sign * terms.active)[:, None]
-        leverage = jnp.where(terms.active, anchor.curvature * jnp.square(anchor.scale), 0.0)
+        directions = anchor.directions(lines) * (sign * lines.active)[:, None]
+        leverage = jnp.where(lines.active, anchor.curvature * jnp.square(anchor.scale), 0.0)
         safe = jnp.maximum(leverage, 1e-12)
         skew, kurtosis = moments[:, 2] / safe, moments[:, 3] / safe
-        features = _features(terms, moments, leverage)
+        features = _features(lines, moments, leverage)
         states = vmap(self.lift)(features)
         for mixing in self.rounds:
             states = mixing(states, directions, leverage)
@@ -78,7 +78,7 @@ class RowNetwork(eqx.Module):
             leverage=leverage,
             shift=leverage * gate * change[:, 0],
             slopes=bounded_slope(theory + gate[:, None] * change[:, 1:]),
-            mask=terms.mask,
+            mask=lines.mask,
         )
 
 
@@ -112,19 +112,19 @@ class Mixing(eqx.Module):
         return states + vmap(self.update)(jnp.concatenate([states, heard], axis=1))
 
 
-def _features(terms: Terms, moments: Array, leverage: Array) -> Float[Array, "term feature"]:
+def _features(lines: Lines, moments: Array, leverage: Array) -> Float[Array, "term feature"]:
     """Invariants of each row, all of order one."""
     safe = jnp.maximum(leverage, 1e-12)
     relative = jnp.arcsinh(moments[:, 2:] / (safe ** jnp.asarray([[1.5], [2.0], [2.5]])).T)
-    size = jnp.sum(terms.mask)
-    num_rows = jnp.maximum(jnp.sum(terms.active), 1)
+    size = jnp.sum(lines.mask)
+    num_rows = jnp.maximum(jnp.sum(lines.active), 1)
     whole = jnp.stack([jnp.log(size) / 3.0, jnp.log(num_rows) / 5.0, jnp.sum(leverage) / size])
     own = [
         leverage,
         jnp.log(safe + 1e-6) / 4.0,
         jnp.arcsinh(moments[:, 0]),
         jnp.where(moments[:, 1] > 0.0, 1.0, 0.0),  # convex where it should be concave
-        terms.is_prior.astype(jnp.float32),
+        lines.is_prior.astype(jnp.float32),
         jnp.arcsinh(moments[:, 2] / safe),
     ]
     return jnp.concatenate([jnp.stack(own, axis=1), relative, jnp.broadcast_to(whole, (leverage.size, 3))], axis=1)

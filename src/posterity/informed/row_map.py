@@ -4,9 +4,10 @@ $$u = T(e) = e + \sum_i \hat\jmath_i \big(\alpha_i + \ell_i\, \phi_i(\hat\jmath_
   \frac{\partial T}{\partial e} = I + \sum_i \ell_i\, \phi_i'(\hat\jmath_i \cdot e)\, \hat\jmath_i \hat\jmath_i'.$$
 
 $\hat\jmath_i$ is the unit direction of row i and $\ell_i$ its leverage, so that
-$\sum_i \ell_i \hat\jmath_i \hat\jmath_i' \preceq I$. Each $\phi_i'$ moves smoothly between five slopes from left to
-right, all above -BETA: so the Jacobian is symmetric and at least 1 - BETA, T is the gradient of a convex function, and
-its inverse exists and is found by Newton's method.
+$\sum_i \ell_i \hat\jmath_i \hat\jmath_i' \preceq I$. Each slope $\phi_i'$ runs in straight lines through five values,
+all above -BETA, and is constant beyond them: so the Jacobian is symmetric, continuous and at least 1 - BETA, T is the
+gradient of a convex function, and its inverse exists and is found by Newton's method. Straight lines, since on a CPU
+anything smoother costs more than all the rest.
 """
 
 import jax
@@ -21,10 +22,10 @@ from posterity.posteriors.base import AbstractTransport, standard_normal_log_pro
 __all__ = ["BETA", "CENTRES", "RowMap", "bounded_slope"]
 
 BETA = 0.9
-KNOTS = (-1.8, -0.6, 0.6, 1.8)  # where the slopes change, in standard deviations of the row's predictor
-CENTRES = (-2.4, -1.2, 0.0, 1.2, 2.4)  # of the stretches between them
-WIDTH = 0.6  # over which they change
+CENTRES = (-2.4, -1.2, 0.0, 1.2, 2.4)  # where the slopes are given, in standard deviations of the row's predictor
+GAP = 1.2
 NUM_INVERSE = 12
+SMALL = 8  # up to this many latents, log-dets are written out
 
 
 def bounded_slope(raw: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -37,10 +38,11 @@ def bounded_slope(raw: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def _mean_ramps() -> list[float]:
-    r"""$E[\text{ramp}(t - k)]$ with $t \sim N(0, 1)$ for every knot $k$: what centres the map."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
-    ramps = [0.5 * (nodes - k + np.sqrt(WIDTH**2 + (nodes - k) ** 2)) for k in KNOTS]
-    return [float(ramp @ weights / weights.sum()) for ramp in ramps]
+    r"""Mean over $t \sim N(0, 1)$ of what each ramp adds to $\phi$: what centres the map."""
+    t = np.linspace(-12.0, 12.0, 48_001)
+    density = np.exp(-0.5 * t**2) / np.sqrt(2.0 * np.pi)
+    ramps = [0.5 * np.clip(t - c, 0.0, GAP) ** 2 + GAP * np.maximum(t - c - GAP, 0.0) for c in CENTRES[:-1]]
+    return [float(np.trapezoid(ramp * density, t)) for ramp in ramps]
 
 
 MEAN_RAMPS = _mean_ramps()
@@ -82,9 +84,9 @@ class RowMap(AbstractTransport):
         """The map and its log-det at many points."""
         if not self.leverage.size:
             return noise, jnp.zeros(noise.shape[0])
-        moved, bend = self._bend(noise @ self.directions.T)
-        log_det = _log_det(self._jacobian_factors(bend))
-        return noise + moved @ self.directions, log_det
+        # Samples along the last axis: numbers of a row are then the same along vectors, which CPUs do at once.
+        moved, bend = self._bend(self.directions @ noise.T)
+        return noise + (self.directions.T @ moved).T, self._log_det(bend)
 
     def inverse_and_log_det(self, u: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """Inverse by damped Newton steps, then one more through which gradients flow."""
@@ -93,50 +95,69 @@ class RowMap(AbstractTransport):
         fixed, target = lax.stop_gradient((self, u))
 
         def error(noise: Array) -> tuple[Array, Array]:
-            moved, bend = fixed._bend(fixed.directions @ noise)
-            return noise + moved @ fixed.directions - target, bend
+            moved, bend = fixed._bend(fixed.directions @ noise[:, None])
+            return noise + moved[:, 0] @ fixed.directions - target, bend
 
         def improve(noise: Array, _: None) -> tuple[Array, None]:
             gap, bend = error(noise)
-            step = cho_solve((fixed._jacobian_factors(bend[None])[0], True), gap)
+            step = cho_solve((fixed._jacobian_factors(bend)[0], True), gap)
             sizes = jnp.asarray([1.0, 0.5, 0.2])
             norms = vmap(lambda t: jnp.sum(jnp.square(error(noise - t * step)[0])))(sizes)
             return noise - sizes[jnp.argmin(norms)] * step, None
 
         noise = lax.stop_gradient(lax.scan(improve, target, None, length=NUM_INVERSE)[0])
-        factor = fixed._jacobian_factors(error(noise)[1][None])[0]
+        factor = fixed._jacobian_factors(error(noise)[1])[0]
         # d noise = J^-1 (du - dT): the implicit function theorem, as one Newton step from the solution.
-        moved = noise + self._bend(self.directions @ noise)[0] @ self.directions
+        moved = noise + self._bend(self.directions @ noise[:, None])[0][:, 0] @ self.directions
         noise = noise - cho_solve((factor, True), moved - u)
-        bend = self._bend(self.directions @ noise)[1]
-        return noise, -_log_det(self._jacobian_factors(bend[None]))[0]
+        bend = self._bend(self.directions @ noise[:, None])[1]
+        return noise, -self._log_det(bend)[0]
 
-    def _bend(
-        self, t: Float[Array, "*sample term"]
-    ) -> tuple[Float[Array, "*sample term"], Float[Array, "*sample term"]]:
-        r"""$\alpha_i + \ell_i \phi_i(t_i)$ with $\phi_i$ of mean 0, and $\ell_i \phi_i'(t_i)$.
+    def _bend(self, t: Float[Array, "term sample"]) -> tuple[Float[Array, "term sample"], Float[Array, "term sample"]]:
+        r"""$\alpha_i + \ell_i \phi_i(t_i)$ with $\phi_i$ of mean 0, and $\ell_i \phi_i'(t_i)$."""
+        first, *changes = (self.leverage * jnp.diff(self.slopes, axis=1, prepend=0.0).T)[:, :, None]
+        value, bend = self.shift[:, None] + first * t, first * jnp.ones_like(t)
+        past = jnp.maximum(t - CENTRES[0], 0.0)
+        for centre, mean, change in zip(CENTRES[1:], MEAN_RAMPS, changes, strict=True):
+            ramp, past = jnp.minimum(past, GAP), jnp.maximum(t - centre, 0.0)
+            bend += change / GAP * ramp
+            value += change / GAP * (0.5 * jnp.square(ramp) + GAP * past - mean)
+        return value, bend
 
-        Steps are algebraic, $(1 + x / \sqrt{1 + x^2}) / 2$: exponentials are slow on CPUs.
-        """
-        changes = jnp.diff(self.slopes, axis=1)
-        bend, value = self.slopes[:, 0] * jnp.ones_like(t), self.slopes[:, 0] * t
-        for knot, mean, change in zip(KNOTS, MEAN_RAMPS, changes.T, strict=True):
-            x = t - knot
-            norm = jnp.sqrt(WIDTH**2 + jnp.square(x))
-            bend += change * 0.5 * (1.0 + x / norm)
-            value += change * (0.5 * (x + norm) - mean)
-        return self.shift + self.leverage * value, self.leverage * bend
-
-    def _jacobian_factors(self, bend: Float[Array, "sample term"]) -> Float[Array, "sample latent latent"]:
-        """Cholesky factors of the Jacobians: one product over rows makes the lower triangles of all of them."""
+    def _log_det(self, bend: Float[Array, "term sample"]) -> Float[Array, " sample"]:
+        """Log-dets of the Jacobians."""
         size = self.mask.size
-        rows, columns = np.tril_indices(size)
-        packed = bend @ (self.directions[:, rows] * self.directions[:, columns])
+        if size <= SMALL:
+            packed = self._packed_jacobians(bend)
+            where = [(i, j) for i in range(size) for j in range(i + 1)]
+            return _small_log_det(dict(zip(where, packed, strict=True)))
+        return 2.0 * jnp.sum(jnp.log(jnp.diagonal(self._jacobian_factors(bend), axis1=1, axis2=2)), axis=1)
+
+    def _packed_jacobians(self, bend: Float[Array, "term sample"]) -> Float[Array, "entry sample"]:
+        """Lower triangles of the Jacobians: one product over rows makes all of them."""
+        rows, columns = np.tril_indices(self.mask.size)
+        packed = (self.directions[:, rows] * self.directions[:, columns]).T @ bend
+        return packed + (rows == columns).astype(np.float32)[:, None]
+
+    def _jacobian_factors(self, bend: Float[Array, "term sample"]) -> Float[Array, "sample latent latent"]:
+        """Cholesky factors of the Jacobians."""
         # Both triangles: the derivative of the factorisation reads the whole matrix, though its value does not.
-        whole = jnp.zeros((bend.shape[0], size, size)).at[:, rows, columns].set(packed)
-        whole = whole.at[:, columns, rows].set(packed)
-        return lax.linalg.cholesky(whole + jnp.eye(size), symmetrize_input=False)
+        rows, columns = np.indices((self.mask.size, self.mask.size))
+        larger, smaller = np.maximum(rows, columns), np.minimum(rows, columns)
+        whole = self._packed_jacobians(bend)[larger * (larger + 1) // 2 + smaller]
+        return lax.linalg.cholesky(jnp.moveaxis(whole, 2, 0), symmetrize_input=False)
 
 
-def _log_det(factors: Float[Array, "sample latent latent"]) -> Float[Array, " sample"]:
-    return 2.0 * jnp.sum(jnp.log(jnp.diagonal(factors, axis1=1, axis2=2)), axis=1)
+def _small_log_det(entries: dict[tuple[int, int], Float[Array, " sample"]]) -> Float[Array, " sample"]:
+    """Log-dets of positive definite matrices by elimination; entries of their lower triangles, samples along arrays.
+
+    Factorising many small matrices one after the other costs several times as much.
+    """
+    size = max(row for row, _ in entries) + 1
+    found = jnp.zeros(())
+    for k in range(size):
+        found += jnp.log(entries[k, k])
+        for i in range(k + 1, size):
+            share = entries[i, k] / entries[k, k]
+            entries |= {(i, j): entries[i, j] - share * entries[j, k] for j in range(k + 1, i + 1)}
+    return found

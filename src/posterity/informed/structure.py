@@ -7,6 +7,7 @@ effects) is a scale latent: with its value given, the rest is read once more.
 import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +16,21 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.dataset import Dataset
+from posterity.informed.local import count_directions, rows_are_apart
 from posterity.informed.predictors import NotInformedError, Parts, odd_latents, read_sites
 from posterity.informed.terms import Terms
 from posterity.problem import Problem
 
-__all__ = ["MAX_SCALES", "NotInformedError", "Structure", "check_rows_apart", "conditional_terms", "read_structure"]
+__all__ = [
+    "MAX_SCALES",
+    "NotInformedError",
+    "Structure",
+    "Unstructured",
+    "check_rows_apart",
+    "conditional_terms",
+    "find_structure",
+    "read_structure",
+]
 
 MAX_SCALES = 1
 MOST_CHECKED_ROWS = 16
@@ -36,6 +47,47 @@ class Structure:
 
     scale_sites: tuple[str, ...]
     is_gaussian: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Unstructured:
+    """A model that is taken as it is, by per-row gradients and Hessians; see `local`.
+
+    Attributes:
+        num_directions: Lines along which a row bends the posterior; 0 if rows cannot be taken one by one.
+        reason: Why it has no structure.
+        is_gaussian: Never known of such a model.
+        scale_sites: None are given before the rest.
+    """
+
+    num_directions: int
+    reason: str
+    is_gaussian: ClassVar[bool] = False
+    scale_sites: ClassVar[tuple[str, ...]] = ()
+
+
+def find_structure(
+    problem: Problem, scale_sites: Collection[str] | None = None, *, check: bool = True
+) -> Structure | Unstructured:
+    """A model's structure, or how to do without.
+
+    Args:
+        problem: The model.
+        scale_sites: Latent sites to take as scales; found if None.
+        check: Make sure with numbers that no row's likelihood depends on another row's predictor.
+
+    Raises:
+        NotInformedError: Scale sites are named, and the model does not have that structure.
+    """
+    try:
+        structure = read_structure(problem, scale_sites)
+        if check:
+            check_rows_apart(problem, structure)
+    except NotInformedError as error:
+        if scale_sites is not None:
+            raise
+        return Unstructured(count_directions(problem) if rows_are_apart(problem) else 0, str(error))
+    return structure
 
 
 def read_structure(problem: Problem, scale_sites: Collection[str] | None = None) -> Structure:

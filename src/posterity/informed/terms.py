@@ -10,38 +10,31 @@ not Gaussian; Gaussian priors are the quadratic form.
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
+
+from posterity.informed.lines import Lines
 
 __all__ = ["Terms"]
 
 
-class Terms(eqx.Module):
+class Terms(Lines):
     r"""One dataset's log joint, given its scale latents.
 
     Attributes:
-        design: $J$, the Jacobian of the predictors; zero at masked latents.
         offset: $o$, the predictors at `z` = 0.
-        active: False for padded rows and masked latents: their terms count nothing.
-        is_prior: True for terms that belong to the prior.
         log_density: $\eta \mapsto (l_i(\eta_i))_i$ in nats, elementwise; a pytree that may hold arrays.
         precision: $\Lambda$; the identity at masked latents.
         linear: $\lambda$; zero at masked latents.
         constant: What is left at `z` = 0, so that `log_joint` is the model's own.
-        mask: True for the latents that the dataset has.
     """
 
-    design: Float[Array, "term latent"]
     offset: Float[Array, " term"]
-    active: Bool[Array, " term"]
-    is_prior: Bool[Array, " term"]
     log_density: Callable[[Float[Array, " term"]], Float[Array, " term"]]
     precision: Float[Array, "latent latent"]
     linear: Float[Array, " latent"]
     constant: Float[Array, ""]
-    mask: Bool[Array, " latent"]
 
     def predictor(self, z: Float[Array, " latent"]) -> Float[Array, " term"]:
         r"""$\eta = o + J z$."""

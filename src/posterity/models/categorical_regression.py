@@ -39,6 +39,5 @@ ENTRY = BuiltinModel(
     "softmax regression, several classes",
     columns=(1, 4),
     target=("y", "int32"),
-    informed=False,
     linear=True,
 )

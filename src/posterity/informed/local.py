@@ -1,0 +1,292 @@
+r"""Any model with a differentiable log joint: Gaussians at its modes, bent along what its rows curve most.
+
+Where a row's likelihood cannot be read as a function of one number, its gradient and Hessian stand in for it. Modes are
+found by damped Newton steps from draws of the prior; at each, the Gaussian that minimises KL(q || p) by the iteration
+of `anchor`, its averages taken over fixed points $\epsilon_m$ with mean 0 and covariance I:
+
+$$H \leftarrow -\frac1M \sum_m \epsilon_m\, \nabla_\epsilon \log p(z + L^{-\top} \epsilon_m)', \qquad L L' = H.$$
+
+Then the Hessian of each row's log likelihood, in coordinates where that Gaussian is standard normal, is split into its
+leading eigenvectors: lines along which that row bends the posterior, as a predictor is for a regression.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random, vmap
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Array, Bool, Float
+from scipy.stats import qmc
+
+from posterity.dataset import Dataset
+from posterity.informed.anchor import NODE_WEIGHTS, NODES, Anchor, whiten
+from posterity.informed.lines import Lines
+from posterity.problem import Problem
+
+__all__ = ["LocalGaussian", "count_directions", "find_gaussians", "local_lines", "rows_are_apart"]
+
+NUM_STARTS = 16
+MOST_NEWTON, NEWTON_GAIN = 60, 0.001  # steps; nats by which a step must improve the log joint to go on
+STEP_SIZES = (1.0, 0.5, 0.25, 2.0**-4, 2.0**-6, 2.0**-9, 2.0**-13, 2.0**-18, 0.0)
+MOST_SMOOTHED, SETTLED, LONGEST_STEP, SLOW = 30, 0.02, 2.0, 0.7  # as in `anchor`
+FEWEST_POINTS = 64
+LEAST_CURVATURE = 1e-6  # relative to the largest
+MOST_DIRECTIONS = 6
+NUM_POWER = 8  # steps of orthogonal iteration: the lines need not be exact
+
+Target = Callable[[Float[Array, " latent"]], Float[Array, ""]]
+
+
+class LocalGaussian(eqx.Module):
+    r"""$N(z^*, H^{-1})$ at one mode.
+
+    Attributes:
+        loc: $z^*$.
+        factor: Lower-triangular $L$, $L L' = H$.
+        bound: $E_q[\log p(z, D)]$ + entropy, in nats: about the log evidence of this mode.
+    """
+
+    loc: Float[Array, " latent"]
+    factor: Float[Array, "latent latent"]
+    bound: Float[Array, ""]
+
+
+def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " latent"]) -> LocalGaussian:
+    """Gaussians at the modes that are found, one for each start: many are the same.
+
+    Args:
+        problem: The model.
+        dataset: Padded dataset.
+        mask: True for active latents.
+
+    Returns:
+        Along a leading axis; those that could not be had have bound -inf.
+    """
+    covariates = {argument.name: dataset.values[argument.name] for argument in problem.covariates}
+
+    def target(z: Array) -> Array:
+        value = problem.log_joint(jnp.where(mask, z, 0.0), dataset)
+        return jnp.where(jnp.isnan(value), -jnp.inf, value)
+
+    def prior_draw(key: Array) -> Array:
+        return problem.sample_prior(key, covariates, dataset.row_mask.shape[0], dataset.plate_masks)
+
+    draws = vmap(prior_draw)(random.split(random.key(0), NUM_STARTS - 1))
+    starts = jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
+    modes = vmap(lambda start: _newton(target, start, mask))(starts)
+    return vmap(lambda mode: _gaussian(target, mode, mask))(modes)
+
+
+def _newton(target: Target, start: Array, mask: Array) -> Array:
+    sizes = jnp.asarray(STEP_SIZES)
+
+    def going_on(carry: tuple[Array, Array, Array]) -> Array:
+        _, gain, count = carry
+        return (gain > NEWTON_GAIN) & (count < MOST_NEWTON)
+
+    def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        z, _, count = carry
+        factor = _factor(-jax.hessian(target)(z), mask)
+        direction = cho_solve((factor, True), jnp.nan_to_num(jax.grad(target)(z)))
+        values = vmap(lambda size: target(z + size * direction))(sizes)
+        values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
+        best = jnp.argmax(values)
+        z = jnp.where(sizes[best] > 0.0, z + sizes[best] * direction, z)
+        return z, jnp.where(sizes[best] > 0.0, values[best] - values[-1], 0.0), count + 1
+
+    return lax.while_loop(going_on, step, (start, jnp.asarray(jnp.inf), jnp.asarray(0)))[0]
+
+
+def _gaussian(target: Target, mode: Array, mask: Array) -> LocalGaussian:
+    """Of the Gaussian from the Hessian and the smoothed one, that with the higher bound."""
+    points = jnp.asarray(_points(mask.size)) * mask
+    laplace = _bounded(target, mode, _factor(-jax.hessian(target)(mode), mask), points, mask)
+    smooth = _bounded(target, *_smooth(target, laplace, points, mask), points, mask)
+    return jax.tree.map(lambda a, b: jnp.where(smooth.bound >= laplace.bound, a, b), smooth, laplace)
+
+
+def _bounded(target: Target, loc: Array, factor: Array, points: Array, mask: Array) -> LocalGaussian:
+    values = vmap(target)(loc + _spread(factor, points))
+    per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(factor))
+    bound = jnp.mean(values) + jnp.sum(jnp.where(mask, per_latent, 0.0))
+    return LocalGaussian(loc, factor, jnp.where(jnp.isfinite(bound), bound, -jnp.inf))
+
+
+def _smooth(target: Target, start: LocalGaussian, points: Array, mask: Array) -> tuple[Array, Array]:
+    """The iteration for the best Gaussian, damped where it does not come closer."""
+    identity = jnp.eye(mask.size)
+    both = mask[:, None] & mask[None, :]
+
+    def going_on(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
+        return (carry[2] > SETTLED) & (carry[4] < MOST_SMOOTHED)
+
+    def step(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
+        loc, factor, last_length, damping, count = carry
+        white = whiten(factor, vmap(jax.grad(target))(loc + _spread(factor, points)))
+        white = jnp.nan_to_num(white, nan=0.0, posinf=0.0, neginf=0.0)
+        gradient = jnp.mean(white, axis=0)
+        curvature = -points.T @ white / len(points)
+        change = jnp.where(both, 0.5 * (curvature + curvature.T) - identity, 0.0)
+        length = jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(change)), jnp.sum(jnp.square(gradient))))
+        damping = jnp.where(length > SLOW * last_length, 0.5 * damping, jnp.minimum(1.5 * damping, 1.0))
+        wider = _factor(identity + damping * change, mask)
+        move = cho_solve((wider, True), gradient)
+        size = jnp.sqrt(jnp.sum(jnp.square(wider.T @ move)))
+        move *= damping * jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(size, 1e-30))
+        return loc + _spread(factor, move[None])[0], factor @ wider, length, damping, count + 1
+
+    carry = (start.loc, start.factor, jnp.asarray(jnp.inf), jnp.asarray(1.0), jnp.asarray(0))
+    return lax.while_loop(going_on, step, carry)[:2]
+
+
+def local_lines(
+    problem: Problem,
+    dataset: Dataset,
+    mask: Bool[Array, " latent"],
+    gaussian: LocalGaussian,
+    num_directions: int,
+) -> tuple[Lines, Anchor]:
+    """The lines that bend one Gaussian: some for every row, and one for the prior of each latent.
+
+    Args:
+        problem: The model.
+        dataset: Padded dataset.
+        mask: True for active latents.
+        gaussian: At one mode.
+        num_directions: Lines of each row; 0 if rows cannot be taken one by one.
+    """
+    loc, factor = gaussian.loc, gaussian.factor
+    identity = jnp.eye(mask.size)
+
+    def log_prior(z: Array) -> Array:
+        return problem.log_prior_and_likelihood(jnp.where(mask, z, 0.0), dataset)[0]
+
+    spreads = jnp.linalg.norm(whiten(factor, identity), axis=1)
+    prior = vmap(lambda axis, spread: _profile(log_prior, loc, spread * axis))(identity, spreads)
+    designs, profiles, actives = [identity], [prior], [mask]
+
+    if num_directions:
+
+        def one_row(row: tuple[dict[str, Array], Array]) -> tuple[Array, Array]:
+            def value(z: Array) -> Array:
+                return row_log_likelihood(problem, jnp.where(mask, z, 0.0), dataset, *row)
+
+            hessian = jax.hessian(value)(loc)
+            found = _leading(whiten(factor, whiten(factor, hessian).T), num_directions)
+            steps = _spread(factor, found.T)
+            return found.T @ factor.T, vmap(lambda along: _profile(value, loc, along))(steps)
+
+        rows, row_profiles = lax.map(one_row, (dataset.values, dataset.row_mask), batch_size=256)
+        designs.insert(0, jnp.reshape(rows, (-1, mask.size)))
+        profiles.insert(0, jnp.reshape(row_profiles, (-1, NODES.size)))
+        actives.insert(0, jnp.repeat(dataset.row_mask, num_directions))
+
+    design, profile, active = (jnp.concatenate(parts) for parts in (designs, profiles, actives))
+    is_prior = jnp.arange(len(active)) >= len(active) - mask.size
+    profile = jnp.where(active[:, None], jnp.nan_to_num(profile, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
+    scale = jnp.where(is_prior, jnp.concatenate([jnp.ones(len(active) - mask.size), spreads]), 1.0)
+    curvature = jnp.abs(profile @ (NODE_WEIGHTS * NODES)) / jnp.square(scale)
+    lines = Lines(jnp.where(active[:, None], design, 0.0), active, is_prior, mask)
+    anchor = Anchor(loc, factor, jnp.zeros(len(active)), scale, curvature, profile)
+    # Rows of a regression share the precision among them; these may claim more of it than there is.
+    directions = anchor.directions(lines) * mask
+    claimed = (directions.T * (curvature * jnp.square(scale))) @ directions
+    most = jnp.maximum(jnp.linalg.eigvalsh(claimed)[-1], 1.0)
+    return lines, eqx.tree_at(lambda a: (a.curvature, a.profile), anchor, (curvature / most, profile / most))
+
+
+def _profile(value: Target, loc: Array, along: Array) -> Float[Array, " node"]:
+    """Slopes of a function at the nodes of the line from `loc`, in units of `along`."""
+    return vmap(lambda t: jax.jvp(value, (loc + t * along,), (along,))[1])(jnp.asarray(NODES))
+
+
+def _leading(hessian: Float[Array, "latent latent"], number: int) -> Float[Array, "latent number"]:
+    """Its eigenvectors of largest absolute eigenvalue, about."""
+    hessian = jnp.nan_to_num(hessian, nan=0.0, posinf=0.0, neginf=0.0)
+    size = jnp.maximum(jnp.max(jnp.abs(hessian)), 1e-30)
+    start = jnp.cos(jnp.arange(1.0, hessian.shape[0] + 1.0)[:, None] * jnp.arange(1.0, number + 1.0))
+    frame = lax.fori_loop(
+        0, NUM_POWER, lambda _, v: jnp.linalg.qr(v * 1e-3 + hessian @ (hessian @ v) / size**2)[0], start
+    )
+    return frame @ jnp.linalg.eigh(frame.T @ hessian @ frame)[1]
+
+
+def row_log_likelihood(
+    problem: Problem, z: Float[Array, " latent"], dataset: Dataset, values: dict[str, Array], row_mask: Array
+) -> Float[Array, ""]:
+    """Log likelihood of one row by itself, in nats.
+
+    Args:
+        problem: The model.
+        z: Latents.
+        dataset: Whose plates to keep.
+        values: Of one row.
+        row_mask: False if it is padding.
+    """
+    alone = Dataset({name: value[None] for name, value in values.items()}, jnp.ones(1, bool), dataset.plate_masks)
+    return jnp.where(row_mask, problem.log_likelihood(z, alone)[0], 0.0)
+
+
+def _example(problem: Problem) -> tuple[Dataset, Float[Array, " latent"]]:
+    """One simulated dataset of few rows."""
+    row_mask = jnp.ones(min(problem.envelope.rows[1], 16), bool)
+    return problem.simulate(random.key(0), row_mask, problem.plate_masks(problem.capacity))
+
+
+def rows_are_apart(problem: Problem) -> bool:
+    """Whether a row's log likelihood is the same by itself as among others, at one simulated dataset."""
+
+    @jax.jit
+    def compare() -> tuple[Array, Array]:
+        dataset, z = _example(problem)
+        alone = vmap(lambda *row: row_log_likelihood(problem, z, dataset, *row))(dataset.values, dataset.row_mask)
+        return alone, problem.log_likelihood(z, dataset)
+
+    return bool(np.allclose(*jax.device_get(compare()), rtol=1e-3, atol=1e-3))
+
+
+def count_directions(problem: Problem) -> int:
+    """Number of lines along which one row curves the log joint: the rank of its Hessian at a simulated dataset."""
+
+    @jax.jit
+    def eigenvalues() -> Array:
+        dataset, z = _example(problem)
+
+        def one_row(values: dict[str, Array], row_mask: Array) -> Array:
+            hessian = jax.hessian(lambda at: row_log_likelihood(problem, at, dataset, values, row_mask))(z)
+            return jnp.abs(jnp.linalg.eigvalsh(jnp.nan_to_num(hessian)))
+
+        return vmap(one_row)(dataset.values, dataset.row_mask)
+
+    found = np.asarray(eigenvalues())
+    rank = np.sum(found > 1e-3 * np.maximum(found.max(axis=1, keepdims=True), 1e-12), axis=1)
+    return int(np.clip(np.max(rank), 1, min(MOST_DIRECTIONS, problem.space.size)))
+
+
+def _spread(factor: Array, points: Array) -> Array:
+    r"""$L^{-\top} \epsilon$ for every row."""
+    return solve_triangular(factor, points.T, lower=True, trans=1).T
+
+
+def _factor(matrix: Float[Array, "latent latent"], mask: Array) -> Float[Array, "latent latent"]:
+    """Cholesky factor of a matrix with its eigenvalues made positive; the identity at masked latents."""
+    both = mask[:, None] & mask[None, :]
+    matrix = jnp.where(both, jnp.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0), jnp.eye(mask.size))
+    size = jnp.sqrt(jnp.maximum(jnp.abs(jnp.diagonal(matrix)), 1e-12))
+    values, vectors = jnp.linalg.eigh(matrix / size[:, None] / size[None, :])
+    values = jnp.abs(values)
+    values = jnp.maximum(values, LEAST_CURVATURE * jnp.max(values))
+    return size[:, None] * jnp.linalg.cholesky((vectors * values) @ vectors.T)
+
+
+@cache
+def _points(size: int) -> Float[np.ndarray, "point latent"]:
+    """Quasi-random points in pairs of opposites, with covariance I exactly: Gaussian averages stay exact."""
+    half = 1 << int(np.ceil(np.log2(max(FEWEST_POINTS // 2, 2 * size))))
+    drawn = qmc.MultivariateNormalQMC(np.zeros(size), rng=np.random.default_rng(0)).random(half)
+    drawn = drawn @ np.linalg.inv(np.linalg.cholesky(drawn.T @ drawn / half)).T
+    return np.concatenate([drawn, -drawn]).astype(np.float32)

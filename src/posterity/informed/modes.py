@@ -1,0 +1,81 @@
+"""The posterior of one dataset around the modes that were found: bent if there is one, a mixture if there are more."""
+
+import jax
+import jax.numpy as jnp
+from jax import random, vmap
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from posterity.informed.local import LocalGaussian
+from posterity.informed.posterior import AnchoredPosterior
+from posterity.posteriors.base import AbstractPosterior, standard_normal_log_prob
+
+__all__ = ["ModesPosterior", "mode_weights"]
+
+FAR = 1.5  # modes count as two if they lie this far apart, in standard deviations, per square root of latents
+LIGHT = 10.0  # nats below the best mode's evidence at which a mode counts nothing
+
+
+def mode_weights(gaussians: LocalGaussian, mask: Bool[Array, " latent"]) -> Float[Array, " mode"]:
+    """Log weights of Gaussians in a mixture, -inf for those that repeat a better one or hold next to nothing."""
+    best = jnp.max(gaussians.bound)
+    reach = FAR * jnp.sqrt(jnp.sum(mask))
+    kept = jnp.zeros(gaussians.bound.shape, bool)
+    for i in range(gaussians.bound.shape[0]):  # from the best on: see `ModesPosterior`
+        gaps = jnp.where(mask, gaussians.loc - gaussians.loc[i], 0.0)
+        white = vmap(lambda gap, i=i: gaussians.factor[i].T @ gap)(gaps)
+        repeats = jnp.any(kept & (jnp.linalg.norm(white, axis=1) < reach))
+        kept = kept.at[i].set((gaussians.bound[i] > best - LIGHT) & ~repeats)
+    kept = kept.at[0].set(True)
+    return jax.nn.log_softmax(jnp.where(kept, gaussians.bound, -jnp.inf))
+
+
+class ModesPosterior(AbstractPosterior):
+    """q over one or several modes.
+
+    Attributes:
+        best: q around the mode of highest evidence.
+        gaussians: At all modes, best first.
+        log_weights: Of the mixture; -inf for those that are not in it.
+        mask: True for active latents.
+    """
+
+    best: AnchoredPosterior
+    gaussians: LocalGaussian
+    log_weights: Float[Array, " mode"]
+    mask: Bool[Array, " latent"]
+
+    @property
+    def num_modes(self) -> Array:
+        """Number of modes in the mixture."""
+        return jnp.sum(jnp.isfinite(self.log_weights))
+
+    def sample_and_log_prob(
+        self, rng_key: PRNGKeyArray, num_samples: int
+    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
+        """Draws with their log densities."""
+        key_mode, key_noise = random.split(rng_key)
+        mode = random.categorical(key_mode, self.log_weights, shape=(num_samples,))
+        noise = jnp.where(self.mask, random.normal(key_noise, (num_samples, self.mask.size)), 0.0)
+        spreads = vmap(lambda factor: solve_triangular(factor, noise.T, lower=True, trans=1).T)(self.gaussians.factor)
+        z = self.gaussians.loc[mode] + spreads[mode, jnp.arange(num_samples)]
+        z = jnp.where(self.mask, z, 0.0)
+        single = self.num_modes == 1
+        bent, bent_log_q = self.best.sample_and_log_prob(rng_key, num_samples)
+        return jnp.where(single, bent, z), jnp.where(single, bent_log_q, vmap(self._mixture)(z))
+
+    def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+        """Log density of the active entries of `z`, in nats."""
+        z = jnp.where(self.mask, z, 0.0)
+        return jnp.where(self.num_modes == 1, self.best.log_prob(z), self._mixture(z))
+
+    def _mixture(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+        def one(gaussian: LocalGaussian) -> Array:
+            noise = jnp.where(self.mask, gaussian.factor.T @ (z - gaussian.loc), 0.0)
+            widths = jnp.sum(jnp.where(self.mask, jnp.log(jnp.diagonal(gaussian.factor)), 0.0))
+            return standard_normal_log_prob(noise, self.mask) + widths
+
+        densities = vmap(one)(self.gaussians)
+        inside = jnp.isfinite(self.log_weights)  # taken apart, so that gradients never see an infinite difference
+        weights = jnp.where(inside, self.log_weights, -1e30)
+        return jax.nn.logsumexp(jnp.where(inside, densities, 0.0) + weights)

@@ -1,0 +1,169 @@
+"""The informed posterior of any model: modes, lines of rows, mixtures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from jax import random, vmap
+from numpy.testing import assert_allclose, assert_array_equal
+
+import posterity
+from posterity.checks import InputError
+from posterity.dataset import Dataset
+from posterity.informed.informed import InformedNetwork
+from posterity.informed.local import _points, count_directions, find_gaussians, local_lines, rows_are_apart
+from posterity.informed.network import RowNetwork
+from posterity.informed.structure import Structure, Unstructured, find_structure
+from posterity.models import MODELS
+from posterity.problem import Envelope, build_problem
+
+
+def two_modes(x, y=None):
+    """Only the square of `theta` is seen."""
+    theta = numpyro.sample("theta", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.Normal(theta**2 * x, 0.5), obs=y)
+
+
+def centred_by_rows(x, y=None):
+    """Rows that cannot be taken one by one: their mean is taken out."""
+    w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.Poisson(jnp.exp(w * (x - jnp.mean(x)))), obs=y)
+
+
+def normalised_over_rows(x, y=None):
+    """As many predictors as rows, but each log probability sees all of them."""
+    w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+    share = jax.nn.softmax(w * x)
+    numpyro.sample("y", dist.Normal(share, 0.1), obs=y)
+
+
+def problem_of(model, dtype=np.float32):
+    example = {"x": np.linspace(0.5, 2.0, 9, dtype=np.float32), "y": np.ones(9, dtype)}
+    return build_problem(model, example, Envelope((4, 16)), check=False)
+
+
+def padded(problem, x, y, num_rows):
+    def pad(values, dtype):
+        return jnp.asarray(np.pad(values, (0, num_rows - len(values))), dtype)
+
+    dtypes = {a.name: a.dtype for a in problem.arguments}
+    values = {"x": pad(x, dtypes["x"]), "y": pad(y, dtypes["y"])}
+    return Dataset(values, jnp.arange(num_rows) < len(x), {})
+
+
+@pytest.fixture(scope="module")
+def square():
+    """q of `two_modes` on a dataset whose modes lie near -1.2 and 1.2, padded."""
+    problem = problem_of(two_modes)
+    x = np.linspace(0.5, 2.0, 8)
+    network = InformedNetwork(RowNetwork(8, 2, key=random.key(0)), problem, find_structure(problem))
+    dataset = padded(problem, x, 1.44 * x + 0.3 * np.cos(7.0 * x), 12)
+    return problem, dataset, jax.jit(lambda d: network(d, jnp.ones(1, bool)))(dataset)
+
+
+def test_points_have_mean_zero_and_unit_covariance():
+    for size in (1, 7, 40):
+        points = _points(size).astype(float)
+        assert_allclose(points.mean(axis=0), 0.0, atol=1e-6)
+        assert_allclose(points.T @ points / len(points), np.eye(size), atol=1e-5)
+
+
+def test_two_modes_are_found_and_mixed(square):
+    _, _, q = square
+    assert int(q.num_modes) == 2
+    chosen = np.isfinite(q.log_weights)
+    assert_allclose(np.sort(np.asarray(q.gaussians.loc)[chosen, 0]), [-1.2, 1.2], atol=0.1)
+    assert_allclose(np.exp(q.log_weights)[chosen], 0.5, atol=0.01)
+
+
+def test_mixture_is_the_posterior(square):
+    """On a grid: q integrates to one and agrees with the normalised joint; draws report the density that they have."""
+    problem, dataset, q = square
+    grid = jnp.linspace(-4.0, 4.0, 4001)[:, None]
+    density = np.exp(vmap(q.log_prob)(grid))
+    joint = np.asarray(vmap(problem.log_joint, in_axes=(0, None))(grid, dataset), float)
+    posterior = np.exp(joint - joint.max())
+    posterior /= posterior.sum() * 0.002
+    assert_allclose(density.sum() * 0.002, 1.0, atol=1e-3)
+    assert 0.5 * np.abs(density - posterior).sum() * 0.002 < 0.03  # total variation
+    z, log_q = q.sample_and_log_prob(random.key(1), 400)
+    assert_allclose(log_q, vmap(q.log_prob)(z), atol=1e-4)
+    # 400 fair coins: a share outside (0.4, 0.6) has probability 5e-5.
+    assert 0.4 < np.mean(np.asarray(z) > 0.0) < 0.6
+    assert np.all(np.isfinite(jax.grad(lambda at: q.log_prob(at))(z[0])))
+
+
+def test_gaussian_posterior_is_exact_and_bends_nothing():
+    """The conjugate posterior of a linear regression, found without reading its structure."""
+    problem = MODELS["linear_regression_known_noise"].problem(
+        (4, 16), (3, 3), covariates="normal", check=False, noise_sd=0.5
+    )
+    masks = problem.plate_masks({"features": 3})
+    dataset, _ = problem.simulate(random.key(0), jnp.arange(16) < 11, masks)
+    mask = jnp.ones(4, bool)
+    found = jax.jit(lambda d: find_gaussians(problem, d, mask))(dataset)
+    best = jax.tree.map(lambda leaf: leaf[jnp.argmax(found.bound)], found)
+    x = np.asarray(dataset.values["x"], float)[:11]
+    design = np.concatenate([x, np.ones((11, 1))], axis=1)
+    names = [site.name for site in problem.space.sites]
+    order = [3, 0, 1, 2] if names[0] == "b" else [0, 1, 2, 3]
+    noise = 0.5
+    precision = (np.eye(4) + design.T @ design / noise**2)[np.ix_(order, order)]
+    y = np.asarray(dataset.values["y"], float)[:11]
+    assert_allclose(best.factor @ best.factor.T, precision, rtol=2e-3, atol=2e-2)
+    assert_allclose(best.loc, np.linalg.solve(precision, (design.T @ y / noise**2)[order]), atol=1e-3)
+    lines, anchor = local_lines(problem, dataset, mask, best, 1)
+    bent = RowNetwork(8, 2, key=random.key(0))(lines, anchor)
+    assert_allclose(bent.slopes, 0.0, atol=1e-2)
+
+
+def test_number_of_lines_is_the_rank_of_a_rows_hessian():
+    counts = {"logistic_regression": 1, "linear_regression": 2, "categorical_regression": 2}
+    for name, expected in counts.items():
+        problem = MODELS[name].problem((8, 16), (3, 3), covariates="normal", check=False)
+        assert count_directions(problem) == expected, name
+
+
+def test_lines_leave_the_precision_room():
+    problem = MODELS["categorical_regression"].problem((8, 16), (2, 2), covariates="normal", check=False)
+    dataset, _ = problem.simulate(random.key(3), jnp.arange(16) < 12, problem.plate_masks({"features": 2}))
+    mask = jnp.ones(problem.space.size, bool)
+    found = jax.jit(lambda d: find_gaussians(problem, d, mask))(dataset)
+    best = jax.tree.map(lambda leaf: leaf[jnp.argmax(found.bound)], found)
+    lines, anchor = local_lines(problem, dataset, mask, best, 2)
+    directions = np.asarray(anchor.directions(lines))[np.asarray(lines.active)]
+    assert_allclose(np.linalg.norm(directions, axis=1), 1.0, atol=1e-3)
+    leverage = np.asarray(anchor.curvature * anchor.scale**2)[np.asarray(lines.active)]
+    assert np.linalg.eigvalsh((directions.T * leverage) @ directions)[-1] < 1.0 + 1e-3
+    assert_array_equal(np.asarray(lines.active)[:32], np.repeat(np.arange(16) < 12, 2))
+
+
+@pytest.mark.parametrize(("model", "apart"), [(two_modes, True), (centred_by_rows, False)])
+def test_rows_that_cannot_be_taken_one_by_one_give_no_lines(model, apart):
+    problem = problem_of(model, np.int32 if model is centred_by_rows else np.float32)
+    assert rows_are_apart(problem) == apart
+
+
+def test_structures_are_found_or_done_without():
+    assert find_structure(problem_of(centred_by_rows, np.int32)) == Structure((), False)  # one predictor per row
+    found = find_structure(problem_of(normalised_over_rows))
+    assert isinstance(found, Unstructured) and found.num_directions == 0
+    assert "depends on other rows' predictors" in found.reason
+
+
+def test_softmax_regression_is_answered_without_training():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    y = np.argmax(x @ [[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]] + rng.gumbel(size=(60, 3)), axis=1)
+    answer = posterity.infer("categorical_regression", {"x": x, "y": y}).answer
+    assert answer.verdict == "corrected", answer.reasons
+    assert answer.weights.ess > 800.0  # of 1000
+    few = posterity.infer("categorical_regression", {"x": x[:1], "y": y[:1]}).answer
+    assert np.isfinite(few.weights.ess)
+
+
+def test_named_scales_that_do_not_serve_are_refused():
+    with pytest.raises(InputError, match=r"no informed posterior given \['w'\].* Name other scales, or none"):
+        posterity.informed_estimator("logistic_regression", columns=(2, 2), scales=["w"])
