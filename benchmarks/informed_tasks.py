@@ -3,11 +3,13 @@
     python benchmarks/informed_tasks.py T1        # linear regression, known noise, 64 rows, 5 latents: exact posterior
     python benchmarks/informed_tasks.py T2        # logistic regression, 64 rows, 6 latents: C2ST against long NUTS
     python benchmarks/informed_tasks.py wide      # linear regression with known noise, 100 features, 128 rows
-    python benchmarks/informed_tasks.py speed     # milliseconds per dataset and latency as rows and columns grow
+    python benchmarks/informed_tasks.py speed     # milliseconds per dataset and latency, and those of NUTS
+    python benchmarks/informed_tasks.py growth    # the same as rows and columns grow, one dataset at a time
 
 Nothing is trained. Draws for the corrected C2ST are resampled without replacement, 1000 of 20,000, so that the
 classifier sees no duplicates. `speed` draws and weighs 1000 draws per dataset, 256 datasets over two threads; NUTS runs
-beside it, vmapped over 64 of the datasets, one chain of 500 + 1000 steps. Rows go to `results/informed_tasks.jsonl`.
+beside it, vmapped over 64 of the datasets, one chain of 500 + 1000 steps; `growth` takes 8 datasets and one thread
+for both. Rows go to `results/informed_tasks.jsonl`.
 """
 
 import argparse
@@ -30,6 +32,11 @@ from posterity.informed.structure import read_structure
 
 NAME = "informed_tasks"
 NUM_DATASETS, NUM_C2ST, NUM_DRAWS = 200, 50, 1000
+GROWTH = (
+    *((rows, 5) for rows in (32, 128, 512, 2048)),
+    *((256, columns) for columns in (2, 10, 20, 40, 60)),
+    (2048, 60),
+)
 
 
 def make(model, rows, columns):
@@ -92,11 +99,11 @@ def against_nuts():
     many, many_ratios = (np.asarray(leaf) for leaf in draw(20 * NUM_DRAWS)(few, keys[:NUM_C2ST]))
     rng = np.random.default_rng(0)
     scores = {"c2st": [], "c2st_corrected": [], "c2st_floor": []}
+    sampler = MCMC(
+        NUTS(problem.model), num_warmup=1000, num_samples=2500, num_chains=4, chain_method="vectorized",
+        progress_bar=False,
+    )  # fmt: skip
     for i in range(NUM_C2ST):
-        sampler = MCMC(
-            NUTS(problem.model), num_warmup=1000, num_samples=2500, num_chains=4, chain_method="vectorized",
-            progress_bar=False,
-        )  # fmt: skip
         sampler.run(random.key(i), **{k: v[i] for k, v in few.values.items()})
         found = sampler.get_samples()
         reference = np.concatenate([np.asarray(found[s.name]).reshape(10_000, -1) for s in problem.space.sites], axis=1)
@@ -149,6 +156,32 @@ def speed(model, rows, columns, *, with_nuts):
     print(model, rows, columns, row, flush=True)
 
 
+def growth(rows, columns, number=8):
+    """Milliseconds per dataset of logistic regression on one thread, and those of NUTS, both as a batch."""
+    problem, network = make("logistic_regression", rows, columns)
+    mask = jnp.ones(problem.space.size, bool)
+    datasets = simulate(problem, rows, number)
+
+    def one(inputs):
+        dataset, key = inputs
+        z, log_q = network(dataset, mask).sample_and_log_prob(key, NUM_DRAWS)
+        return vmap(problem.log_joint, in_axes=(0, None))(z, dataset) - log_q
+
+    batch = jax.jit(lambda d, k: lax.map(one, (d, k)))
+    keys = random.split(random.key(1), number)
+    jax.block_until_ready(batch(datasets, keys))
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        ratios = jax.block_until_ready(batch(datasets, keys))
+        times.append((time.perf_counter() - started) / number * 1e3)
+    ess = float(jnp.median(1.0 / jnp.sum(jax.nn.softmax(ratios, axis=1) ** 2, axis=1)))
+    row = {"batch_ms": float(np.median(times)), "ess": ess}
+    row["nuts_ms"], row["nuts_ess"] = nuts_speed(problem, datasets, number)
+    append(NAME, {"task": "growth", "model": "logistic_regression", "rows": rows, "features": columns, **row})
+    print(rows, columns, row, flush=True)
+
+
 def nuts_speed(problem, datasets, number=64):
     """NUTS vmapped over datasets: milliseconds per dataset and its smallest ESS over latents, medians."""
     from arviz_stats.base.array import array_stats
@@ -175,7 +208,7 @@ def nuts_speed(problem, datasets, number=64):
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=("T1", "T2", "wide", "speed"))
+    parser.add_argument("task", choices=("T1", "T2", "wide", "speed", "growth"))
     task = parser.parse_args().task
     if task == "T1":
         against_exact("T1", 64, 4)
@@ -183,11 +216,14 @@ def main() -> None:
         against_exact("wide", 128, 100)
     elif task == "T2":
         against_nuts()
+    elif task == "growth":
+        for rows, columns in GROWTH:
+            growth(rows, columns)
     else:
         speed("linear_regression_known_noise", 64, 4, with_nuts=True)
         speed("logistic_regression", 64, 5, with_nuts=True)
-        for rows, columns in ((32, 5), (128, 5), (512, 5), (512, 20), (128, 20), (256, 60), (2048, 20)):
-            speed("logistic_regression", rows, columns, with_nuts=(rows, columns) in ((32, 5), (512, 20)))
+        for rows, columns in ((32, 5), (512, 20)):
+            speed("logistic_regression", rows, columns, with_nuts=True)
         speed("linear_regression", 64, 5, with_nuts=True)
 
 

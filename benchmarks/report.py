@@ -10,6 +10,7 @@ from typing import Any
 from rows import read
 
 PAGE = Path(__file__).parent.parent / "docs" / "measured.md"
+FIGURES = PAGE.parent / "figures"
 Row = dict[str, Any]
 
 
@@ -187,6 +188,114 @@ def informed_section() -> str:
     )
 
 
+def informed_in_context_section() -> str:
+    """In-context networks of equal training time beside the informed posterior."""
+    rows = {(r["model"], r["rows"], r["features"], r["specialist"]): r for r in read("informed_in_context")}
+    informed = {(r["model"], r["rows"], r["features"]): r for r in read("informed") if r["prior_sd"] is None}
+    if not rows:
+        return ""
+    head = ["model", "rows, features", "trained for", "minutes", "ESS in context", "k-hat <= 0.7", "ESS informed"]
+    body = []
+    for (model, num_rows, features, specialist), row in sorted(rows.items()):
+        beside = informed.get((model, num_rows, features))
+        trained_for = "this size" if specialist else "all sizes"
+        body.append(
+            [model, f"{num_rows}, {features}", trained_for, f"{row['minutes']:g}", _ess(row),
+             f"{row['healthy']:.3f}", _ess(beside["informed"]) if beside else ""]
+        )  # fmt: skip
+    return "\n\n".join(
+        [
+            "## In-context networks of equal training time",
+            "`python benchmarks/informed_in_context.py --model MODEL [--size ROWS,FEATURES]`: deep sets, full "
+            "Gaussian, reverse KL, trained for as long as the shipped row network was, for 8 to 512 rows and 1 to 60 features or "
+            "for one size alone; the datasets of the table above.",
+            table(head, body),
+            provenance(list(rows.values())),
+        ]
+    )
+
+
+def _ess(row: Row) -> str:
+    return f"{row['ess']['median']:.3f} ({row['ess']['q05']:.3f})"
+
+
+def informed_any_section() -> str:
+    """Models without one predictor per row."""
+    rows = list({row["case"]: row for row in read("informed_any")}.values())
+    if not rows:
+        return ""
+    head = [
+        "case",
+        "rows, features",
+        "latents",
+        "lines per row",
+        "ESS",
+        "ESS by theory",
+        "k-hat <= 0.7",
+        "corrected",
+        "ms",
+    ]
+    body = [
+        [r["case"], f"{r['rows']}, {r['features']}", str(r["latents"]), str(r["directions"]), _ess(r["informed"]),
+         _ess(r["theory"]), f"{r['informed']['healthy']:.3f}", f"{r['informed']['corrected']:.3f}",
+         f"{r['informed']['milliseconds']:.1f}"]
+        for r in rows
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            "## The informed posterior of any model",
+            "`python benchmarks/informed_any.py`: models without one predictor per row, and two regressions that are "
+            "made to do without it. Columns as above.",
+            table(head, body),
+            provenance(rows),
+        ]
+    )
+
+
+def growth_section() -> str:
+    """How the cost per effective draw grows, and NUTS beside it."""
+    rows = list({(r["rows"], r["features"]): r for r in read("informed_tasks") if r["task"] == "growth"}.values())
+    if not rows:
+        return ""
+    _growth_figure(rows)
+    head = ["rows, features", "ms", "ESS", "NUTS ms", "NUTS ESS", "ratio of effective draws per second"]
+    body = [
+        [f"{r['rows']}, {r['features']}", f"{r['batch_ms']:.2f}", f"{r['ess']:.0f}", f"{r['nuts_ms']:.0f}",
+         f"{r['nuts_ess']:.0f}", f"{(r['ess'] / r['batch_ms']) / (r['nuts_ess'] / r['nuts_ms']):.1f}"]
+        for r in rows
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            "## How the cost grows with rows and columns",
+            "`python benchmarks/informed_tasks.py growth`: logistic regression, milliseconds per dataset in a batch of "
+            "8 on one thread, 1000 weighed draws; NUTS (500 + 1000 steps) vmapped over the same 8.",
+            "![Milliseconds per 1000 effective draws against rows and against features](figures/growth.svg)",
+            table(head, body),
+            provenance(rows),
+        ]
+    )
+
+
+def _growth_figure(rows: list[Row]) -> None:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams["svg.hashsalt"] = "posterity"  # the same file for the same rows
+    figure = Figure(figsize=(8.0, 3.2), layout="constrained")
+    by_rows = sorted((r for r in rows if r["features"] == 5), key=lambda r: r["rows"])
+    by_features = sorted((r for r in rows if r["rows"] == 256), key=lambda r: r["features"])
+    panels = zip(figure.subplots(1, 2), (by_rows, by_features), ("rows", "features"), strict=True)
+    for axes, chosen, key in panels:
+        for ms, ess, label in (("batch_ms", "ess", "informed"), ("nuts_ms", "nuts_ess", "NUTS")):
+            axes.plot([r[key] for r in chosen], [1000 * r[ms] / r[ess] for r in chosen], "o-", label=label)
+        axes.set(xscale="log", yscale="log", xlabel=key, title="5 features" if key == "rows" else "256 rows")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("ms per 1000 effective draws")
+    figure.axes[0].legend()
+    FIGURES.mkdir(exist_ok=True)
+    figure.savefig(FIGURES / "growth.svg", metadata={"Date": None})
+
+
 def real_tables_section() -> str:
     """The informed posterior against long NUTS on real tables."""
     rows = list({row["table"]: row for row in read("real_tables")}.values())
@@ -226,7 +335,7 @@ def informed_tasks_section() -> str:
     rows = read("informed_tasks")
     if not rows:
         return ""
-    last = {row["task"]: row for row in rows if row["task"] != "speed"}
+    last = {row["task"]: row for row in rows if row["task"] not in ("speed", "growth")}
     parts = ["## The informed posterior on small tasks, and its speed", "`python benchmarks/informed_tasks.py TASK`"]
     exact = [last[task] for task in ("T1", "wide") if task in last]
     names = ("forward_kl", "reverse_kl", "symmetric_kl_per_parameter", "l2_ratio")
@@ -273,8 +382,11 @@ def main() -> None:
     """Writes the page."""
     sections = [
         informed_section(),
+        informed_in_context_section(),
+        informed_any_section(),
         real_tables_section(),
         informed_tasks_section(),
+        growth_section(),
         in_context_section(),
         tasks_section(),
         speed_section(),

@@ -1,6 +1,8 @@
 """`posterity models`: what there is to train and what ships trained."""
 
+import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +17,15 @@ __all__ = ["models"]
 Seed = Annotated[int, typer.Option(min=0, help="Accepted by every command; listing draws nothing.")]
 
 
-def models(json: Json = False, seed: Seed = 0) -> None:
+def models(as_json: Json = False, seed: Seed = 0) -> None:
     """List the built-in models and the estimators that ship."""
-    known = {"models": _builtin_models(), "estimators": _shipped_estimators()}
-    if json:
+    known = {"models": _builtin_models(), "row_network": _row_network(), "estimators": _shipped_estimators()}
+    if as_json:
         print_json(known)
         return
     console = result_console()
     console.print(_model_table(known["models"]))
+    console.print(_network_line(known["row_network"]), highlight=False)
     if known["estimators"]:
         console.print(_estimator_table(known["estimators"]))
     else:
@@ -42,6 +45,31 @@ def _builtin_models() -> list[dict[str, Any]]:
         }
         for name, entry in MODELS.items()
     ]
+
+
+def _row_network() -> dict[str, Any]:
+    """What answers models without training; read as JSON, since JAX takes a second to import."""
+    folder = Path(str(resources.files("posterity.informed"))) / "shipped"
+    record = json.loads((folder / "network.json").read_text())["record"]
+    rows, latents, _ = zip(*record["sizes"], strict=True)
+    return {
+        "num_params": record["num_params"],
+        "bytes": sum(file.stat().st_size for file in folder.iterdir()),
+        "trained_for": {"rows": max(rows), "latents": max(latents)},
+        "seconds": record["seconds"],
+        "device": record["device"],
+        "command": record["command"],
+        "created": record["created"],
+    }
+
+
+def _network_line(network: Mapping[str, Any]) -> str:
+    most = network["trained_for"]
+    return (
+        f"without training: a row network of {network['num_params']} weights ({network['bytes'] / 1e3:.0f} kB), "
+        f"pretrained for up to {most['rows']} rows and {most['latents']} latents in {network['seconds'] / 60:.0f} "
+        f"minutes ({network['device']}) by\n  {network['command']}\n"
+    )
 
 
 def _shipped_estimators() -> list[dict[str, Any]]:

@@ -14,11 +14,13 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from posterity.informed.terms import Terms
 from posterity.problem.covariates import TableLike
 
-__all__ = ["LIKELIHOODS", "PRIORS", "draw_terms", "likelihood_value", "prior_value"]
+__all__ = ["LIKELIHOODS", "PRIORS", "SIZES", "draw_terms", "likelihood_value", "prior_value"]
 
 LIKELIHOODS = ("normal", "logistic", "binomial", "poisson", "negative_binomial", "student_t", "logistic_noise")
 PRIORS = ("normal", "student_t", "laplace")
 FEWEST = (8, 1)  # rows and coefficients
+# Most rows and most coefficients, and datasets per step: equal work for each.
+SIZES = ((32, 8, 24), (64, 24, 12), (256, 24, 8), (128, 65, 6), (1024, 24, 3), (512, 65, 3))
 
 
 def likelihood_value(kind: Int[Array, ""], eta: Array, y: Array, shape: Array) -> Float[Array, " obs"]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool
 
 from posterity.dataset import Dataset, bucket_for
 from posterity.informed.anchor import find_anchor
+from posterity.informed.curriculum import SIZES
 from posterity.informed.local import find_gaussians, local_lines
 from posterity.informed.modes import ModesPosterior, mode_weights
 from posterity.informed.network import RowNetwork
@@ -22,7 +23,7 @@ from posterity.problem import Problem
 
 __all__ = ["LARGEST", "InformedNetwork"]
 
-LARGEST = {"rows": 1024, "latents": 65}
+LARGEST = {"rows": max(size[0] for size in SIZES), "latents": max(size[1] for size in SIZES)}
 SMALLEST_BUCKET = 8
 
 

@@ -20,7 +20,6 @@ import numpy as np
 from jax import lax, random, vmap
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
-from scipy.stats import qmc
 
 from posterity.dataset import Dataset
 from posterity.informed.anchor import NODE_WEIGHTS, NODES, Anchor, whiten
@@ -286,6 +285,8 @@ def _factor(matrix: Float[Array, "latent latent"], mask: Array) -> Float[Array, 
 @cache
 def _points(size: int) -> Float[np.ndarray, "point latent"]:
     """Quasi-random points in pairs of opposites, with covariance I exactly: Gaussian averages stay exact."""
+    from scipy.stats import qmc  # here, since it takes a second
+
     half = 1 << int(np.ceil(np.log2(max(FEWEST_POINTS // 2, 2 * size))))
     drawn = qmc.MultivariateNormalQMC(np.zeros(size), rng=np.random.default_rng(0)).random(half)
     drawn = drawn @ np.linalg.inv(np.linalg.cholesky(drawn.T @ drawn / half)).T

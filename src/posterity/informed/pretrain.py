@@ -26,7 +26,7 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.informed.anchor import find_anchor
-from posterity.informed.curriculum import LIKELIHOODS, PRIORS, draw_terms
+from posterity.informed.curriculum import LIKELIHOODS, PRIORS, SIZES, draw_terms
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
 from posterity.informed.store import write_network
@@ -39,8 +39,6 @@ from posterity.training.step import TrainingState, advance, initial_state, make_
 
 __all__ = ["pretrain", "weight_variance_loss"]
 
-# Rows and latents, padding included, and datasets per step: equal work for each.
-SIZES = ((32, 8, 24), (64, 24, 12), (256, 24, 8), (128, 65, 6), (1024, 24, 3), (512, 65, 3))
 NUM_SAMPLES = 24
 STRETCH = 1.8
 
@@ -80,7 +78,7 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
     Ctrl-C ends the run after the chunk in progress, with a checkpoint and exit code 130.
 
     Args:
-        config: Step budget and settings; its batch size does not count, see `SIZES`.
+        config: Step budget and settings; its batch size does not count, see `curriculum.SIZES`.
         folder: Where checkpoints and metrics go.
         resume: Go on with the run in `folder`.
     """
