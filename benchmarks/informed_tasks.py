@@ -31,7 +31,7 @@ from posterity.informed.store import shipped_network
 from posterity.informed.structure import read_structure
 
 NAME = "informed_tasks"
-NUM_DATASETS, NUM_C2ST, NUM_DRAWS = 200, 50, 1000
+NUM_DATASETS, NUM_C2ST, NUM_DRAWS = 200, 20, 1000
 GROWTH = (
     *((rows, 5) for rows in (32, 128, 512, 2048)),
     *((256, columns) for columns in (2, 10, 20, 40, 60)),

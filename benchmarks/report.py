@@ -207,8 +207,8 @@ def informed_in_context_section() -> str:
         [
             "## In-context networks of equal training time",
             "`python benchmarks/informed_in_context.py --model MODEL [--size ROWS,FEATURES]`: deep sets, full "
-            "Gaussian, reverse KL, trained for as long as the shipped row network was, for 8 to 512 rows and 1 to 60 features or "
-            "for one size alone; the datasets of the table above.",
+            "Gaussian, reverse KL, trained for as long as the shipped row network was, for 8 to 512 rows and 1 to 60 "
+            "features or for one size alone; the datasets of the table above.",
             table(head, body),
             provenance(list(rows.values())),
         ]
