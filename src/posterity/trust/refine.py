@@ -1,9 +1,10 @@
 r"""Sampling that starts from q where its weights are unhealthy: many short chains, in q's own scale, against a clock.
 
-Chains of NUTS (BlackJAX) start at draws of q, resampled by weight, and move in coordinates $x$ with $z = m + C x$,
-where $m$ and $C C'$ are mean and covariance of those draws: there the posterior is about as wide in every direction.
-Between batches of steps, what all chains have seen together sets the step size, and once more $m$ and $C$. The batches
-are short, and no batch is begun that would not end in time. Whether it worked is for rank R-hat, the effective sample
+Chains of HMC (BlackJAX) start at draws of q, resampled by weight, and move in coordinates $x$ with $z = m + C x$, where
+$m$ and $C C'$ are mean and covariance of those draws: there the posterior is about as wide in every direction, and
+trajectories of random length up to $\pi$ cross it. All chains take the same number of leapfrog steps at a time, which is
+what many chains on one machine are good at. Between batches of steps, what all chains have seen together sets the step
+size, and $m$ and $C$ anew. The batches are short, and no batch is begun that would not end in time. Whether it worked is for rank R-hat, the effective sample
 size and divergent transitions to say.
 """
 
@@ -26,7 +27,8 @@ __all__ = ["Budget", "Refinement", "compile_refinement", "refine"]
 
 NUM_CHAINS = 32
 TARGET_ACCEPTANCE = 0.8
-MOST_DOUBLINGS = 7
+LONGEST = np.pi  # of a trajectory, in the coordinates where the posterior is about as wide as 1
+MOST_LEAPFROG = 64
 BATCH = 25  # steps, at most: what the clock cannot interrupt
 WARMUP = (5, 10, 25, 25, 25, 25, 25)  # steps; after each, step size and scale are set anew
 CHECK_EVERY = 50  # kept steps
@@ -77,7 +79,7 @@ class _Chains(eqx.Module):
     """Chains in whitened coordinates.
 
     Attributes:
-        states: Of NUTS, one for each chain.
+        states: Of HMC, one for each chain.
         log_step: Of the step size.
         loc: $m$.
         factor: $C$, lower-triangular.
@@ -139,8 +141,8 @@ def refine(
             mask,
             chains,
             jnp.asarray(positions),
-            float(acceptance.mean()),
-            gain,
+            jnp.asarray(acceptance.mean()),
+            jnp.asarray(gain),
             jnp.asarray(turn >= 2),
         )
 
@@ -183,9 +185,9 @@ class _Clock:
 
 
 def _kernel() -> Any:
-    from blackjax import nuts  # here, since it takes a second
+    from blackjax import hmc  # here, since it takes a second
 
-    return nuts.build_kernel(), nuts.init
+    return hmc.build_kernel(), hmc.init
 
 
 def _target(problem: Problem, dataset: Dataset, mask: Array, loc: Array, factor: Array) -> Any:
@@ -239,12 +241,14 @@ def _advance(
     target = _target(problem, dataset, mask, chains.loc, chains.factor)
     step_size, unit = jnp.exp(chains.log_step), jnp.ones(mask.size)
 
-    def one(key: Array, state: Any) -> tuple[Any, Any]:
-        return kernel(key, state, target, step_size, unit, MOST_DOUBLINGS)
-
     def step(t: Array, carry: Any) -> Any:
         states, positions, acceptance, divergent = carry
-        states, info = vmap(one)(random.split(random.fold_in(rng_key, t), NUM_CHAINS), states)
+        key_length, key_chains = random.split(random.fold_in(rng_key, t))
+        length = random.uniform(key_length, minval=0.0, maxval=LONGEST)
+        leapfrog = jnp.clip(jnp.ceil(length / step_size), 1, MOST_LEAPFROG).astype(int)
+        states, info = vmap(lambda key, state: kernel(key, state, target, step_size, unit, leapfrog))(
+            random.split(key_chains, NUM_CHAINS), states
+        )
         positions = positions.at[t].set(states.position)
         acceptance = acceptance.at[t].set(jnp.mean(info.acceptance_rate))
         return states, positions, acceptance, divergent + jnp.mean(info.is_divergent)
@@ -256,7 +260,7 @@ def _advance(
 
 @eqx.filter_jit
 def _adapt(
-    problem: Problem, dataset: Dataset, mask: Array, chains: _Chains, positions: Array, acceptance: Any, gain: Any,
+    problem: Problem, dataset: Dataset, mask: Array, chains: _Chains, positions: Array, acceptance: Array, gain: Array,
     rescale: Array,
 ) -> _Chains:  # fmt: skip
     """A new step size, and where `rescale` says so a new scale, from what all chains saw."""
@@ -283,7 +287,8 @@ def _ended(mask: Array, z: np.ndarray, divergent: float, started: float, budget:
         return Refinement(z, np.nan, 0.0, divergent, seconds, (problem,))
     active = z[:, :, np.asarray(mask)].astype(np.float64)
     r_hat = float(np.max(array_stats.rhat(active, chain_axis=0, draw_axis=1)))
-    sizes = [array_stats.ess(active, chain_axis=0, draw_axis=1, method=method) for method in ("bulk", "tail")]
+    kinds = ({"method": "bulk"}, {"method": "tail", "prob": (0.05, 0.95)})
+    sizes = [array_stats.ess(active, chain_axis=0, draw_axis=1, **kind) for kind in kinds]
     ess = float(np.min(sizes))
     problems = []
     if not r_hat <= budget.max_r_hat:
