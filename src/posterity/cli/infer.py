@@ -11,12 +11,14 @@ from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.user_model import load_model, names_a_file
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from posterity.estimator import Estimator
     from posterity.nuts import NutsReference
     from posterity.results import Summary
     from posterity.table_answer import TableAnswer
 
-__all__ = ["infer"]
+__all__ = ["EstimatorName", "Settings", "Standardize", "Strict", "Table", "answer_table", "infer"]
 
 EstimatorName = Annotated[
     str,
@@ -59,20 +61,16 @@ def infer(
     check_output(output, ".nc")
     from posterity.tables import read_table
 
-    frame = read_table(table)  # before JAX is imported: most mistakes are in the table
-    keep_compiled_programs()
-    from posterity import table_answer
-
-    found = table_answer.infer(
-        load_model(estimator) if names_a_file(estimator) else estimator,
-        frame,
+    found = answer_table(
+        estimator,
+        read_table(table),  # before JAX is imported: most mistakes are in the table
         target=target,
         num_draws=draws,
         seed=seed,
         standardize=True if standardize else None,
         categorical=tuple(categorical or ()),
         drop_missing=drop_missing,
-        model=None if model is None else load_model(model),
+        model=model,
         options=parse_settings("--set", set_ or ()),
         source=str(table),
     )
@@ -87,6 +85,25 @@ def infer(
     if output is not None:
         note(f"wrote {output}")
     raise typer.Exit(int(strict and found.answer.verdict == "untrusted"))
+
+
+def answer_table(estimator: str, frame: "pl.DataFrame", *, model: str | None, **how: Any) -> "TableAnswer":
+    """The answer to a table, from the words of the command.
+
+    Args:
+        estimator: A built-in model, `FILE.py:FUNCTION`, or a trained estimator's directory.
+        frame: The table.
+        model: `FILE.py:FUNCTION` of an estimator that was trained for the user's own model.
+        **how: Other arguments of `posterity.infer`.
+
+    Raises:
+        InputError: As there.
+    """
+    keep_compiled_programs()
+    from posterity import table_answer
+
+    which = load_model(estimator) if names_a_file(estimator) else estimator
+    return table_answer.infer(which, frame, model=None if model is None else load_model(model), **how)
 
 
 def load_estimator(name_or_path: str, model: str | None) -> "Estimator":

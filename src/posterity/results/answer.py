@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from posterity.checks import InputError
 from posterity.problem import Problem
-from posterity.results import tree
+from posterity.results import prediction, tree
 from posterity.trust import ImportanceWeights, Verdict
 
 if TYPE_CHECKING:
@@ -110,3 +110,19 @@ class Answer:
             posterior_predictive=posterior_predictive,
             seed=seed,
         )
+
+    def predict(
+        self, new_rows: Mapping[str, Any], *, interval: float = 0.9, seed: int = 0, argument: str | None = None
+    ) -> prediction.Predictions:
+        """What the data of new rows will be; see `posterity.results.predict`.
+
+        Args:
+            new_rows: Covariate -> array with rows first.
+            interval: Probability between the bounds that are given.
+            seed: Decides the noise of new observations.
+            argument: The data argument to predict; it may stay away where there is only one.
+
+        Raises:
+            InputError: The rows do not fit the dataset of the answer, or there is nothing to predict from.
+        """
+        return prediction.predict(self, new_rows, interval=interval, seed=seed, argument=argument)
