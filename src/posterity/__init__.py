@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from posterity.network import Architecture
     from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
     from posterity.problem import Envelope, Problem, ResampledRows, StandardNormal, TableLike, build_problem
+    from posterity.report import write_report
     from posterity.results import Answer, Predictions
     from posterity.table_answer import TableAnswer, infer
     from posterity.training import OtherModel, RealRows, Simulated, TrainingConfig, ZScoredTables
@@ -47,6 +48,7 @@ __all__ = [
     "infer",
     "informed_estimator",
     "load",
+    "write_report",
 ]
 
 _HOMES = {
@@ -65,6 +67,7 @@ _HOMES = {
         "TableLike",
         "build_problem",
     ),
+    "posterity.report": ("write_report",),
     "posterity.results": ("Answer", "Predictions"),
     "posterity.table_answer": ("TableAnswer", "infer"),
     "posterity.training": ("OtherModel", "RealRows", "Simulated", "TrainingConfig", "ZScoredTables"),

@@ -198,3 +198,15 @@ def test_a_model_without_one_predictor_per_row_is_refused(refused, tmp_path):
     numbers.write_text("x,y\n0.3,-1\n-0.5,0.2\n0.9,0.1\n0.1,0.4\n")
     message = refused("infer", f"{model}:funnel", numbers, "--target", "y")
     assert "no informed posterior" in message and "'s', 't'" in message and "Train an estimator" in message
+
+
+def test_a_report_is_one_html_file(posterity, refused, table, tmp_path):
+    path = tmp_path / "report.html"
+    words = ["infer", "linear_regression", table, "--target", "y", "--seed", 3]
+    outcome = posterity(*words, "--report", path)
+    assert outcome.code == 0 and outcome.err == f"wrote {path}\n"
+    page = path.read_text(encoding="utf-8")
+    assert "linear_regression on data.csv" in page and "The computation can be relied on." in page
+    assert "In the units of the table" in page and ">w[age]<" in page
+    assert f"posterity infer linear_regression {table} --target y --seed 3 --report {path}" in page
+    assert "ends in .html" in refused(*words, "--report", tmp_path / "report.pdf")

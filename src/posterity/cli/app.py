@@ -46,7 +46,7 @@ app.command(
 )(train)
 app.command(
     epilog=examples(
-        "posterity infer linear_regression data.csv --target y -o posterior.nc",
+        "posterity infer linear_regression data.csv --target y -o posterior.nc --report report.html",
         "posterity infer my.estimator data.parquet --target y --categorical region --json",
         "posterity infer my.estimator data.csv --target y --model my_model.py:my_model --compare-nuts",
     ),
