@@ -156,3 +156,11 @@ def test_describe_is_plain_data():
     }
     rows = posterity.RealRows({"x": jnp.zeros((4, 2))})
     assert describe(rows) == {"type": "RealRows", "rows": {"x": [4, 2]}}
+
+
+def test_predicting_is_inferring_and_then_predicting(estimator, dataset):
+    rows = {"x": dataset["x"][:3]}
+    found = estimator.predict(dataset, rows, interval=0.5, num_draws=60, seed=2)
+    answer = estimator.infer(dataset, num_draws=60, seed=2)
+    assert_allclose(found.upper, answer.predict(rows, interval=0.5, seed=2).upper)
+    assert found.interval == 0.5 and found.verdict == answer.verdict

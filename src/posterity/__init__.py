@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from posterity.network import Architecture
     from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
     from posterity.problem import Envelope, Problem, ResampledRows, StandardNormal, TableLike, build_problem
-    from posterity.results import Answer
+    from posterity.report import write_report
+    from posterity.results import Answer, Predictions
     from posterity.table_answer import TableAnswer, infer
     from posterity.training import OtherModel, RealRows, Simulated, TrainingConfig, ZScoredTables
     from posterity.zero_shot import informed_estimator
@@ -30,6 +31,7 @@ __all__ = [
     "ForwardKL",
     "InputError",
     "OtherModel",
+    "Predictions",
     "Problem",
     "RealRows",
     "ResampledRows",
@@ -46,6 +48,7 @@ __all__ = [
     "infer",
     "informed_estimator",
     "load",
+    "write_report",
 ]
 
 _HOMES = {
@@ -64,7 +67,8 @@ _HOMES = {
         "TableLike",
         "build_problem",
     ),
-    "posterity.results": ("Answer",),
+    "posterity.report": ("write_report",),
+    "posterity.results": ("Answer", "Predictions"),
     "posterity.table_answer": ("TableAnswer", "infer"),
     "posterity.training": ("OtherModel", "RealRows", "Simulated", "TrainingConfig", "ZScoredTables"),
 }

@@ -16,7 +16,7 @@ from posterity.informed.informed import InformedNetwork
 from posterity.network import AmortizedPosterior, Architecture
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
-from posterity.results import Answer
+from posterity.results import Answer, Predictions
 
 __all__ = ["DatasetPosterior", "Estimator", "load"]
 
@@ -104,6 +104,29 @@ class Estimator:
             rng_key=random.key(seed),
             columns=columns,
         )
+
+    def predict(
+        self,
+        dataset: Mapping[str, Any],
+        new_rows: Mapping[str, Any],
+        *,
+        interval: float = 0.9,
+        num_draws: int = 1000,
+        seed: int = 0,
+    ) -> Predictions:
+        """What the data of new rows will be, given a dataset: `infer`, then `Answer.predict`.
+
+        Args:
+            dataset: Argument name -> array with rows first.
+            new_rows: Covariate -> array with rows first.
+            interval: Probability between the bounds that are given.
+            num_draws: Draws of q.
+            seed: Decides the draws, and the noise of new observations.
+
+        Raises:
+            InputError: The dataset or the new rows do not fit the model.
+        """
+        return self.infer(dataset, num_draws=num_draws, seed=seed).predict(new_rows, interval=interval, seed=seed)
 
     def save(self, path: str | Path) -> None:
         """Writes the estimator to a directory; see `posterity.artifact`.

@@ -18,6 +18,7 @@ from posterity.network import AmortizedPosterior
 from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset, plate_sizes, read_arrays
 from posterity.results import Answer
+from posterity.results.axes import argument_axes
 from posterity.trust import judge, pareto_smoothed
 
 __all__ = ["Network", "answer_dataset", "latent_entries", "pad_for"]
@@ -66,20 +67,23 @@ def answer_dataset(
     verdict, reasons = judge(weights, network.outside(problem, num_rows, sizes))
     entries = latent_entries(problem, sizes, columns or {})
     dims, coords = _dims_and_coords(problem, entries)
+    data_dims, data_coords = argument_axes(problem, entries, columns or {})
     return Answer(
         model=problem.name,
         num_rows=num_rows,
         group=group,
         draws=_active(problem, latents, sizes),
         labels=problem.space.labels(entries),
-        dims=dims,
-        coords=coords,
+        dims=data_dims | dims,
+        coords=data_coords | coords,
         log_q=log_q,
         log_joint=log_joint,
         weights=weights,
         verdict=verdict,
         reasons=reasons,
         observed={argument.name: arrays[argument.name] for argument in problem.data},
+        covariates={argument.name: arrays[argument.name] for argument in problem.covariates},
+        problem=problem,
         seconds=time.perf_counter() - started,
     )
 

@@ -15,11 +15,12 @@ from posterity.estimators import find_estimator
 from posterity.identity import describe_model
 from posterity.models import MODELS, BuiltinModel
 from posterity.problem import Argument, Problem
-from posterity.results import Answer, Summary, summarise
+from posterity.results import Answer, Predictions, Summary, summarise
 from posterity.table_example import arguments_of_model
 from posterity.tables import (
     ColumnPlan,
     NumericTable,
+    Preparation,
     Scaling,
     assign_columns,
     numeric_table,
@@ -30,7 +31,7 @@ from posterity.tables import (
 )
 from posterity.zero_shot import informed_estimator, is_informed
 
-__all__ = ["TableAnswer", "TableDataset", "builtin_entry", "dataset_of_table", "infer"]
+__all__ = ["TableAnswer", "TableDataset", "builtin_entry", "dataset_of_table", "infer", "wants_standardized"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class TableDataset:
         target: Column that feeds the observed vector.
         dropped_rows: Rows left out because a cell was missing.
         unused: Columns that no argument takes.
+        preparation: What was learnt from the table, to be done to new rows alike; None where the dataset was given
+            as arrays.
     """
 
     values: Mapping[str, np.ndarray]
@@ -54,6 +57,7 @@ class TableDataset:
     target: str | None
     dropped_rows: int
     unused: tuple[str, ...]
+    preparation: Preparation | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,6 +76,43 @@ class TableAnswer:
     data: TableDataset
     original_units: Summary | None
     problem: Problem
+
+    def predict(
+        self,
+        new_rows: pl.DataFrame | str | Path | Mapping[str, Any],
+        *,
+        interval: float = 0.9,
+        seed: int = 0,
+        drop_missing: bool = False,
+        source: str | None = None,
+    ) -> Predictions:
+        """What the target of new rows will be, in the units of the table.
+
+        Args:
+            new_rows: A Polars frame or a file with the covariates of the table; or a dict of arrays, where the dataset
+                was one. The target may be there; it is not read.
+            interval: Probability between the bounds that are given.
+            seed: Decides the noise of new observations.
+            drop_missing: Rows with a missing cell get NaN instead of being refused.
+            source: What messages call the new rows; their path if None.
+
+        Raises:
+            InputError: The new rows do not fit the table, or the model has nothing to predict from.
+        """
+        preparation = self.data.preparation
+        if preparation is None:
+            if not isinstance(new_rows, Mapping):
+                raise InputError("predict: the dataset was given as arrays; give the new rows as a dict of arrays, too")
+            return self.answer.predict(new_rows, interval=interval, seed=seed)
+        if isinstance(new_rows, Mapping):
+            raise InputError("predict: the dataset was a table; give the new rows as a table with the same columns")
+        frame = new_rows if isinstance(new_rows, pl.DataFrame) else read_table(new_rows)
+        source = source or ("new rows" if isinstance(new_rows, pl.DataFrame) else os.fspath(new_rows))
+        if preparation.plan.target_argument is None:
+            raise InputError(f"{source}: '{self.problem.name}' has no target, so there is nothing to predict")
+        values, complete = preparation.new_rows(frame, drop_missing=drop_missing, source=source)
+        predicted = self.answer.predict(values, interval=interval, seed=seed, argument=preparation.plan.target_argument)
+        return _in_table(predicted, preparation, complete)
 
 
 def infer(
@@ -213,7 +254,28 @@ def dataset_of_table(
         columns = _real_columns(arguments, plan, table)
         table, scaling = standardize(table, scale_target=plan.target_kind == "real", columns=columns)
     values, columns = assign_columns(plan, table)
-    return TableDataset(values, columns, scaling, table.classes, plan.target, table.dropped_rows, plan.unused)
+    preparation = Preparation(plan, table.names, table.levels, scaling, table.classes, source)
+    return TableDataset(
+        values, columns, scaling, table.classes, plan.target, table.dropped_rows, plan.unused, preparation
+    )
+
+
+def _in_table(predicted: Predictions, preparation: Preparation, complete: np.ndarray) -> Predictions:
+    """Predictions in the units and with the labels of the table, one for every new row, complete or not."""
+    scaling = preparation.scaling
+    loc, scale = (0.0, 1.0) if scaling is None or predicted.classes else (scaling.target_mean, scaling.target_sd)
+
+    def among_all(values: np.ndarray) -> np.ndarray:
+        spread = np.full((len(complete), *values.shape[1:]), np.nan)
+        spread[complete] = loc + scale * values
+        return spread
+
+    # A model may have more classes than the table that it was given.
+    known = preparation.classes
+    classes = tuple(known[c] if c < len(known) else f"class {c}" for c in range(len(predicted.classes)))
+    numbers = {name: among_all(getattr(predicted, name)) for name in ("mean", "median", "lower", "upper")}
+    target = preparation.plan.target or predicted.target
+    return dataclasses.replace(predicted, target=target, classes=classes, **numbers)
 
 
 def builtin_entry(problem: Problem) -> BuiltinModel | None:

@@ -97,7 +97,7 @@ def test_netcdf_is_read_by_xarray(posterity, regression, table, tmp_path):
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         assert tree["posterior"]["w"].shape == (1, 50, 2)
         assert tree["posterior"]["features"].values.tolist() == ["age", "height"]
-        assert tree["sample_stats"]["log_weights"].shape == (1, 50)
+        assert tree["proposal"]["log_weights"].shape == (1, 50)
         assert tree["sample_stats"].attrs["verdict"] == outcome.json["datasets"][0]["verdict"]
         observed = tree["observed_data"]["y"].values
     assert observed.mean() == pytest.approx(0.0, abs=1e-6) and observed.std() == pytest.approx(1.0, abs=1e-6)
@@ -199,3 +199,15 @@ def test_a_model_without_one_predictor_per_row_is_answered(posterity, tmp_path):
     (entry,) = posterity("infer", f"{model}:funnel", numbers, "--target", "y", "--json").json["datasets"]
     assert list(entry["latents"]) == ["a", "s", "t"]
     assert entry["ess"] > 300.0 or entry["reasons"]
+
+
+def test_a_report_is_one_html_file(posterity, refused, table, tmp_path):
+    path = tmp_path / "report.html"
+    words = ["infer", "linear_regression", table, "--target", "y", "--seed", 3]
+    outcome = posterity(*words, "--report", path)
+    assert outcome.code == 0 and outcome.err == f"wrote {path}\n"
+    page = path.read_text(encoding="utf-8")
+    assert "linear_regression on data.csv" in page and "The computation can be relied on." in page
+    assert "In the units of the table" in page and ">w[age]<" in page
+    assert f"posterity infer linear_regression {table} --target y --seed 3 --report {path}" in page
+    assert "ends in .html" in refused(*words, "--report", tmp_path / "report.pdf")

@@ -29,7 +29,7 @@ def make_answer():
                 "sigma": rng.uniform(0.5, 1.5, num_draws).astype(np.float32),
             },
             "labels": {"w": tuple(f"w[{name}]" for name in COLUMNS), "sigma": ("sigma",)},
-            "dims": {"w": ("features",)},
+            "dims": {"w": ("features",), "x": ("observations", "features"), "y": ("observations",)},
             "coords": {"features": COLUMNS},
             "log_q": log_q,
             "log_joint": log_joint,
@@ -38,6 +38,7 @@ def make_answer():
             "reasons": reasons,
             "observed": {"y": rng.normal(size=NUM_ROWS)},
             "seconds": 0.04,
+            "covariates": {"x": rng.normal(size=(NUM_ROWS, len(COLUMNS)))},
         }
         return Answer(**(fields | changes))
 

@@ -11,6 +11,7 @@ from posterity.cli.check import check
 from posterity.cli.infer import infer
 from posterity.cli.models import models
 from posterity.cli.options import examples
+from posterity.cli.predict import predict
 from posterity.cli.train import train
 
 __all__ = ["app", "main"]
@@ -22,6 +23,7 @@ app = typer.Typer(
     epilog=examples(
         "posterity infer linear_regression data.csv --target y -o posterior.nc",
         "posterity infer my_model.py:my_model data.csv --target y",
+        "posterity predict linear_regression data.csv new_rows.csv --target y -o predictions.csv",
         "posterity train linear_regression -o my.estimator --minutes 10",
         "posterity check my.estimator",
     )
@@ -44,11 +46,17 @@ app.command(
 )(train)
 app.command(
     epilog=examples(
-        "posterity infer linear_regression data.csv --target y -o posterior.nc",
+        "posterity infer linear_regression data.csv --target y -o posterior.nc --report report.html",
         "posterity infer my.estimator data.parquet --target y --categorical region --json",
         "posterity infer my.estimator data.csv --target y --model my_model.py:my_model --compare-nuts",
     ),
 )(infer)
+app.command(
+    epilog=examples(
+        "posterity predict linear_regression data.csv new_rows.csv --target y -o predictions.csv",
+        "posterity predict logistic_regression data.csv new_rows.csv --target bought --interval 0.5 --json",
+    ),
+)(predict)
 app.command(
     epilog=examples("posterity check my.estimator", "posterity check my.estimator --datasets 500 -o report.json"),
 )(check)

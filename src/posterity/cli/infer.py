@@ -1,5 +1,6 @@
 """`posterity infer`: an estimator and a table in, a checked posterior out."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +12,14 @@ from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.user_model import load_model, names_a_file
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from posterity.estimator import Estimator
     from posterity.nuts import NutsReference
     from posterity.results import Summary
     from posterity.table_answer import TableAnswer
 
-__all__ = ["infer"]
+__all__ = ["EstimatorName", "Settings", "Standardize", "Strict", "Table", "answer_table", "infer"]
 
 EstimatorName = Annotated[
     str,
@@ -29,6 +32,9 @@ Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (also .csv.gz)
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="OUT.nc", help="Write draws and weights as NetCDF.")
 ]
+Report = Annotated[
+    Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report as one HTML file, figures included.")
+]
 Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if the answer is untrusted.")]
 Standardize = Annotated[bool, typer.Option("--standardize", help="Z-score real columns for a model of your own, too.")]
@@ -40,10 +46,12 @@ CompareNuts = Annotated[bool, typer.Option("--compare-nuts", help="Show the same
 
 
 def infer(
+    ctx: typer.Context,
     estimator: EstimatorName,
     table: Table,
     target: Target = None,
     output: Output = None,
+    report: Report = None,
     draws: Draws = 1000,
     seed: Seed = 0,
     json: Json = False,
@@ -57,36 +65,55 @@ def infer(
 ) -> None:
     """Infer the posterior of the dataset in a table, and say how far to trust it."""
     check_output(output, ".nc")
+    check_output(report, ".html")
     from posterity.tables import read_table
 
-    frame = read_table(table)  # before JAX is imported: most mistakes are in the table
-    keep_compiled_programs()
-    from posterity import table_answer
-
-    found = table_answer.infer(
-        load_model(estimator) if names_a_file(estimator) else estimator,
-        frame,
+    found = answer_table(
+        estimator,
+        read_table(table),  # before JAX is imported: most mistakes are in the table
         target=target,
         num_draws=draws,
         seed=seed,
         standardize=True if standardize else None,
         categorical=tuple(categorical or ()),
         drop_missing=drop_missing,
-        model=None if model is None else load_model(model),
+        model=model,
         options=parse_settings("--set", set_ or ()),
         source=str(table),
     )
     reference = _by_nuts(found, seed) if compare_nuts else None
     if output is not None:
         _write(found, output)
+    if report is not None:
+        _write_report(found, report, ctx.obj, table, seed)
     _remark(found, reference)
     if json:
         print_json(_as_json(found, draws, reference))
     else:
         _print_table(found, f"{found.answer.model} on {table.name}", draws, reference)
-    if output is not None:
-        note(f"wrote {output}")
+    for written in (output, report):
+        if written is not None:
+            note(f"wrote {written}")
     raise typer.Exit(int(strict and found.answer.verdict == "untrusted"))
+
+
+def answer_table(estimator: str, frame: "pl.DataFrame", *, model: str | None, **how: Any) -> "TableAnswer":
+    """The answer to a table, from the words of the command.
+
+    Args:
+        estimator: A built-in model, `FILE.py:FUNCTION`, or a trained estimator's directory.
+        frame: The table.
+        model: `FILE.py:FUNCTION` of an estimator that was trained for the user's own model.
+        **how: Other arguments of `posterity.infer`.
+
+    Raises:
+        InputError: As there.
+    """
+    keep_compiled_programs()
+    from posterity import table_answer
+
+    which = load_model(estimator) if names_a_file(estimator) else estimator
+    return table_answer.infer(which, frame, model=None if model is None else load_model(model), **how)
 
 
 def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
@@ -116,6 +143,13 @@ def _write(found: "TableAnswer", output: Path) -> None:
     from posterity.results import to_datatree, write_netcdf
 
     write_netcdf(to_datatree(found.answer), output)
+
+
+def _write_report(found: "TableAnswer", path: Path, words: list[str], table: Path, seed: int) -> None:
+    from posterity.report import write_report
+
+    title = f"{found.answer.model} on {table.name}"
+    write_report(found, path, title=title, command=shlex.join(["posterity", *words]), seed=seed)
 
 
 def _remark(found: "TableAnswer", reference: "NutsReference | None") -> None:

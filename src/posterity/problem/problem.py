@@ -132,7 +132,18 @@ class Problem:
         plate_masks: PlateMasks,
     ) -> Dataset:
         """One dataset drawn from the likelihood at `z`, rows independent."""
-        model = handlers.substitute(self.model, self.space.constrain(z))
+        return self.simulate_data_at(rng_key, self.space.constrain(z), covariates, row_mask, plate_masks)
+
+    def simulate_data_at(
+        self,
+        rng_key: PRNGKeyArray,
+        latents: Mapping[str, Array],
+        covariates: Mapping[str, Array],
+        row_mask: Bool[Array, " obs"],
+        plate_masks: PlateMasks,
+    ) -> Dataset:
+        """One dataset drawn from the likelihood at latents in their supports; see `simulate_data`."""
+        model = handlers.substitute(self.model, dict(latents))
         trace = handlers.trace(handlers.seed(_DrawObserved(model), rng_key)).get_trace(
             **covariates, **self._data_placeholders(row_mask.shape[0])
         )

@@ -1,15 +1,20 @@
 """What people keep and look at: answers, summaries, DataTrees, tables."""
 
 from posterity.results.answer import Answer
+from posterity.results.prediction import Predictions, predict
+from posterity.results.resampling import resampled_indices
 from posterity.results.summary import Summary, answer_to_json, summarise, summarise_answer
 from posterity.results.table import posterior_table
 from posterity.results.tree import to_datatree, write_netcdf
 
 __all__ = [
     "Answer",
+    "Predictions",
     "Summary",
     "answer_to_json",
     "posterior_table",
+    "predict",
+    "resampled_indices",
     "summarise",
     "summarise_answer",
     "to_datatree",

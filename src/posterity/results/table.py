@@ -10,7 +10,7 @@ from rich.text import Text
 
 from posterity.checks import lookup
 
-__all__ = ["posterior_table"]
+__all__ = ["k_hat_text", "number_text", "posterior_table"]
 
 _STYLES = {"corrected": "green", "refined": "blue", "untrusted": "red"}
 _SHOWN = {
@@ -56,7 +56,7 @@ def posterior_table(
     """
     style = lookup("verdict", verdict, _STYLES)
     of_draws = "" if num_draws is None else f" of {num_draws}"
-    numbers = f"Pareto k-hat {_k_hat(pareto_k)}, ESS {ess:.0f}{of_draws}"
+    numbers = f"Pareto k-hat {k_hat_text(pareto_k)}, ESS {ess:.0f}{of_draws}"
     parts: list[RenderableType] = [
         Text.assemble((verdict, f"bold {style}"), "  ", numbers),
         _bullets(reasons, style),
@@ -107,7 +107,7 @@ def _shortened(labels: list[str]) -> tuple[list[str], int, list[str]]:
 
 
 def _row(label: str, ours: Mapping[str, float], reference: _Summary | None) -> list[Text]:
-    cells = [_number(ours[name], ours["sd"]) for name in _statistics(reference)]
+    cells = [number_text(ours[name], ours["sd"]) for name in _statistics(reference)]
     if reference is not None:
         theirs = reference.get(label)
         cells += ["-"] * 3 if theirs is None else _beside(ours, theirs)
@@ -116,11 +116,11 @@ def _row(label: str, ours: Mapping[str, float], reference: _Summary | None) -> l
 
 def _beside(ours: Mapping[str, float], theirs: Mapping[str, float]) -> list[str]:
     apart = (ours["mean"] - theirs["mean"]) / theirs["sd"] if theirs["sd"] > 0 else float("nan")
-    pair = [_number(theirs[name], ours["sd"]) for name in ("mean", "sd")]
+    pair = [number_text(theirs[name], ours["sd"]) for name in ("mean", "sd")]
     return [*pair, f"{apart:+.2f} sd" if np.isfinite(apart) else "-"]
 
 
-def _number(value: float, sd: float) -> str:
+def number_text(value: float, sd: float) -> str:
     """`value` to the decimals of two significant digits of `sd`: more would be noise of the draws."""
     if not np.isfinite(value):
         return "-"
@@ -132,7 +132,8 @@ def _number(value: float, sd: float) -> str:
     return f"{value:z.{max(decimals, 0)}f}"  # z: no minus before a rounded zero
 
 
-def _k_hat(pareto_k: float) -> str:
+def k_hat_text(pareto_k: float) -> str:
+    """k-hat to two decimals, or what its infinities and NaN stand for."""
     if np.isneginf(pareto_k):
         return "-inf (all weights are equal)"
     return "unknown" if np.isnan(pareto_k) else f"{pareto_k:.2f}"

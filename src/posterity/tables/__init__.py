@@ -2,12 +2,14 @@
 
 from posterity.tables.assign import ColumnPlan, assign_columns, plan_columns
 from posterity.tables.columns import NumericTable, numeric_table
+from posterity.tables.preparation import Preparation
 from posterity.tables.read import read_table
 from posterity.tables.scaling import Scaling, regression_original_units, standardize
 
 __all__ = [
     "ColumnPlan",
     "NumericTable",
+    "Preparation",
     "Scaling",
     "assign_columns",
     "numeric_table",

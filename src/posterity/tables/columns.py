@@ -1,7 +1,7 @@
 """A frame of anything -> the numbers that a model takes: covariates (rows, columns) and a target (rows,)."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,7 @@ from posterity.tables.cells import (
 )
 from posterity.tables.target import encode_target, read_target
 
-__all__ = ["NumericTable", "numeric_table"]
+__all__ = ["NumericTable", "covariate_columns", "numeric_table", "refuse_infinite"]
 
 _MAX_LEVELS = 50
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
@@ -43,6 +43,8 @@ class NumericTable:
     """What the codes 0, 1, ... of a binary or class target mean; empty for other targets."""
     dropped_rows: int
     """Rows left out because a cell was missing."""
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Categorical column to the labels of its levels in sorted order; the first has no indicator."""
 
 
 def numeric_table(
@@ -79,18 +81,19 @@ def numeric_table(
     if needs_covariates:
         _check_covariates(frame.columns, target, source)
     covariates = [name for name in frame.columns if name != target]
-    columns = _covariate_columns(frame.select(covariates), set(categorical), source)
+    columns = covariate_columns(frame.select(covariates), set(categorical), source)
     if target is not None and target_kind is not None:
         columns.append(read_target(frame[target], target_kind, source))
     table = pl.DataFrame(columns)
-    _refuse_infinite(table, source)
+    refuse_infinite(table, source)
     complete = _without_missing(table, drop_missing, source)
     dropped_rows = frame.height - complete.height
     values, classes = None, ()
     if target is not None and target_kind is not None:
         values, classes = encode_target(complete[target], target_kind, num_classes, source)
     names, matrix = _matrix(complete, covariates, set(categorical), dropped_rows, source)
-    return NumericTable(names, matrix, target, values, classes, dropped_rows)
+    levels = {name: encode(complete[name])[1] for name in covariates if name in categorical}
+    return NumericTable(names, matrix, target, values, classes, dropped_rows, levels)
 
 
 def _check_names(
@@ -124,8 +127,17 @@ def _check_covariates(known: Sequence[str], target: str | None, source: str) -> 
         raise InputError(f"{source}: no covariate columns{beside}; expected at least 1. Add one.")
 
 
-def _covariate_columns(frame: pl.DataFrame, categorical: set[str], source: str) -> list[pl.Series]:
-    """Covariates as numbers or, where categorical, as levels; missing cells null."""
+def covariate_columns(frame: pl.DataFrame, categorical: set[str], source: str) -> list[pl.Series]:
+    """Covariates as numbers or, where categorical, as levels; missing cells null.
+
+    Args:
+        frame: The covariates alone.
+        categorical: Which of them are categorical.
+        source: The file's name, for messages.
+
+    Raises:
+        InputError: A column is neither.
+    """
     columns = {column.name: as_levels(column) if column.name in categorical else as_numbers(column) for column in frame}
     unfit = [name for name, column in columns.items() if column is None]
     if unfit:
@@ -148,7 +160,12 @@ def _refuse_non_numeric(frame: pl.DataFrame, source: str) -> None:
     raise InputError(f"{source}: column '{column.name}' is not numeric{others}{example}. {cure}")
 
 
-def _refuse_infinite(table: pl.DataFrame, source: str) -> None:
+def refuse_infinite(table: pl.DataFrame, source: str) -> None:
+    """Refuses numbers that are infinite or that 32-bit floats cannot hold.
+
+    Raises:
+        InputError: There is one; the message names its column and row.
+    """
     for column in table:
         if not column.dtype.is_float():
             continue

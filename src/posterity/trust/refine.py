@@ -287,9 +287,9 @@ def _ended(mask: Array, z: np.ndarray, divergent: float, started: float, budget:
         return Refinement(z, np.nan, 0.0, divergent, seconds, (problem,))
     active = z[:, :, np.asarray(mask)].astype(np.float64)
     r_hat = float(np.max(array_stats.rhat(active, chain_axis=0, draw_axis=1)))
-    kinds = ({"method": "bulk"}, {"method": "tail", "prob": (0.05, 0.95)})
-    sizes = [array_stats.ess(active, chain_axis=0, draw_axis=1, **kind) for kind in kinds]
-    ess = float(np.min(sizes))
+    bulk = array_stats.ess(active, chain_axis=0, draw_axis=1)
+    tail = array_stats.ess(active, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))
+    ess = float(min(np.min(bulk), np.min(tail)))
     problems = []
     if not r_hat <= budget.max_r_hat:
         problems.append(f"R-hat of the refined chains is {r_hat:.3f}, above {budget.max_r_hat:g}: they disagree.")

@@ -1,0 +1,86 @@
+"""The draws that the figures show: posterior and prior as one column per scalar latent."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax import random, vmap
+from jaxtyping import Array, PRNGKeyArray
+
+from posterity.dataset import Dataset
+from posterity.problem import Problem
+from posterity.results import Answer, resampled_indices
+from posterity.results.by_row import padded
+
+__all__ = ["Latent", "latents_of"]
+
+NUM_PRIOR = 10_000
+PRIOR_ROWS = 8
+"""Rows that the model is given while its prior is drawn: latents do not depend on them."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Latent:
+    """One scalar latent.
+
+    Attributes:
+        label: Such as `w[bmi]`.
+        site: Its site.
+        posterior: Finite draws of equal weight, shape `(draw,)`.
+        prior: Finite draws of the prior, shape `(draw,)`.
+        is_finite: Whether no draw of the posterior had to be left out.
+    """
+
+    label: str
+    site: str
+    posterior: np.ndarray
+    prior: np.ndarray
+    is_finite: bool
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is something to draw: some finite draws of the posterior, and of the prior."""
+        return len(self.posterior) > 1 and len(self.prior) > 1
+
+
+def latents_of(answer: Answer, seed: int = 0) -> list[Latent]:
+    """All scalar latents of an answer, in its order.
+
+    Args:
+        answer: The answer, with its model.
+        seed: Decides the draws of the prior.
+    """
+    index = resampled_indices(answer.trusted_log_weights, answer.num_draws, answer.num_draws)
+    prior = _prior_draws(answer, random.key(seed))
+    found = []
+    for site, draws in answer.draws.items():
+        ours = np.asarray(draws)[index].reshape(len(index), -1)
+        before = prior[site].reshape(NUM_PRIOR, -1)
+        for column, label in enumerate(answer.labels[site]):
+            values, drawn = ours[:, column], before[:, column]
+            finite = values[np.isfinite(values)]
+            found.append(Latent(label, site, finite, drawn[np.isfinite(drawn)], len(finite) == len(values)))
+    return found
+
+
+def _prior_draws(answer: Answer, rng_key: PRNGKeyArray) -> dict[str, np.ndarray]:
+    """Latent site -> draws of the prior, active entries only, shape `(draw, *site_shape)`."""
+    problem = answer.require_problem()
+    arrays = {**answer.covariates, **answer.observed}
+    dataset = padded(problem, {name: array[:PRIOR_ROWS] for name, array in arrays.items()})
+    drawn = jax.device_get(_sample(problem, dataset, random.split(rng_key, NUM_PRIOR)))
+    return {site: drawn[site][_active(np.shape(values))] for site, values in answer.draws.items()}
+
+
+@eqx.filter_jit
+def _sample(problem: Problem, dataset: Dataset, keys: Array) -> Mapping[str, Array]:
+    covariates = {a.name: dataset.values[a.name] for a in problem.covariates}
+    num_rows = dataset.row_mask.shape[0]
+    z = vmap(lambda key: problem.sample_prior(key, covariates, num_rows, dataset.plate_masks))(keys)
+    return vmap(problem.space.constrain)(z)
+
+
+def _active(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    return (slice(None), *(slice(size) for size in shape[1:]))

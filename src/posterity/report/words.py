@@ -1,0 +1,66 @@
+"""The verdict in plain words: what the numbers may be used for, and what was not checked."""
+
+from typing import NamedTuple
+
+from posterity.checks import lookup
+from posterity.results import Answer
+from posterity.results.table import k_hat_text
+from posterity.trust.verdict import pareto_k_limit
+
+__all__ = ["Said", "verdict_words"]
+
+
+class Said(NamedTuple):
+    """A verdict in words.
+
+    Attributes:
+        headline: One short sentence.
+        explanation: What was found.
+        limits: What the verdict does not say.
+    """
+
+    headline: str
+    explanation: str
+    limits: str
+
+
+def verdict_words(answer: Answer) -> Said:
+    """The verdict of an answer in words."""
+    return lookup("verdict", answer.verdict, _WORDS)(answer)
+
+
+def _corrected(answer: Answer) -> Said:
+    weights = answer.weights
+    return Said(
+        "The computation can be relied on.",
+        "Every draw was weighed by the model's own likelihood and prior, and the weights are healthy: Pareto k-hat "
+        f"{k_hat_text(weights.pareto_k)} (at most {pareto_k_limit(answer.num_draws):.2f} is allowed), and the "
+        f"{answer.num_draws} draws are worth {weights.ess:.0f} draws of the posterior itself. All numbers below use "
+        "these weights.",
+        "The weights cannot show a part of the posterior that no draw has reached. They say nothing about whether the "
+        "model suits the data: for that, see the predictive check.",
+    )
+
+
+def _refined(answer: Answer) -> Said:
+    return Said(
+        "The computation can be relied on.",
+        f"The first draws were not good enough, so a sampler started from them; the {answer.num_draws} draws below are "
+        "its own.",
+        "A sampler may stay in one of several separate parts of the posterior. The verdict says nothing about whether "
+        "the model suits the data: for that, see the predictive check.",
+    )
+
+
+def _untrusted(answer: Answer) -> Said:
+    return Said(
+        "Do not rely on these numbers.",
+        "The draws were weighed by the model's own likelihood and prior, and the weights are not healthy: Pareto k-hat "
+        f"{k_hat_text(answer.weights.pareto_k)} (at most {pareto_k_limit(answer.num_draws):.2f} is allowed), and the "
+        f"{answer.num_draws} draws are worth {answer.weights.ess:.1f}. The numbers below are those of the draws as "
+        "they came, without weights.",
+        "Run a sampler such as NUTS on this dataset before anything is decided with it.",
+    )
+
+
+_WORDS = {"corrected": _corrected, "refined": _refined, "untrusted": _untrusted}

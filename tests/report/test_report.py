@@ -1,0 +1,205 @@
+"""The report as a whole: one file, verdict first, right about the data, and whole or absent."""
+
+import dataclasses
+import os
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from report import cases
+from report.cases import NUM_DRAWS, NUM_ROWS, make_answer
+
+from posterity.checks import InputError
+from posterity.report import report_html, write_report
+from posterity.report.check import predictive_check
+from posterity.results import summarise
+from posterity.table_answer import TableAnswer, TableDataset
+from posterity.tables import Scaling
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Outline(HTMLParser):
+    """Tags that are open, headings, and whatever would need a network or run code."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.headings, self.foreign = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+        given = dict(attrs)
+        self.foreign += [tag] * (tag in ("script", "link", "img", "iframe", "object"))
+        self.foreign += [name for name in given if name in ("src", "href", "xlink:href") or name.startswith("on")]
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def problems():
+    return {model.__name__: cases.problem_of(model) for model in (cases.real, cases.binary, cases.count, cases.classes)}
+
+
+@pytest.fixture(scope="module")
+def real_report(problems):
+    return report_html(make_answer(problems["real"]), command="posterity infer <model> 'my data.csv'", seed=3)
+
+
+def text_of(report):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", report))
+
+
+def test_it_is_one_small_file_that_needs_nothing_else(real_report):
+    outline = Outline()
+    outline.feed(real_report)
+    assert outline.open == [] and outline.foreign == []
+    assert "url(" not in real_report and "http" not in real_report and "@import" not in real_report
+    assert len(real_report.encode()) < 500_000
+    assert "nan" not in re.findall(r'(?:points|c[xy]|[xy][12]?|width|height)="([^"]*nan[^"]*)"', real_report)
+
+
+def test_it_suits_phones_dark_screens_and_readers_who_hear_it(real_report):
+    assert 'name="viewport"' in real_report and "prefers-color-scheme: dark" in real_report
+    assert '<html lang="en">' in real_report and "@media (max-width: 640px)" in real_report
+    pictures = re.findall(r"<svg[^>]*>(?:<title>)?", real_report)
+    assert len(pictures) > 8
+    assert all('aria-hidden="true"' in one or ("role" in one and one.endswith("<title>")) for one in pictures)
+
+
+def test_the_verdict_comes_first_with_its_numbers(real_report):
+    outline = Outline()
+    outline.feed(real_report)
+    assert outline.headings[0] == "The computation can be relied on."
+    assert outline.headings[1:] == [
+        "What to know",
+        "What the data say",
+        "Each latent against its prior",
+        "The most correlated pairs",
+        "Would this model make such data?",
+        "How it was made",
+    ]
+    text = text_of(real_report)
+    assert f"rows {NUM_ROWS} " in text and f"{NUM_DRAWS} of {NUM_DRAWS}" in text
+    assert "posterity infer &lt;model&gt; &#x27;my data.csv&#x27;" in real_report and "seed 3 " in text
+
+
+def test_an_untrusted_answer_says_so_and_why(problems):
+    heavy = 4.0 * np.random.default_rng(0).standard_cauchy(NUM_DRAWS)
+    outside = "60 rows lie outside the training envelope 2..9"
+    answer = make_answer(problems["real"], log_ratios=heavy, outside=(outside,))
+    assert answer.verdict == "untrusted"
+    report = report_html(answer)
+    text = text_of(report)
+    assert 'class="verdict untrusted"' in report and "Do not rely on these numbers." in text
+    assert "Run a sampler such as NUTS" in text and outside in text
+    assert all(reason.split("%")[0][:30] in text for reason in answer.reasons)
+
+
+def test_draws_of_a_sampler_have_no_weights_to_tell_of(problems):
+    text = text_of(report_html(make_answer(problems["real"], verdict="refined", log_q=None)))
+    assert "a sampler started from them" in text and "k-hat" not in text
+
+
+def test_weights_move_the_figures_with_the_numbers(problems):
+    """Weight only on draws with w[age] above 1: the middle 90% that the figure tells must lie there, too."""
+    base = make_answer(problems["real"])
+    ratios = np.where(base.draws["w"][:, 0] > 1.0, 0.0, -50.0)
+    answer = make_answer(problems["real"], log_ratios=ratios)
+    assert answer.verdict == "corrected"
+    low = re.search(r"Posterior of w\[age\]: median [\d.]+, middle 90% from ([\d.]+)", report_html(answer))
+    assert float(low[1]) > 0.999
+
+
+def test_names_are_escaped(problems):
+    report = report_html(make_answer(problems["real"], names=("<b>", "a&b")), title="<script>alert(1)</script>")
+    assert "<script" not in report and "w[&lt;b&gt;]" in report and "w[a&amp;b]" in report
+
+
+def test_a_table_is_told_in_its_own_units(problems):
+    answer = make_answer(problems["real"])
+    scaling = Scaling(("age", "bmi"), np.zeros(2), np.ones(2), 1000.0, 10.0)
+    data = TableDataset({}, {}, scaling, (), "income", 2, ("note",))
+    own = summarise({"w": 7.0 + 0.0 * answer.draws["w"]}, answer.labels)
+    text = text_of(report_html(TableAnswer(answer, data, own, problems["real"])))
+    assert "In the units of the table" in text and "w[age] 7" in text
+    assert "2 rows with missing values were left out" in text and "does not take these columns: note" in text
+    seen = re.search(
+        r"income: observed and replicated; bold where outside .*? mean ([\d.,]+) ([\d.]+) to ([\d.]+)", text
+    )
+    observed, low, high = (float(number) for number in seen.groups())
+    assert observed == pytest.approx(1000.0 + 10.0 * float(np.mean(answer.observed["y"])), abs=0.1)
+    assert low < observed < high
+
+
+@pytest.mark.parametrize("kind", ["real", "binary", "count", "classes"])
+def test_data_of_the_model_pass_its_check_and_others_do_not(problems, kind):
+    """At most a quarter of what is compared may miss 90% intervals by chance; shuffled or shifted data miss most."""
+    problem = problems[kind]
+    fair = predictive_check(make_answer(problem))
+    data = cases.example(problem.model)
+    wrong = {
+        "real": lambda y: y + 5.0,
+        "binary": lambda y: 1 - y,
+        "count": lambda y: y + 9,
+        "classes": lambda y: np.ones_like(y),
+    }[kind](data["y"])
+    poor = predictive_check(make_answer(problem, data={**data, "y": wrong}))
+    if kind == "real":
+        assert fair.count('class="apart"') <= 1 and poor.count('class="apart"') == 3  # the sd is right
+        inside = [int(re.search(r"(\d+)% of the rows lie inside", text)[1]) for text in (fair, poor)]
+        assert inside[0] >= 75 and inside[1] == 0
+        return
+    pattern = r"(\d+) of (\d+) (?:groups|bars)"
+    (found, total), (few, same) = [map(int, re.search(pattern, text).groups()) for text in (fair, poor)]
+    assert found >= 0.75 * total and few <= 0.5 * same
+
+
+def test_labels_of_classes_are_those_of_the_table(problems):
+    found = predictive_check(make_answer(problems["classes"]), classes=("red", "green", "blue"), target="colour")
+    assert all(f">{label}</text>" in found for label in ("red", "green", "blue")) and ">colour</text>" in found
+    yes = predictive_check(make_answer(problems["binary"]), classes=("no", "yes"))
+    assert "probability of yes" in yes
+
+
+def test_a_matrix_is_checked_column_by_column():
+    problem = cases.problem_of(cases.matrix)
+    found = predictive_check(make_answer(problem))
+    assert ">y[0]</text>" in found and ">y[1]</text>" in found and found.count("<table") == 2
+
+
+def test_draws_that_are_not_finite_are_left_out_and_named(problems):
+    w = np.random.default_rng(1).normal(1.0, 0.1, (NUM_DRAWS, 2)).astype(np.float32)
+    w[::2, 0] = np.nan
+    report = report_html(make_answer(problems["real"], draws={"w": w}))
+    assert "not finite and left out of the figures: w[age]." in report and "nan," not in report
+
+
+def test_the_same_answer_gives_the_same_report(problems, real_report):
+    again = report_html(make_answer(problems["real"]), command="posterity infer <model> 'my data.csv'", seed=3)
+    date = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
+    assert date.sub("", again) == date.sub("", real_report)
+
+
+def test_the_file_is_whole_or_as_it_was(problems, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    with pytest.raises(InputError, match="holds numbers only"):
+        write_report(dataclasses.replace(make_answer(problems["real"]), problem=None), path)
+    assert path.read_text() == "old"
+    write_report(make_answer(problems["real"]), path)
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>") and os.listdir(tmp_path) == ["report.html"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"cannot write 'none/report.html': .* Choose a file"):
+        write_report(make_answer(problems["real"]), "none/report.html")
