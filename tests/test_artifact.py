@@ -66,7 +66,7 @@ def test_loaded_equals_saved_to_the_bit(estimator, saved):
     loaded = posterity.load(saved, model=slope)
     for ours, theirs in zip(*(jax.tree.leaves(e.network) for e in (estimator, loaded)), strict=True):
         assert_array_equal(ours, theirs)
-    first, second = (e.infer(EXAMPLE, num_draws=50, seed=3) for e in (estimator, loaded))
+    first, second = (e.infer(EXAMPLE, refine_seconds=0.0, num_draws=50, seed=3) for e in (estimator, loaded))
     for site in ("a", "s"):
         assert_array_equal(first.draws[site], second.draws[site])
     assert_array_equal(first.log_joint, second.log_joint)
@@ -197,7 +197,8 @@ import posterity, numpy as np, sys
 sys.path.insert(0, {str(tmp_path)!r})
 import my_model
 estimator = posterity.load({str(saved)!r}, model=my_model.slope)
-print(estimator.infer({{"x": np.linspace(-1, 1, 12), "y": np.linspace(-2, 2, 12)}}, num_draws=50).num_rows)
+dataset = {{"x": np.linspace(-1, 1, 12), "y": np.linspace(-2, 2, 12)}}
+print(estimator.infer(dataset, refine_seconds=0.0, num_draws=50).num_rows)
 """
     import inspect
 

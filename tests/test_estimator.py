@@ -40,7 +40,7 @@ def test_record_says_how_it_was_made(estimator):
 
 
 def test_answer_is_about_the_features_that_there_are(estimator, dataset):
-    answer = estimator.infer(dataset, num_draws=40, columns={"x": ["bmi", "age"]})
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=40, columns={"x": ["bmi", "age"]})
     assert answer.labels == {"w": ("w[bmi]", "w[age]"), "b": ("b",), "sigma": ("sigma",)}
     assert {site: draws.shape for site, draws in answer.draws.items()} == {
         "w": (40, 2),
@@ -53,7 +53,7 @@ def test_answer_is_about_the_features_that_there_are(estimator, dataset):
 
 
 def test_weights_are_those_of_the_log_joint(estimator, dataset):
-    answer = estimator.infer(dataset, num_draws=60)
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=60)
     x, y = dataset["x"].astype(np.float32), dataset["y"].astype(np.float32)
     w, b, sigma = (answer.draws[site].astype(np.float64) for site in ("w", "b", "sigma"))
     mean = w @ x.T.astype(np.float64) + b[:, None]
@@ -74,17 +74,17 @@ def test_weights_are_those_of_the_log_joint(estimator, dataset):
 def test_many_rows_are_weighed_in_turns_with_the_same_result(estimator, dataset, monkeypatch):
     from posterity import inference
 
-    expected = estimator.infer(dataset, num_draws=30)
+    expected = estimator.infer(dataset, refine_seconds=0.0, num_draws=30)
     monkeypatch.setattr(inference, "DRAWS_TIMES_ROWS", 64)
     jax.clear_caches()
-    answer = estimator.infer(dataset, num_draws=30)
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=30)
     assert_allclose(answer.log_joint, expected.log_joint, rtol=1e-5, atol=1e-4)
 
 
 def test_posterior_object_agrees_with_infer(estimator, dataset):
     posterior = estimator.posterior(dataset)
     draws = posterior.sample(random.key(0), 40)
-    answer = estimator.infer(dataset, num_draws=40, seed=0)
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=40, seed=0)
     assert_allclose(draws["w"][:, :2], answer.draws["w"], rtol=1e-5)
     z, log_q = posterior.sample_and_log_prob(random.key(0), 40)
     assert_allclose(log_q, answer.log_q, rtol=1e-4, atol=1e-4)
@@ -92,7 +92,7 @@ def test_posterior_object_agrees_with_infer(estimator, dataset):
 
 
 def test_same_seed_same_draws(estimator, dataset):
-    first, same, other = (estimator.infer(dataset, num_draws=20, seed=s) for s in (1, 1, 2))
+    first, same, other = (estimator.infer(dataset, refine_seconds=0.0, num_draws=20, seed=s) for s in (1, 1, 2))
     assert np.array_equal(first.draws["w"], same.draws["w"])
     assert not np.array_equal(first.draws["w"], other.draws["w"])
 
@@ -100,7 +100,9 @@ def test_same_seed_same_draws(estimator, dataset):
 def test_outside_the_envelope_is_answered_and_flagged(estimator):
     rng = np.random.default_rng(2)
     for rows in (3, 200):
-        answer = estimator.infer({"x": rng.normal(size=(rows, 2)), "y": rng.normal(size=rows)}, num_draws=30)
+        answer = estimator.infer(
+            {"x": rng.normal(size=(rows, 2)), "y": rng.normal(size=rows)}, refine_seconds=0.0, num_draws=30
+        )
         assert any(f"{rows} rows lie outside the training envelope 4..16" in reason for reason in answer.reasons)
 
 
@@ -122,7 +124,7 @@ def test_datasets_that_do_not_fit(estimator, dataset, change, message):
 
 def test_number_of_draws_must_be_positive(estimator, dataset):
     with pytest.raises(InputError, match="number of draws must be at least 1; got 0"):
-        estimator.infer(dataset, num_draws=0)
+        estimator.infer(dataset, refine_seconds=0.0, num_draws=0)
 
 
 def test_fit_refuses_what_cannot_work():
@@ -161,6 +163,6 @@ def test_describe_is_plain_data():
 def test_predicting_is_inferring_and_then_predicting(estimator, dataset):
     rows = {"x": dataset["x"][:3]}
     found = estimator.predict(dataset, rows, interval=0.5, num_draws=60, seed=2)
-    answer = estimator.infer(dataset, num_draws=60, seed=2)
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=60, seed=2)
     assert_allclose(found.upper, answer.predict(rows, interval=0.5, seed=2).upper)
     assert found.interval == 0.5 and found.verdict == answer.verdict

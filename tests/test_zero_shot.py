@@ -116,7 +116,7 @@ def _ill_posed():
 
 @pytest.mark.parametrize(("case", "data"), [*_ill_posed()], ids=[name for name, _ in _ill_posed()])
 def test_ill_posed_classes_give_finite_answers_or_reasons(logistic, case, data):
-    answer = logistic.infer(data, num_draws=500)
+    answer = logistic.infer(data, refine_seconds=0.0, num_draws=500)
     assert all(np.isfinite(draws).all() for draws in answer.draws.values()), case
     assert answer.verdict == "corrected" or answer.reasons
     if case in ("separable", "one class", "duplicated columns"):
@@ -136,7 +136,7 @@ def _ill_posed_targets():
 
 @pytest.mark.parametrize(("case", "data"), [*_ill_posed_targets()], ids=[name for name, _ in _ill_posed_targets()])
 def test_ill_posed_targets_give_finite_answers_or_reasons(linear, case, data):
-    answer = linear.infer(data, num_draws=500)
+    answer = linear.infer(data, refine_seconds=0.0, num_draws=500)
     assert all(np.isfinite(draws).all() for draws in answer.draws.values()), case
     assert answer.verdict == "corrected" or answer.reasons
 
@@ -146,7 +146,7 @@ def test_ill_posed_targets_give_finite_answers_or_reasons(linear, case, data):
 )
 def test_extreme_counts_give_finite_answers(counts):
     x = np.random.default_rng(4).normal(size=(20, 2))
-    answer = posterity.infer("poisson_regression", {"x": x, "y": counts}, num_draws=500).answer
+    answer = posterity.infer("poisson_regression", {"x": x, "y": counts}, num_draws=500, refine_seconds=0.0).answer
     assert all(np.isfinite(draws).all() for draws in answer.draws.values())
     assert answer.verdict == "corrected" or answer.reasons
 
@@ -201,9 +201,11 @@ def test_an_informed_estimator_is_not_saved(logistic, tmp_path):
 
 def test_data_beyond_the_training_of_the_row_network_are_named(logistic, linear):
     many = {"x": np.random.default_rng(5).normal(size=(1100, 2))}
-    reasons = logistic.infer({**many, "y": np.arange(1100) % 2}, num_draws=50).reasons
+    reasons = logistic.infer({**many, "y": np.arange(1100) % 2}, num_draws=50, refine_seconds=0.0).reasons
     assert any("1100 rows are more than the 1024" in reason for reason in reasons)
-    assert not linear.infer({**many, "y": many["x"][:, 0] + np.arange(1100) % 7}, num_draws=50).reasons
+    assert not linear.infer(
+        {**many, "y": many["x"][:, 0] + np.arange(1100) % 7}, num_draws=50, refine_seconds=0.0
+    ).reasons
 
 
 def test_what_ships_gives_its_golden_densities_and_fits_in_little_space(tmp_path):

@@ -17,8 +17,11 @@ from posterity.network import AmortizedPosterior, Architecture
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
 from posterity.results import Answer, Predictions
+from posterity.trust import Budget
 
-__all__ = ["DatasetPosterior", "Estimator", "load"]
+__all__ = ["REFINE_SECONDS", "DatasetPosterior", "Estimator", "load"]
+
+REFINE_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,14 +87,18 @@ class Estimator:
         num_draws: int = 1000,
         seed: int = 0,
         columns: Mapping[str, Sequence[str]] | None = None,
+        refine_seconds: float = REFINE_SECONDS,
     ) -> Answer:
         """Checked posterior of one dataset: draws, importance weights, verdict.
+
+        Where the weights are unhealthy, sampling goes on from q; see `posterity.trust.refine`.
 
         Args:
             dataset: Argument name -> array with rows first.
             num_draws: Draws of q.
             seed: The same seed gives the same draws.
             columns: Argument name -> names of its columns, for labels such as `w[bmi]`.
+            refine_seconds: Most time that sampling may take, compilation excluded; 0 for none.
 
         Raises:
             InputError: The dataset does not fit the model.
@@ -103,6 +110,7 @@ class Estimator:
             num_draws=num_draws,
             rng_key=random.key(seed),
             columns=columns,
+            budget=Budget(seconds=refine_seconds),
         )
 
     def predict(

@@ -7,8 +7,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax import lax, vmap
+from jax import lax, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError
@@ -19,7 +20,8 @@ from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset, plate_sizes, read_arrays
 from posterity.results import Answer
 from posterity.results.axes import argument_axes
-from posterity.trust import judge, pareto_smoothed
+from posterity.trust import ImportanceWeights, equal_weights, judge, judge_refined, pareto_smoothed
+from posterity.trust.refine import Budget, Refinement, compile_refinement, refine
 
 __all__ = ["Network", "answer_dataset", "latent_entries", "pad_for"]
 
@@ -37,8 +39,9 @@ def answer_dataset(
     rng_key: PRNGKeyArray,
     columns: Mapping[str, Sequence[str]] | None = None,
     group: str | None = None,
+    budget: Budget | None = None,
 ) -> Answer:
-    """Posterior of one dataset with importance weights and a verdict.
+    """Posterior of one dataset with importance weights, refined where they are unhealthy, and a verdict.
 
     Args:
         problem: The model.
@@ -48,6 +51,7 @@ def answer_dataset(
         rng_key: Consumed here.
         columns: Argument name -> names of its columns, for the labels of latents.
         group: Value of the grouping column, if the table was grouped.
+        budget: How long to refine an answer whose weights are unhealthy; not at all if None.
 
     Raises:
         InputError: The dataset does not fit the model.
@@ -55,16 +59,26 @@ def answer_dataset(
     started = time.perf_counter()
     if num_draws < 1:
         raise InputError(f"infer: the number of draws must be at least 1; got {num_draws}")
+    if budget is not None and not budget.seconds >= 0.0:
+        raise InputError(f"infer: the time to refine must be at least 0 seconds; got {budget.seconds}")
     arrays = read_arrays(problem, dataset)
     sizes = plate_sizes(problem, arrays)
     padded = pad_for(network, problem, dataset)
-    latents, log_q, log_joint, unsupported = jax.device_get(
+    z, latents, log_q, log_joint, unsupported = jax.device_get(
         draw_and_weigh(network, problem, padded, rng_key, num_draws)
     )
     _refuse_unsupported(problem, unsupported, arrays)
     num_rows = next(iter(arrays.values())).shape[0]
     weights = pareto_smoothed(np.asarray(log_joint, np.float64) - log_q)
-    verdict, reasons = judge(weights, network.outside(problem, num_rows, sizes))
+    outside = network.outside(problem, num_rows, sizes)
+    verdict, reasons = judge(weights, outside)
+    found = None
+    if verdict == "untrusted" and budget is not None and budget.seconds > 0.0:
+        found = _refine(problem, padded, z, weights, random.fold_in(rng_key, 1), budget)
+        verdict, reasons = judge_refined(weights, found, outside)
+        if verdict == "refined":
+            latents, log_joint = _refined_draws(problem, padded, found, num_draws)
+            log_q, weights = None, equal_weights(num_draws, weights.pareto_k, min(found.min_ess, num_draws))
     entries = latent_entries(problem, sizes, columns or {})
     dims, coords = _dims_and_coords(problem, entries)
     data_dims, data_coords = argument_axes(problem, entries, columns or {})
@@ -84,6 +98,7 @@ def answer_dataset(
         observed={argument.name: arrays[argument.name] for argument in problem.data},
         covariates={argument.name: arrays[argument.name] for argument in problem.covariates},
         problem=problem,
+        refinement=found,
         seconds=time.perf_counter() - started,
     )
 
@@ -106,8 +121,8 @@ def pad_for(network: Network, problem: Problem, dataset: Mapping[str, Any]) -> D
 @partial(eqx.filter_jit)
 def draw_and_weigh(
     network: Network, problem: Problem, dataset: Dataset, rng_key: PRNGKeyArray, num_draws: int
-) -> tuple[dict[str, Array], Float[Array, " draw"], Float[Array, " draw"], dict[str, Array]]:
-    """Latents drawn from q in their supports, log q, log joint, and the rows that the model cannot produce.
+) -> tuple[Array, dict[str, Array], Float[Array, " draw"], Float[Array, " draw"], dict[str, Array]]:
+    """Draws of q, unconstrained and in the latents' supports, log q, log joint, and rows the model cannot produce.
 
     Args:
         network: The amortized posterior.
@@ -123,7 +138,29 @@ def draw_and_weigh(
         log_joint = vmap(problem.log_joint, in_axes=(0, None))(z, dataset)
     else:
         log_joint = lax.map(lambda one: problem.log_joint(one, dataset), z, batch_size=at_once)
-    return vmap(problem.space.constrain)(z), log_q, log_joint, problem.unsupported_rows(dataset)
+    return z, vmap(problem.space.constrain)(z), log_q, log_joint, problem.unsupported_rows(dataset)
+
+
+def _refine(
+    problem: Problem, dataset: Dataset, z: np.ndarray, weights: ImportanceWeights, rng_key: PRNGKeyArray, budget: Budget
+) -> Refinement:
+    mask = problem.space.mask(dataset.plate_masks)
+    compile_refinement(problem, dataset, mask, z)
+    return refine(problem, dataset, mask, z, weights.log_weights, rng_key, budget)
+
+
+def _refined_draws(
+    problem: Problem, dataset: Dataset, found: Refinement, num_draws: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Evenly spaced draws of all chains in the latents' supports, and their log joint; repeated if there are fewer."""
+    all_draws = np.reshape(np.moveaxis(found.z, 0, 1), (-1, found.z.shape[2])).astype(np.float32)
+    chosen = all_draws[np.linspace(0, len(all_draws) - 1, num_draws).round().astype(int)]
+    return jax.device_get(_at_draws(problem, dataset, jnp.asarray(chosen)))
+
+
+@eqx.filter_jit
+def _at_draws(problem: Problem, dataset: Dataset, z: Array) -> tuple[dict[str, Array], Array]:
+    return vmap(problem.space.constrain)(z), lax.map(lambda one: problem.log_joint(one, dataset), z)
 
 
 def latent_entries(

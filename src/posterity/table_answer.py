@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from posterity.checks import InputError
-from posterity.estimator import Estimator, load
+from posterity.estimator import REFINE_SECONDS, Estimator, load
 from posterity.estimators import find_estimator
 from posterity.identity import describe_model
 from posterity.models import MODELS, BuiltinModel
@@ -128,6 +128,7 @@ def infer(
     model: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
     source: str | None = None,
+    refine_seconds: float = REFINE_SECONDS,
 ) -> TableAnswer:
     """Checked posterior of the one dataset in a table.
 
@@ -145,6 +146,7 @@ def infer(
         model: The NumPyro model, where a directory's estimator was trained for the user's own.
         options: Options of a built-in model that is answered without training.
         source: What messages call the table; its path if None.
+        refine_seconds: Most time that sampling from q on may take where its weights are unhealthy; 0 for none.
 
     Raises:
         InputError: The table does not suit the model, or the estimator cannot be loaded.
@@ -154,7 +156,7 @@ def infer(
             target=target, standardize=standardize, categorical=categorical, drop_missing=drop_missing
         )
         trained = _resolve(estimator, model, options, lambda which: informed_estimator(which, table, **(options or {})))
-        answer = trained.infer(table, num_draws=num_draws, seed=seed)
+        answer = trained.infer(table, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
         return TableAnswer(answer, TableDataset(dict(table), {}, None, (), None, 0, ()), None, trained.problem)
     frame = table if isinstance(table, pl.DataFrame) else read_table(table)
     source = source or ("table" if isinstance(table, pl.DataFrame) else os.fspath(table))
@@ -181,7 +183,9 @@ def infer(
 
     trained = _resolve(estimator, model, options, informed)
     data = read(trained.problem.arguments, wants_standardized(trained.problem))
-    answer = trained.infer(data.values, num_draws=num_draws, seed=seed, columns=data.columns)
+    answer = trained.infer(
+        data.values, num_draws=num_draws, seed=seed, columns=data.columns, refine_seconds=refine_seconds
+    )
     return TableAnswer(answer, data, _original_units(trained.problem, data, answer), trained.problem)
 
 

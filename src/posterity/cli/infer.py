@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.cache import keep_compiled_programs
-from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
+from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Refine, Seed, Target, parse_settings
 from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.user_model import load_model, names_a_file
 
@@ -54,6 +54,7 @@ def infer(
     report: Report = None,
     draws: Draws = 1000,
     seed: Seed = 0,
+    refine: Refine = 30.0,
     json: Json = False,
     strict: Strict = False,
     categorical: Categorical = None,
@@ -74,6 +75,7 @@ def infer(
         target=target,
         num_draws=draws,
         seed=seed,
+        refine_seconds=refine,
         standardize=True if standardize else None,
         categorical=tuple(categorical or ()),
         drop_missing=drop_missing,

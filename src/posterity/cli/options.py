@@ -13,6 +13,7 @@ __all__ = [
     "DropMissing",
     "Json",
     "ModelFile",
+    "Refine",
     "Seed",
     "Target",
     "examples",
@@ -26,6 +27,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Refine = Annotated[
+    float,
+    typer.Option(
+        min=0.0, metavar="SECONDS", help="Most time to sample from q on where its weights are unhealthy; 0 for none."
+    ),
+]
 Target = Annotated[str | None, typer.Option(metavar="COL", help="Column that the observed vector takes.")]
 Categorical = Annotated[
     list[str] | None, typer.Option(metavar="COL", help="One-hot encode this column; may be repeated.")

@@ -7,7 +7,7 @@ import typer
 
 from posterity.checks import InputError
 from posterity.cli.infer import EstimatorName, Settings, Standardize, Strict, Table, answer_table
-from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
+from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Refine, Seed, Target, parse_settings
 from posterity.cli.output import check_output, note, print_json, result_console
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def predict(
     interval: Interval = 0.9,
     draws: Draws = 1000,
     seed: Seed = 0,
+    refine: Refine = 30.0,
     json: Json = False,
     strict: Strict = False,
     categorical: Categorical = None,
@@ -58,6 +59,7 @@ def predict(
         target=target,
         num_draws=draws,
         seed=seed,
+        refine_seconds=refine,
         standardize=True if standardize else None,
         categorical=tuple(categorical or ()),
         drop_missing=drop_missing,

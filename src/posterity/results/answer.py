@@ -10,6 +10,7 @@ from posterity.checks import InputError
 from posterity.problem import Problem
 from posterity.results import prediction, tree
 from posterity.trust import ImportanceWeights, Verdict
+from posterity.trust.refine import Refinement
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,6 +43,7 @@ class Answer:
         seconds: Wall time that the answer took.
         covariates: The model's other arguments, rows first.
         problem: The model; None where an answer is nothing but numbers.
+        refinement: What sampling from q on came to, where weights were unhealthy; None where it was not tried.
     """
 
     model: str
@@ -60,6 +62,7 @@ class Answer:
     seconds: float
     covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
     problem: Problem | None = None
+    refinement: Refinement | None = None
 
     @property
     def num_draws(self) -> int:

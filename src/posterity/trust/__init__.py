@@ -1,15 +1,21 @@
 """May this answer be believed? Importance weights and the verdict on them."""
 
-from posterity.trust.verdict import Verdict, judge, min_ess, pareto_k_limit
-from posterity.trust.weights import MIN_DRAWS, ImportanceWeights, ess_fraction, pareto_smoothed
+from posterity.trust.refine import Budget, Refinement, refine
+from posterity.trust.verdict import Verdict, judge, judge_refined, min_ess, pareto_k_limit
+from posterity.trust.weights import MIN_DRAWS, ImportanceWeights, equal_weights, ess_fraction, pareto_smoothed
 
 __all__ = [
     "MIN_DRAWS",
+    "Budget",
     "ImportanceWeights",
+    "Refinement",
     "Verdict",
+    "equal_weights",
     "ess_fraction",
     "judge",
+    "judge_refined",
     "min_ess",
     "pareto_k_limit",
     "pareto_smoothed",
+    "refine",
 ]

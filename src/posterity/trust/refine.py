@@ -2,10 +2,10 @@ r"""Sampling that starts from q where its weights are unhealthy: many short chai
 
 Chains of HMC (BlackJAX) start at draws of q, resampled by weight, and move in coordinates $x$ with $z = m + C x$, where
 $m$ and $C C'$ are mean and covariance of those draws: there the posterior is about as wide in every direction, and
-trajectories of random length up to $\pi$ cross it. All chains take the same number of leapfrog steps at a time, which is
-what many chains on one machine are good at. Between batches of steps, what all chains have seen together sets the step
-size, and $m$ and $C$ anew. The batches are short, and no batch is begun that would not end in time. Whether it worked is for rank R-hat, the effective sample
-size and divergent transitions to say.
+trajectories of random length up to $\pi$ cross it. All chains take the same number of leapfrog steps at a time, which
+is what many chains on one machine are good at. Between batches of steps, what all chains have seen together sets the
+step size, and $m$ and $C$ anew. The batches are short, and no batch is begun that would not end in time. Whether it
+worked is for rank R-hat, the effective sample size and divergent transitions to say.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ LONGEST = np.pi  # of a trajectory, in the coordinates where the posterior is ab
 MOST_LEAPFROG = 64
 BATCH = 25  # steps, at most: what the clock cannot interrupt
 WARMUP = (5, 10, 25, 25, 25, 25, 25)  # steps; after each, step size and scale are set anew
-CHECK_EVERY = 50  # kept steps
+FIRST_LOOK = 50  # kept steps after which R-hat is looked at first, and least that it takes
 JITTER = 1e-6
 
 
@@ -65,6 +65,7 @@ class Refinement:
         divergent: Share of divergent transitions.
         seconds: Wall time.
         problems: Why it may not be relied on, in full sentences; empty if it converged.
+        looking: Seconds that these diagnostics took.
     """
 
     z: np.ndarray
@@ -73,6 +74,7 @@ class Refinement:
     divergent: float
     seconds: float
     problems: tuple[str, ...]
+    looking: float = 0.0
 
 
 class _Chains(eqx.Module):
@@ -149,36 +151,42 @@ def refine(
     kept: list[np.ndarray] = []
     divergences: list[float] = []
     result = _ended(mask, np.zeros((0, NUM_CHAINS, len(mask))), 0.0, started, budget)
+    next_look = FIRST_LOOK
     while len(kept) * BATCH < budget.most_steps:
         found = advance(chains, BATCH, next(steps))
-        if found is None:
-            return result
-        chains, positions, _, divergent = found
-        kept.append(_to_latents(chains, positions))
-        divergences.append(divergent)
-        if len(kept) * BATCH % CHECK_EVERY == 0:
+        if found is not None:
+            chains, positions, _, divergent = found
+            kept.append(_to_latents(chains, positions))
+            divergences.append(divergent)
+        if kept and (found is None or len(kept) * BATCH >= next_look):
             result = _ended(mask, np.concatenate(kept), float(np.mean(divergences)), started, budget)
-            if not result.problems:
-                break
+            next_look = 1.3 * len(kept) * BATCH  # looking takes time, too
+            clock.keep(1.3 * result.looking)
+        if found is None or not result.problems:
+            break
     return result
 
 
-def compile_refinement(problem: Problem, dataset: Dataset, mask: Bool[Array, " latent"]) -> None:
-    """Compiles all that `refine` runs for datasets of this size, so that none of it falls into a budget."""
-    draws = np.zeros((8, len(mask)), np.float32)
-    refine(
-        problem, dataset, mask, draws, np.full(8, -np.log(8.0)), random.key(0), Budget(seconds=np.inf, most_steps=BATCH)
-    )
+def compile_refinement(
+    problem: Problem, dataset: Dataset, mask: Bool[Array, " latent"], z: Float[np.ndarray, "draw latent"]
+) -> None:
+    """Compiles all that `refine` runs on arguments of these shapes, so that none of it falls into a budget."""
+    equal = np.full(len(z), -np.log(len(z)))
+    refine(problem, dataset, mask, z, equal, random.key(0), Budget(seconds=np.inf, most_steps=FIRST_LOOK))
 
 
 class _Clock:
     """Seconds per step so far, the slowest counted, and the time until which steps may run."""
 
     def __init__(self, until: float):
-        self.until, self.per_step = until, 0.0
+        self.until, self.per_step, self.kept = until, 0.0, 0.0
 
     def allows(self, number: int) -> bool:
-        return time.perf_counter() + number * self.per_step < self.until
+        return time.perf_counter() + number * self.per_step + self.kept < self.until
+
+    def keep(self, seconds: float) -> None:
+        """Keeps some seconds at the end for another look."""
+        self.kept = seconds
 
     def learn(self, number: int, seconds: float) -> None:
         self.per_step = max(seconds / number, 0.5 * self.per_step)
@@ -280,11 +288,11 @@ def _ended(mask: Array, z: np.ndarray, divergent: float, started: float, budget:
     """Diagnoses steps `(step, chain, latent)`."""
     from arviz_stats.base.array import array_stats  # here, since it takes a second
 
+    began = time.perf_counter()
     z = np.moveaxis(z, 0, 1)
-    seconds = time.perf_counter() - started
-    if z.shape[1] < CHECK_EVERY:
+    if z.shape[1] < FIRST_LOOK:
         problem = f"No refined draws within {budget.seconds:g} s: the time ended before the chains had settled."
-        return Refinement(z, np.nan, 0.0, divergent, seconds, (problem,))
+        return Refinement(z, np.nan, 0.0, divergent, began - started, (problem,))
     active = z[:, :, np.asarray(mask)].astype(np.float64)
     r_hat = float(np.max(array_stats.rhat(active, chain_axis=0, draw_axis=1)))
     bulk = array_stats.ess(active, chain_axis=0, draw_axis=1)
@@ -300,4 +308,5 @@ def _ended(mask: Array, z: np.ndarray, divergent: float, started: float, budget:
             f"{divergent:.1%} of the refined transitions diverged, above {budget.max_divergent:.0%}: parts of the "
             "posterior are too narrow to be reached."
         )
-    return Refinement(z, r_hat, ess, divergent, seconds, tuple(problems))
+    now = time.perf_counter()
+    return Refinement(z, r_hat, ess, divergent, now - started, tuple(problems), now - began)

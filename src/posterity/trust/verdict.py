@@ -5,9 +5,10 @@ from typing import Literal
 
 import numpy as np
 
+from posterity.trust.refine import Refinement
 from posterity.trust.weights import ImportanceWeights
 
-__all__ = ["Verdict", "judge", "min_ess", "pareto_k_limit"]
+__all__ = ["Verdict", "judge", "judge_refined", "min_ess", "pareto_k_limit"]
 
 Verdict = Literal["corrected", "refined", "untrusted"]
 
@@ -28,6 +29,30 @@ def judge(weights: ImportanceWeights, envelope_reasons: Sequence[str] = ()) -> t
     """
     problems = weights.problems or (*_tail_problems(weights), *_ess_problems(weights))
     return "untrusted" if problems else "corrected", (*problems, *envelope_reasons)
+
+
+def judge_refined(
+    weights: ImportanceWeights, found: Refinement, envelope_reasons: Sequence[str] = ()
+) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict after sampling from q on.
+
+    Args:
+        weights: Of q's draws, unhealthy.
+        found: What the chains came to.
+        envelope_reasons: Sentences about data outside the training envelope.
+
+    Returns:
+        `"refined"` or `"untrusted"`, and the reasons: those against the weights first.
+    """
+    against = judge(weights)[1]
+    if found.problems:
+        return "untrusted", (*against, *found.problems, *envelope_reasons)
+    chains, steps = found.z.shape[:2]
+    done = (
+        f"Refined by {chains} chains of {steps} steps in {found.seconds:.1f} s: R-hat {found.max_r_hat:.3f}, "
+        f"effective sample size {found.min_ess:.0f}."
+    )
+    return "refined", (*against, done, *envelope_reasons)
 
 
 def pareto_k_limit(num_draws: int) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["MIN_DRAWS", "ImportanceWeights", "ess_fraction", "pareto_smoothed"]
+__all__ = ["MIN_DRAWS", "ImportanceWeights", "equal_weights", "ess_fraction", "pareto_smoothed"]
 
 MIN_DRAWS = 25
 """PSIS fits a Pareto tail to a fifth of a small sample, and five points are the least that it fits."""
@@ -74,6 +74,17 @@ def pareto_smoothed(log_ratios: np.ndarray) -> ImportanceWeights:
     no_fit = "No Pareto tail fits the weights (k-hat is infinite): a few draws carry nearly all weight."
     problems = () if pareto_k < np.inf else (no_fit,)
     return ImportanceWeights(log_weights, pareto_k, _effective_sample_size(log_weights), problems)
+
+
+def equal_weights(num_draws: int, pareto_k: float, ess: float) -> ImportanceWeights:
+    """Weights of draws that a sampler has made.
+
+    Args:
+        num_draws: Draws.
+        pareto_k: Tail index of the weights that q's own draws had.
+        ess: Effective sample size of the sampler's draws.
+    """
+    return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), pareto_k, ess)
 
 
 def ess_fraction(log_ratios: np.ndarray) -> float:
