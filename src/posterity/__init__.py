@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
     from posterity.problem import Envelope, Problem, ResampledRows, StandardNormal, TableLike, build_problem
     from posterity.report import write_report
-    from posterity.results import Answer, Predictions
+    from posterity.results import Answer, Evidence, Predictions, compare
     from posterity.table_answer import TableAnswer, infer
     from posterity.training import OtherModel, RealRows, Simulated, TrainingConfig, ZScoredTables
     from posterity.zero_shot import informed_estimator
@@ -28,6 +28,7 @@ __all__ = [
     "DatasetPosterior",
     "Envelope",
     "Estimator",
+    "Evidence",
     "ForwardKL",
     "InputError",
     "OtherModel",
@@ -44,6 +45,7 @@ __all__ = [
     "TrainingConfig",
     "ZScoredTables",
     "build_problem",
+    "compare",
     "fit",
     "infer",
     "informed_estimator",
@@ -68,7 +70,7 @@ _HOMES = {
         "build_problem",
     ),
     "posterity.report": ("write_report",),
-    "posterity.results": ("Answer", "Predictions"),
+    "posterity.results": ("Answer", "Evidence", "Predictions", "compare"),
     "posterity.table_answer": ("TableAnswer", "infer"),
     "posterity.training": ("OtherModel", "RealRows", "Simulated", "TrainingConfig", "ZScoredTables"),
 }

@@ -8,7 +8,8 @@ import numpy as np
 
 from posterity.checks import InputError
 from posterity.problem import Problem
-from posterity.results import prediction, tree
+from posterity.results import evidence, prediction, tree
+from posterity.results.evidence import Evidence
 from posterity.trust import ImportanceWeights, Verdict
 from posterity.trust.refine import Refinement
 
@@ -73,6 +74,14 @@ class Answer:
     def trusted_log_weights(self) -> np.ndarray | None:
         """The log weights if the verdict is `corrected`; else None: take the draws as they are."""
         return self.weights.log_weights if self.verdict == "corrected" else None
+
+    def log_evidence(self) -> Evidence:
+        """Log evidence of the dataset, log p(D), with its standard error, in nats.
+
+        Raises:
+            InputError: The answer is not corrected.
+        """
+        return evidence.log_evidence(self)
 
     def require_problem(self) -> Problem:
         """The model that the answer belongs to.
