@@ -209,5 +209,5 @@ def test_a_report_is_one_html_file(posterity, refused, table, tmp_path):
     page = path.read_text(encoding="utf-8")
     assert "linear_regression on data.csv" in page and "The computation can be relied on." in page
     assert "In the units of the table" in page and ">w[age]<" in page
-    assert f"posterity infer linear_regression {table} --target y --seed 3 --report {path}" in page
+    assert "posterity infer linear_regression data.csv --target y --seed 3 --report report.html" in page
     assert "ends in .html" in refused(*words, "--report", tmp_path / "report.pdf")

@@ -6,8 +6,8 @@ import pytest
 
 from posterity.checks import InputError
 from posterity.cli import cache
+from posterity.cli.options import without_folders
 from posterity.cli.progress import ProgressBar, describe_progress
-from posterity.cli.training_run import _without_folders
 from posterity.cli.user_model import load_model
 from posterity.training import Progress
 from posterity.training.validation import Validation
@@ -88,7 +88,7 @@ def test_in_a_terminal_progress_is_a_bar(capsys, monkeypatch):
 def test_the_command_in_the_record_names_no_folders():
     words = ["train", "a/b/model.py:f", "-o", "/x/out.estimator", "--like=../t.csv", "--plate", "g=1:2", "x/"]
     expected = ["train", "model.py:f", "-o", "out.estimator", "--like=t.csv", "--plate", "g=1:2", "x/"]
-    assert _without_folders(words) == expected
+    assert without_folders(words) == expected
 
 
 def test_where_compiled_programs_are_kept(monkeypatch, tmp_path):

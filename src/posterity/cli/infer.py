@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.cache import keep_compiled_programs
-from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Refine, Seed, Target, parse_settings
+from posterity.cli.options import (
+    Categorical,
+    DropMissing,
+    Json,
+    ModelFile,
+    Refine,
+    Seed,
+    Target,
+    parse_settings,
+    takes_words,
+    without_folders,
+)
 from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.user_model import load_model, names_a_file
 
@@ -45,8 +56,9 @@ Settings = Annotated[
 CompareNuts = Annotated[bool, typer.Option("--compare-nuts", help="Show the same posterior by NUTS beside it.")]
 
 
+@takes_words
 def infer(
-    ctx: typer.Context,
+    words: list[str],
     estimator: EstimatorName,
     table: Table,
     target: Target = None,
@@ -87,7 +99,7 @@ def infer(
     if output is not None:
         _write(found, output)
     if report is not None:
-        _write_report(found, report, ctx.obj, table, seed)
+        _write_report(found, report, words, table, seed)
     _remark(found, reference)
     if json:
         print_json(_as_json(found, draws, reference))
@@ -151,7 +163,7 @@ def _write_report(found: "TableAnswer", path: Path, words: list[str], table: Pat
     from posterity.report import write_report
 
     title = f"{found.answer.model} on {table.name}"
-    write_report(found, path, title=title, command=shlex.join(["posterity", *words]), seed=seed)
+    write_report(found, path, title=title, command=shlex.join(["posterity", *without_folders(words)]), seed=seed)
 
 
 def _remark(found: "TableAnswer", reference: "NutsReference | None") -> None:

@@ -1,7 +1,9 @@
 """Options that several commands share, and the small grammars of their values."""
 
+import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -21,6 +23,8 @@ __all__ = [
     "parse_range",
     "parse_settings",
     "takes_fields_of",
+    "takes_words",
+    "without_folders",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -119,3 +123,21 @@ def takes_fields_of(request: type) -> Callable[[Command], Command]:
         return command
 
     return sign
+
+
+def takes_words(command: Command) -> Command:
+    """Decorator for a command with a parameter `words`: it gets the command line after `posterity`."""
+
+    @functools.wraps(command)
+    def run(ctx: Any, **given: Any) -> Any:
+        return command(words=ctx.obj, **given)
+
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    others = [p for p in inspect.signature(command).parameters.values() if p.name != "words"]
+    run.__signature__ = inspect.Signature([context, *others])  # pyright: ignore[reportAttributeAccessIssue]
+    return run  # pyright: ignore[reportReturnType]
+
+
+def without_folders(words: Sequence[str]) -> list[str]:
+    """The command line, paths cut to their last part: what is written travels, its maker's folders do not."""
+    return [re.sub(r"[^=\s]*/(?=[^/])", "", word) for word in words]

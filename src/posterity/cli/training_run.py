@@ -1,13 +1,13 @@
 """One run of `posterity train`: says what it will do, does it, and leaves an estimator or a way to go on."""
 
 import dataclasses
-import re
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from posterity.cli.options import without_folders
 from posterity.cli.output import note, print_json
 from posterity.cli.progress import ProgressBar
 from posterity.cli.recipe import Recipe
@@ -76,7 +76,7 @@ class TrainingRun:
             return self._interrupted(training["step"])
         if training["stop_reason"] == "diverged":
             return self._diverged(training["step"])
-        command = shlex.join(["posterity", *_without_folders(self.words)])
+        command = shlex.join(["posterity", *without_folders(self.words)])
         estimator = dataclasses.replace(estimator, record={**estimator.record, "command": command})
         estimator.save(self.output)
         if not keep_run:
@@ -137,8 +137,3 @@ def _is_informed(problem: Problem) -> bool:
     except NotInformedError:
         return False
     return True
-
-
-def _without_folders(words: Sequence[str]) -> list[str]:
-    """The command line, paths cut to their last part: an estimator travels, its maker's folders do not."""
-    return [re.sub(r"[^=\s]*/(?=[^/])", "", word) for word in words]
