@@ -118,9 +118,8 @@ def _ill_posed():
 def test_ill_posed_classes_give_finite_answers_or_reasons(logistic, case, data):
     answer = logistic.infer(data, refine_seconds=0.0, num_draws=500)
     assert all(np.isfinite(draws).all() for draws in answer.draws.values()), case
-    assert answer.verdict == "corrected" or answer.reasons
-    if case in ("separable", "one class", "duplicated columns"):
-        assert answer.verdict == "corrected", answer.reasons
+    assert (answer.verdict == "corrected") == (case != "collinear and huge"), answer.reasons
+    assert (answer.verdict == "corrected") == (not answer.reasons)
 
 
 def _ill_posed_targets():
@@ -138,7 +137,9 @@ def _ill_posed_targets():
 def test_ill_posed_targets_give_finite_answers_or_reasons(linear, case, data):
     answer = linear.infer(data, refine_seconds=0.0, num_draws=500)
     assert all(np.isfinite(draws).all() for draws in answer.draws.values()), case
-    assert answer.verdict == "corrected" or answer.reasons
+    # Where the noise can vanish, the posterior has no end towards sigma = 0; targets of 1e6 leave float32 no digits.
+    assert (answer.verdict == "corrected") == (case in ("one row", "duplicated columns")), answer.reasons
+    assert (answer.verdict == "corrected") == (not answer.reasons)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,8 @@ def test_extreme_counts_give_finite_answers(counts):
     x = np.random.default_rng(4).normal(size=(20, 2))
     answer = posterity.infer("poisson_regression", {"x": x, "y": counts}, num_draws=500, refine_seconds=0.0).answer
     assert all(np.isfinite(draws).all() for draws in answer.draws.values())
-    assert answer.verdict == "corrected" or answer.reasons
+    assert (answer.verdict == "corrected") == (counts.min() < 10**6), answer.reasons  # float32 again
+    assert (answer.verdict == "corrected") == (not answer.reasons)
 
 
 def test_padding_and_masked_columns_change_nothing(logistic):
