@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
     from posterity.problem import Envelope, Problem, ResampledRows, StandardNormal, TableLike, build_problem
     from posterity.report import write_report
-    from posterity.results import Answer, Evidence, Predictions, compare
+    from posterity.results import Answer, Evidence, Predictions, Unanswered, compare
     from posterity.table_answer import TableAnswer, infer
     from posterity.training import OtherModel, RealRows, Simulated, TrainingConfig, ZScoredTables
     from posterity.zero_shot import informed_estimator
@@ -43,6 +43,7 @@ __all__ = [
     "TableAnswer",
     "TableLike",
     "TrainingConfig",
+    "Unanswered",
     "ZScoredTables",
     "build_problem",
     "compare",
@@ -70,7 +71,7 @@ _HOMES = {
         "build_problem",
     ),
     "posterity.report": ("write_report",),
-    "posterity.results": ("Answer", "Evidence", "Predictions", "compare"),
+    "posterity.results": ("Answer", "Evidence", "Predictions", "Unanswered", "compare"),
     "posterity.table_answer": ("TableAnswer", "infer"),
     "posterity.training": ("OtherModel", "RealRows", "Simulated", "TrainingConfig", "ZScoredTables"),
 }

@@ -1,9 +1,10 @@
 """From a trained network and one dataset to an answer: draws, weights, verdict."""
 
+import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,20 +14,21 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError
-from posterity.dataset import Dataset, num_rows_of
+from posterity.dataset import Dataset, bucket_for, num_rows_of
 from posterity.informed.informed import InformedNetwork
 from posterity.network import AmortizedPosterior
 from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset, plate_sizes, read_arrays
-from posterity.results import Answer
+from posterity.results import Answer, Unanswered
 from posterity.results.axes import argument_axes
 from posterity.trust import ImportanceWeights, equal_weights, judge, judge_refined, pareto_smoothed
 from posterity.trust.refine import Budget, Refinement, compile_refinement, refine
 
-__all__ = ["Network", "answer_dataset", "latent_entries", "pad_for"]
+__all__ = ["Network", "answer_dataset", "answer_datasets", "latent_entries", "pad_for"]
 
 Network = AmortizedPosterior | InformedNetwork
 
+TOGETHER = 64  # datasets whose draws are held at once
 DRAWS_TIMES_ROWS = 4_000_000  # log likelihoods held at once; more draws are taken in turns, to bound memory
 
 
@@ -57,36 +59,152 @@ def answer_dataset(
         InputError: The dataset does not fit the model.
     """
     started = time.perf_counter()
+    _check_settings(num_draws, budget)
+    read = _read(problem, network, dataset)
+    drawn = jax.device_get(draw_and_weigh(network, problem, read.padded, rng_key, num_draws))
+    how = _How(columns or {}, rng_key, budget)
+    return _finish(problem, network, read, _Drawn(*drawn), how, group, started)
+
+
+def answer_datasets(
+    problem: Problem,
+    network: Network,
+    datasets: Sequence[Mapping[str, Any]],
+    *,
+    num_draws: int,
+    rng_key: PRNGKeyArray,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    groups: Sequence[str] | None = None,
+    budget: Budget | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[Answer | Unanswered]:
+    """`answer_dataset` for many datasets, drawn together where they have one padded size.
+
+    Each gets the answer that it would get alone with the same key; one that cannot be answered does not stop the rest.
+
+    Args:
+        problem: The model.
+        network: The amortized posterior, trained or informed.
+        datasets: Each is argument name -> array with rows first.
+        num_draws: Draws of q for each.
+        rng_key: Consumed here.
+        columns: Argument name -> names of its columns, for the labels of latents.
+        groups: Name of each dataset.
+        budget: How long to refine each answer whose weights are unhealthy; not at all if None.
+        on_progress: Called with the number of finished datasets after each.
+
+    Raises:
+        InputError: The settings cannot serve.
+    """
+    _check_settings(num_draws, budget)
+    how = _How(columns or {}, rng_key, budget)
+    names = [None] * len(datasets) if groups is None else list(groups)
+    found: dict[int, Answer | Unanswered] = {}
+    by_size: dict[int, dict[int, _Read]] = {}
+    for i, dataset in enumerate(datasets):
+        try:
+            read = _read(problem, network, dataset)
+            by_size.setdefault(read.padded.row_mask.shape[0], {})[i] = read
+        except InputError as error:
+            found[i] = Unanswered(problem.name, names[i], (str(error),))
+            on_progress(len(found))
+    for reads in by_size.values():
+        for first in range(0, len(reads), TOGETHER):
+            chosen = list(reads)[first : first + TOGETHER]
+            started = time.perf_counter()
+            drawn = _draw_together(problem, network, [reads[i].padded for i in chosen], rng_key, num_draws)
+            share = (time.perf_counter() - started) / len(chosen)
+            for i, one in zip(chosen, drawn, strict=True):
+                began = time.perf_counter() - share
+                try:
+                    found[i] = _finish(problem, network, reads[i], one, how, names[i], began)
+                except InputError as error:
+                    found[i] = Unanswered(problem.name, names[i], (str(error),))
+                on_progress(len(found))
+    return [found[i] for i in range(len(datasets))]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """A dataset at the door: its arrays, the sizes of its variable plates, and both padded."""
+
+    arrays: dict[str, np.ndarray]
+    sizes: dict[str, int]
+    padded: Dataset
+
+
+class _Drawn(NamedTuple):
+    """What `draw_and_weigh` gives, as NumPy arrays."""
+
+    z: np.ndarray
+    latents: dict[str, np.ndarray]
+    log_q: np.ndarray
+    log_joint: np.ndarray
+    unsupported: dict[str, np.ndarray]
+
+
+class _How(NamedTuple):
+    """What all datasets of one call share."""
+
+    columns: Mapping[str, Sequence[str]]
+    rng_key: PRNGKeyArray
+    budget: Budget | None
+
+
+def _check_settings(num_draws: int, budget: Budget | None) -> None:
     if num_draws < 1:
         raise InputError(f"infer: the number of draws must be at least 1; got {num_draws}")
     if budget is not None and not budget.seconds >= 0.0:
         raise InputError(f"infer: the time to refine must be at least 0 seconds; got {budget.seconds}")
+
+
+def _read(problem: Problem, network: Network, dataset: Mapping[str, Any]) -> _Read:
     arrays = read_arrays(problem, dataset)
-    sizes = plate_sizes(problem, arrays)
-    padded = pad_for(network, problem, dataset)
-    z, latents, log_q, log_joint, unsupported = jax.device_get(
-        draw_and_weigh(network, problem, padded, rng_key, num_draws)
-    )
-    _refuse_unsupported(problem, unsupported, arrays)
-    num_rows = next(iter(arrays.values())).shape[0]
-    weights = pareto_smoothed(np.asarray(log_joint, np.float64) - log_q)
-    outside = network.outside(problem, num_rows, sizes)
+    return _Read(arrays, plate_sizes(problem, arrays), pad_for(network, problem, dataset))
+
+
+def _draw_together(
+    problem: Problem, network: Network, padded: Sequence[Dataset], rng_key: PRNGKeyArray, num_draws: int
+) -> list[_Drawn]:
+    """Draws for datasets of one padded size; their number is filled up to a power of two, so that programs are few."""
+    filled = [*padded, *[padded[-1]] * (bucket_for(len(padded), [1]) - len(padded))]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled)
+    drawn = jax.device_get(_draw_and_weigh_many(network, problem, stacked, rng_key, num_draws))
+    return [_Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], drawn)) for i in range(len(padded))]
+
+
+def _finish(
+    problem: Problem,
+    network: Network,
+    read: _Read,
+    drawn: _Drawn,
+    how: _How,
+    group: str | None,
+    started: float,
+) -> Answer:
+    """Weights, verdict, refinement and names of one dataset."""
+    _refuse_unsupported(problem, drawn.unsupported, read.arrays)
+    num_draws = drawn.log_q.size
+    num_rows = next(iter(read.arrays.values())).shape[0]
+    weights = pareto_smoothed(np.asarray(drawn.log_joint, np.float64) - drawn.log_q)
+    latents, log_q, log_joint = drawn.latents, drawn.log_q, drawn.log_joint
+    outside = network.outside(problem, num_rows, read.sizes)
     verdict, reasons = judge(weights, outside)
     found = None
-    if verdict == "untrusted" and budget is not None and budget.seconds > 0.0:
-        found = _refine(problem, padded, z, weights, random.fold_in(rng_key, 1), budget)
+    if verdict == "untrusted" and how.budget is not None and how.budget.seconds > 0.0:
+        found = _refine(problem, read.padded, drawn.z, weights, random.fold_in(how.rng_key, 1), how.budget)
         verdict, reasons = judge_refined(weights, found, outside)
         if verdict == "refined":
-            latents, log_joint = _refined_draws(problem, padded, found, num_draws)
+            latents, log_joint = _refined_draws(problem, read.padded, found, num_draws)
             log_q, weights = None, equal_weights(num_draws, weights.pareto_k, min(found.min_ess, num_draws))
-    entries = latent_entries(problem, sizes, columns or {})
+    entries = latent_entries(problem, read.sizes, how.columns)
     dims, coords = _dims_and_coords(problem, entries)
-    data_dims, data_coords = argument_axes(problem, entries, columns or {})
+    data_dims, data_coords = argument_axes(problem, entries, how.columns)
     return Answer(
         model=problem.name,
         num_rows=num_rows,
         group=group,
-        draws=_active(problem, latents, sizes),
+        draws=_active(problem, latents, read.sizes),
         labels=problem.space.labels(entries),
         dims=data_dims | dims,
         coords=data_coords | coords,
@@ -95,8 +213,8 @@ def answer_dataset(
         weights=weights,
         verdict=verdict,
         reasons=reasons,
-        observed={argument.name: arrays[argument.name] for argument in problem.data},
-        covariates={argument.name: arrays[argument.name] for argument in problem.covariates},
+        observed={argument.name: read.arrays[argument.name] for argument in problem.data},
+        covariates={argument.name: read.arrays[argument.name] for argument in problem.covariates},
         problem=problem,
         refinement=found,
         seconds=time.perf_counter() - started,
@@ -139,6 +257,13 @@ def draw_and_weigh(
     else:
         log_joint = lax.map(lambda one: problem.log_joint(one, dataset), z, batch_size=at_once)
     return z, vmap(problem.space.constrain)(z), log_q, log_joint, problem.unsupported_rows(dataset)
+
+
+@eqx.filter_jit
+def _draw_and_weigh_many(
+    network: Network, problem: Problem, datasets: Dataset, rng_key: PRNGKeyArray, num_draws: int
+) -> Any:
+    return lax.map(lambda dataset: draw_and_weigh(network, problem, dataset, rng_key, num_draws), datasets)
 
 
 def _refine(

@@ -1,6 +1,6 @@
 """What people keep and look at: answers, summaries, DataTrees, tables."""
 
-from posterity.results.answer import Answer
+from posterity.results.answer import Answer, Unanswered
 from posterity.results.evidence import Evidence, compare
 from posterity.results.prediction import Predictions, predict
 from posterity.results.resampling import resampled_indices
@@ -13,6 +13,7 @@ __all__ = [
     "Evidence",
     "Predictions",
     "Summary",
+    "Unanswered",
     "answer_to_json",
     "compare",
     "posterior_table",

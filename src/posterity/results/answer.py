@@ -16,7 +16,24 @@ from posterity.trust.refine import Refinement
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Answer"]
+__all__ = ["Answer", "Unanswered"]
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A member of a batch that could not be answered at all.
+
+    Attributes:
+        model: Name of the model.
+        group: Name of the dataset, if it has one.
+        reasons: Why, in full sentences.
+        verdict: Always `untrusted`, so that a batch can be sorted by verdicts.
+    """
+
+    model: str
+    group: str | None
+    reasons: tuple[str, ...]
+    verdict: Verdict = "untrusted"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,9 @@ __all__ = ["MIN_DRAWS", "ImportanceWeights", "equal_weights", "ess_fraction", "p
 MIN_DRAWS = 25
 """PSIS fits a Pareto tail to a fifth of a small sample, and five points are the least that it fits."""
 
+_EQUAL = 0.01
+"""Nats. Ratios that all lie this close are equal: where q is the posterior they differ by rounding, which has tails."""
+
 _LARGEST_ROUNDING = 0.05
 """Nats. Log joints are float32 sums: over 10^5 to 10^6 rows they are rounded to steps of 0.01 to 0.06."""
 
@@ -25,7 +28,7 @@ class ImportanceWeights:
     Attributes:
         log_weights: Shape `(draw,)`, normalised (their exponentials sum to 1), Pareto-smoothed where that was
             possible; equal for all draws where the ratios cannot be used at all. -inf is a weight of zero.
-        pareto_k: Tail index of the ratios. -inf where all are equal (q is the posterior: there is no tail);
+        pareto_k: Tail index of the ratios. -inf where all are equal to 0.01 nats (q is the posterior: no tail);
             NaN where too few draws have a weight to tell; +inf where the ratios cannot be used or no tail
             fits them.
         ess: Effective sample size 1 / sum w^2, in draws; 0 where the ratios cannot be used at all.
@@ -104,7 +107,7 @@ def ess_fraction(log_ratios: np.ndarray) -> float:
 
 def _smooth(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
     """Normalised log weights of finite ratios with a smoothed tail, and k-hat (see `ImportanceWeights`)."""
-    if np.ptp(log_ratios) == 0.0:
+    if np.ptp(log_ratios) <= _EQUAL:
         return _normalised(log_ratios), -np.inf
 
     from arviz_stats.base.array import array_stats  # here, since it takes a second
