@@ -7,8 +7,8 @@
     python benchmarks/informed_tasks.py growth    # the same as rows and columns grow, one dataset at a time
 
 Nothing is trained. Draws for the corrected C2ST are resampled without replacement, 1000 of 20,000, so that the
-classifier sees no duplicates. `speed` draws and weighs 1000 draws per dataset, 256 datasets over two threads; NUTS runs
-beside it, vmapped over 64 of the datasets, one chain of 500 + 1000 steps; `growth` takes 8 datasets and one thread
+classifier sees no duplicates. `speed` draws, weighs and judges 1000 draws per dataset, 256 datasets over two threads;
+NUTS runs beside it, vmapped over 64 of the datasets, one chain of 500 + 1000 steps; `growth` takes 8 datasets and one thread
 for both. Rows go to `results/informed_tasks.jsonl`.
 """
 
@@ -29,6 +29,7 @@ import posterity
 from posterity.informed.informed import InformedNetwork
 from posterity.informed.store import shipped_network
 from posterity.informed.structure import read_structure
+from posterity.trust import judge, pareto_smoothed_many
 
 NAME = "informed_tasks"
 NUM_DATASETS, NUM_C2ST, NUM_DRAWS = 200, 20, 1000
@@ -137,17 +138,23 @@ def speed(model, rows, columns, *, with_nuts):
     alone = eqx.filter_jit(one)
     single = (jax.tree.map(lambda leaf: leaf[0], datasets), keys[0])
     jax.block_until_ready((batch(*halves[0]), alone(single)))
+
+    def verdicts(half):
+        ratios = np.asarray(batch(*half)[1])
+        return ratios, [judge(weights)[0] for weights in pareto_smoothed_many(ratios)]
+
+    verdicts(halves[0])
     times, latencies = [], []
     with ThreadPoolExecutor(2) as pool:
         for _ in range(5):
             started = time.perf_counter()
-            found = list(pool.map(lambda half: jax.block_until_ready(batch(*half)), halves))
+            found = list(pool.map(verdicts, halves))
             times.append((time.perf_counter() - started) / 256 * 1e3)
     for _ in range(20):
         started = time.perf_counter()
         jax.block_until_ready(alone(single))
         latencies.append((time.perf_counter() - started) * 1e3)
-    ratios = jnp.concatenate([f[1] for f in found])
+    ratios = jnp.concatenate([f[0] for f in found])
     ess = float(jnp.median(1.0 / jnp.sum(jax.nn.softmax(ratios, axis=1) ** 2, axis=1)))
     row = {"of_256_ms": float(np.median(times)), "one_ms": float(np.median(latencies)), "ess": ess}
     if with_nuts:

@@ -162,7 +162,7 @@ def test_describe_is_plain_data():
 
 def test_predicting_is_inferring_and_then_predicting(estimator, dataset):
     rows = {"x": dataset["x"][:3]}
-    found = estimator.predict(dataset, rows, interval=0.5, num_draws=60, seed=2)
+    found = estimator.predict(dataset, rows, interval=0.5, num_draws=60, seed=2, refine_seconds=0.0)
     answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=60, seed=2)
     assert_allclose(found.upper, answer.predict(rows, interval=0.5, seed=2).upper)
     assert found.interval == 0.5 and found.verdict == answer.verdict

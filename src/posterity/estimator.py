@@ -121,6 +121,7 @@ class Estimator:
         interval: float = 0.9,
         num_draws: int = 1000,
         seed: int = 0,
+        refine_seconds: float = REFINE_SECONDS,
     ) -> Predictions:
         """What the data of new rows will be, given a dataset: `infer`, then `Answer.predict`.
 
@@ -130,11 +131,13 @@ class Estimator:
             interval: Probability between the bounds that are given.
             num_draws: Draws of q.
             seed: Decides the draws, and the noise of new observations.
+            refine_seconds: Most time that sampling may take, compilation excluded; 0 for none.
 
         Raises:
             InputError: The dataset or the new rows do not fit the model.
         """
-        return self.infer(dataset, num_draws=num_draws, seed=seed).predict(new_rows, interval=interval, seed=seed)
+        answer = self.infer(dataset, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
+        return answer.predict(new_rows, interval=interval, seed=seed)
 
     def infer_many(
         self,

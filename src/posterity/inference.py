@@ -21,7 +21,14 @@ from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset, plate_sizes, read_arrays
 from posterity.results import Answer, Unanswered
 from posterity.results.axes import argument_axes
-from posterity.trust import ImportanceWeights, equal_weights, judge, judge_refined, pareto_smoothed
+from posterity.trust import (
+    ImportanceWeights,
+    equal_weights,
+    judge,
+    judge_refined,
+    pareto_smoothed,
+    pareto_smoothed_many,
+)
 from posterity.trust.refine import Budget, Refinement, compile_refinement, refine
 
 __all__ = ["Network", "answer_dataset", "answer_datasets", "latent_entries", "pad_for"]
@@ -61,9 +68,9 @@ def answer_dataset(
     started = time.perf_counter()
     _check_settings(num_draws, budget)
     read = _read(problem, network, dataset)
-    drawn = jax.device_get(draw_and_weigh(network, problem, read.padded, rng_key, num_draws))
+    drawn = _Drawn(*jax.device_get(draw_and_weigh(network, problem, read.padded, rng_key, num_draws)))
     how = _How(columns or {}, rng_key, budget)
-    return _finish(problem, network, read, _Drawn(*drawn), how, group, started)
+    return _finish(problem, network, read, drawn, pareto_smoothed(_log_ratios(drawn)), how, group, started)
 
 
 def answer_datasets(
@@ -113,11 +120,12 @@ def answer_datasets(
             chosen = list(reads)[first : first + TOGETHER]
             started = time.perf_counter()
             drawn = _draw_together(problem, network, [reads[i].padded for i in chosen], rng_key, num_draws)
+            weights = pareto_smoothed_many(np.stack([_log_ratios(one) for one in drawn]))
             share = (time.perf_counter() - started) / len(chosen)
-            for i, one in zip(chosen, drawn, strict=True):
+            for i, one, its_weights in zip(chosen, drawn, weights, strict=True):
                 began = time.perf_counter() - share
                 try:
-                    found[i] = _finish(problem, network, reads[i], one, how, names[i], began)
+                    found[i] = _finish(problem, network, reads[i], one, its_weights, how, names[i], began)
                 except InputError as error:
                     found[i] = Unanswered(problem.name, names[i], (str(error),))
                 on_progress(len(found))
@@ -151,6 +159,10 @@ class _How(NamedTuple):
     budget: Budget | None
 
 
+def _log_ratios(drawn: _Drawn) -> np.ndarray:
+    return drawn.log_joint.astype(np.float64) - drawn.log_q
+
+
 def _check_settings(num_draws: int, budget: Budget | None) -> None:
     if num_draws < 1:
         raise InputError(f"infer: the number of draws must be at least 1; got {num_draws}")
@@ -178,15 +190,15 @@ def _finish(
     network: Network,
     read: _Read,
     drawn: _Drawn,
+    weights: ImportanceWeights,
     how: _How,
     group: str | None,
     started: float,
 ) -> Answer:
-    """Weights, verdict, refinement and names of one dataset."""
+    """Verdict, refinement and names of one dataset."""
     _refuse_unsupported(problem, drawn.unsupported, read.arrays)
     num_draws = drawn.log_q.size
     num_rows = next(iter(read.arrays.values())).shape[0]
-    weights = pareto_smoothed(np.asarray(drawn.log_joint, np.float64) - drawn.log_q)
     latents, log_q, log_joint = drawn.latents, drawn.log_q, drawn.log_joint
     outside = network.outside(problem, num_rows, read.sizes)
     verdict, reasons = judge(weights, outside)

@@ -2,7 +2,14 @@
 
 from posterity.trust.refine import Budget, Refinement, refine
 from posterity.trust.verdict import Verdict, judge, judge_refined, min_ess, pareto_k_limit
-from posterity.trust.weights import MIN_DRAWS, ImportanceWeights, equal_weights, ess_fraction, pareto_smoothed
+from posterity.trust.weights import (
+    MIN_DRAWS,
+    ImportanceWeights,
+    equal_weights,
+    ess_fraction,
+    pareto_smoothed,
+    pareto_smoothed_many,
+)
 
 __all__ = [
     "MIN_DRAWS",
@@ -17,5 +24,6 @@ __all__ = [
     "min_ess",
     "pareto_k_limit",
     "pareto_smoothed",
+    "pareto_smoothed_many",
     "refine",
 ]
