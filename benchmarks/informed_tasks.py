@@ -8,8 +8,8 @@
 
 Nothing is trained. Draws for the corrected C2ST are resampled without replacement, 1000 of 20,000, so that the
 classifier sees no duplicates. `speed` draws, weighs and judges 1000 draws per dataset, 256 datasets over two threads;
-NUTS runs beside it, vmapped over 64 of the datasets, one chain of 500 + 1000 steps; `growth` takes 8 datasets and one thread
-for both. Rows go to `results/informed_tasks.jsonl`.
+NUTS runs beside it, vmapped over 64 of the datasets, one chain of 500 + 1000 steps; `growth` takes 8 datasets and one
+thread for both. Rows go to `results/informed_tasks.jsonl`.
 """
 
 import argparse
