@@ -34,6 +34,8 @@ WARMUP = (5, 10, 25, 25, 25, 25, 25)  # steps; after each, step size and scale a
 FIRST_LOOK = 50  # kept steps after which R-hat is looked at first, and least that it takes
 JITTER = 1e-6
 
+_COMPILED: set[Any] = set()  # models and shapes; what JAX keeps of them lives as long
+
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
@@ -170,9 +172,15 @@ def refine(
 def compile_refinement(
     problem: Problem, dataset: Dataset, mask: Bool[Array, " latent"], z: Float[np.ndarray, "draw latent"]
 ) -> None:
-    """Compiles all that `refine` runs on arguments of these shapes, so that none of it falls into a budget."""
-    equal = np.full(len(z), -np.log(len(z)))
-    refine(problem, dataset, mask, z, equal, random.key(0), Budget(seconds=np.inf, most_steps=FIRST_LOOK))
+    """Compiles all that `refine` runs on arguments of these shapes, so that none of it falls into a budget.
+
+    The first call runs a short refinement; later ones with the same shapes do nothing.
+    """
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((dataset, z)))
+    if (problem, shapes) not in _COMPILED:
+        equal = np.full(len(z), -np.log(len(z)))
+        refine(problem, dataset, mask, z, equal, random.key(0), Budget(seconds=np.inf, most_steps=FIRST_LOOK))
+        _COMPILED.add((problem, shapes))
 
 
 class _Clock:
