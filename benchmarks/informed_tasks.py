@@ -100,11 +100,11 @@ def against_nuts():
     many, many_ratios = (np.asarray(leaf) for leaf in draw(20 * NUM_DRAWS)(few, keys[:NUM_C2ST]))
     rng = np.random.default_rng(0)
     scores = {"c2st": [], "c2st_corrected": [], "c2st_floor": []}
-    sampler = MCMC(
-        NUTS(problem.model), num_warmup=1000, num_samples=2500, num_chains=4, chain_method="vectorized",
-        progress_bar=False,
-    )  # fmt: skip
     for i in range(NUM_C2ST):
+        sampler = MCMC(
+            NUTS(problem.model), num_warmup=1000, num_samples=2500, num_chains=4, chain_method="vectorized",
+            progress_bar=False,
+        )  # fmt: skip
         sampler.run(random.key(i), **{k: v[i] for k, v in few.values.items()})
         found = sampler.get_samples()
         reference = np.concatenate([np.asarray(found[s.name]).reshape(10_000, -1) for s in problem.space.sites], axis=1)
