@@ -12,6 +12,7 @@ counted. Rows go to `results/refining.jsonl`.
 import argparse
 import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -45,18 +46,23 @@ def against_nuts(num_datasets, seconds):
     problem = build_problem(model, example, Envelope((64, 64)), covariates="normal", check=False)
     estimator = posterity.informed_estimator(problem, check=False)
     names = [site.name for site in problem.space.sites]
-    sampler = MCMC(
-        NUTS(model, target_accept_prob=0.95), num_warmup=1000, num_samples=2500, num_chains=4,
-        chain_method="vectorized", progress_bar=False,
-    )  # fmt: skip
+
+    @jax.jit
+    def by_nuts(key, values):
+        sampler = MCMC(
+            NUTS(model, target_accept_prob=0.95), num_warmup=1000, num_samples=2500, num_chains=4,
+            chain_method="vectorized", progress_bar=False,
+        )  # fmt: skip
+        sampler.run(key, **values)
+        return sampler.get_samples()
+
     verdicts, false, ours = [], 0, []
     for i in range(num_datasets):
         dataset = problem.simulate(random.key(i), jnp.ones(64, bool), {})[0].values
         values = {name: np.asarray(value) for name, value in dataset.items()}
         answer = estimator.infer(values, num_draws=4000, seed=i, refine_seconds=seconds)
         spent = answer.refinement.seconds if answer.refinement else 0.0
-        sampler.run(random.key(i), **dataset)
-        found = sampler.get_samples()
+        found = by_nuts(random.key(i), dataset)
         count = 10_000
         mean, sd = moments(answer.draws, answer.weights.log_weights, names)
         exact_mean, exact_sd = moments(found, np.full(count, -np.log(count)), names)
