@@ -87,7 +87,8 @@ def test_mixture_is_the_posterior(square):
     posterior = np.exp(joint - joint.max())
     posterior /= posterior.sum() * 0.002
     assert_allclose(density.sum() * 0.002, 1.0, atol=1e-3)
-    assert 0.5 * np.abs(density - posterior).sum() * 0.002 < 0.03  # total variation
+    # Total variation: the defensive tenth alone may take 0.1.
+    assert 0.5 * np.abs(density - posterior).sum() * 0.002 < 0.1
     z, log_q = q.sample_and_log_prob(random.key(1), 400)
     assert_allclose(log_q, vmap(q.log_prob)(z), atol=1e-4)
     # 400 fair coins: a share outside (0.4, 0.6) has probability 5e-5.

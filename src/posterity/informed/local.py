@@ -22,7 +22,17 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
 from posterity.dataset import Dataset
-from posterity.informed.anchor import NODE_WEIGHTS, NODES, Anchor, whiten
+from posterity.informed.anchor import (
+    LONGEST_STEP,
+    MOST_SMOOTHED,
+    NODE_WEIGHTS,
+    NODES,
+    SETTLED,
+    SLOW,
+    STEP_SIZES,
+    Anchor,
+    whiten,
+)
 from posterity.informed.lines import Lines
 from posterity.problem import Problem
 
@@ -30,8 +40,6 @@ __all__ = ["LocalGaussian", "count_directions", "find_gaussians", "local_lines",
 
 NUM_STARTS = 16
 MOST_NEWTON, NEWTON_GAIN = 60, 0.001  # steps; nats by which a step must improve the log joint to go on
-STEP_SIZES = (1.0, 0.5, 0.25, 2.0**-4, 2.0**-6, 2.0**-9, 2.0**-13, 2.0**-18, 0.0)
-MOST_SMOOTHED, SETTLED, LONGEST_STEP, SLOW = 30, 0.02, 2.0, 0.7  # as in `anchor`
 FEWEST_POINTS = 64
 LEAST_CURVATURE = 1e-6  # relative to the largest
 MOST_DIRECTIONS = 6

@@ -1,12 +1,13 @@
 """The posterior of one dataset given its scale latents: anchor and row map together."""
 
 import jax.numpy as jnp
+from jax import random, vmap
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.informed.anchor import Anchor
 from posterity.informed.row_map import RowMap
-from posterity.posteriors.base import AbstractTransport
+from posterity.posteriors.base import AbstractTransport, standard_normal_log_prob
 
 __all__ = ["AnchoredPosterior"]
 
@@ -42,9 +43,17 @@ class AnchoredPosterior(AbstractTransport):
         self, rng_key: PRNGKeyArray, num_samples: int
     ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
         """Draws with their log densities."""
-        u, log_prob = self.row_map.sample_and_log_prob(rng_key, num_samples)
+        noise = jnp.where(self.mask, random.normal(rng_key, (num_samples, self.mask.size)), 0.0)
+        z, log_det = self.transform_many(noise)
+        return z, vmap(standard_normal_log_prob, in_axes=(0, None))(noise, self.mask) - log_det
+
+    def transform_many(
+        self, noise: Float[Array, "sample latent"]
+    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
+        """Noise to latents with log-dets, for all draws at once."""
+        u, log_det = self.row_map.transform_many(noise)
         z = self.loc + solve_triangular(self.factor, u.T, lower=True, trans=1).T
-        return jnp.where(self.mask, z, 0.0), log_prob + self._log_det()
+        return jnp.where(self.mask, z, 0.0), log_det - self._log_det()
 
     def transform_and_log_det(self, noise: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """Noise to latents."""

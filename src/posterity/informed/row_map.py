@@ -10,14 +10,13 @@ gradient of a convex function, and its inverse exists and is found by Newton's m
 anything smoother costs more than all the rest.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, vmap
 from jax.scipy.linalg import cho_solve
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float
 
-from posterity.posteriors.base import AbstractTransport, standard_normal_log_prob
+from posterity.posteriors.base import AbstractTransport
 
 __all__ = ["BETA", "CENTRES", "RowMap", "bounded_slope"]
 
@@ -64,14 +63,6 @@ class RowMap(AbstractTransport):
     shift: Float[Array, " term"]
     slopes: Float[Array, "term 5"]
     mask: Bool[Array, " latent"]
-
-    def sample_and_log_prob(
-        self, rng_key: PRNGKeyArray, num_samples: int
-    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
-        """Draws with their log densities; all draws at once, since that is matrix products."""
-        noise = jnp.where(self.mask, jax.random.normal(rng_key, (num_samples, self.mask.size)), 0.0)
-        u, log_det = self.transform_many(noise)
-        return u, vmap(standard_normal_log_prob, in_axes=(0, None))(noise, self.mask) - log_det
 
     def transform_and_log_det(self, noise: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         r"""$T(e)$ and $\log\det \partial T / \partial e$."""
