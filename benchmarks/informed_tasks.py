@@ -36,7 +36,6 @@ NUM_DATASETS, NUM_C2ST, NUM_DRAWS = 200, 20, 1000
 GROWTH = (
     *((rows, 5) for rows in (32, 128, 512, 2048)),
     *((256, columns) for columns in (2, 10, 20, 40, 60)),
-    (2048, 60),
 )
 
 

@@ -56,7 +56,7 @@ def test_thresholds_at_a_thousand_draws(pareto_k, ess, expected):
 
 def test_thresholds_follow_the_number_of_draws():
     assert_allclose([pareto_k_limit(n) for n in (1, 10, 100, 1000, 10_000)], [-np.inf, 0.0, 0.5, 2 / 3, 0.7])
-    assert [min_ess(n) for n in (50, 1000, 10_000)] == [5.0, 100.0, 100.0]
+    assert [min_ess(n) for n in (50, 1000, 10_000)] == [5.0, 100.0, 1000.0]
 
 
 def test_reasons_are_sentences_with_numbers():
