@@ -1,4 +1,4 @@
-"""In-context networks at the sizes of `informed.py`, each trained for as long as the shipped row network was.
+"""In-context networks at the sizes of `informed.py`, each trained for 17 minutes of a core to itself.
 
     python benchmarks/informed_in_context.py --model logistic                      # one network for all sizes
     python benchmarks/informed_in_context.py --model logistic --size 64,20         # one for that size alone
