@@ -72,7 +72,8 @@ def test_attend_to_a_single_key_returns_its_value(scale):
     mask = jnp.arange(6) == 2
     assert_allclose(attend(query, key, value, mask), jnp.tile(value[2], (3, 1)), rtol=1e-6)
     slope = jax.grad(lambda key: jnp.sum(attend(query, key, value, mask)))(key)
-    assert_allclose(slope, np.zeros((6, 4)))
+    # What cancels has the size of values times queries; processors differ in how its last digit is rounded.
+    assert_allclose(slope, np.zeros((6, 4)), atol=2e-6 * scale**2)
 
 
 def test_attend_to_nobody_is_zero():
