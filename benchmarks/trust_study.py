@@ -3,12 +3,12 @@
     python benchmarks/trust_study.py             # 20 cells of 100 datasets; skips the cells that have a row
     python benchmarks/trust_study.py --only "shifted, logistic" --datasets 20
 
-Inside: datasets from the model's own joint, N(0, 1) covariates. Outside: covariates with mean 2 and sd 3, outliers among
-the targets, another likelihood than the model's, more rows than any that was trained on. Every dataset is answered
-(1000 draws, at most 30 s to refine) and held against NUTS (4 chains of 1000 + 1500 steps, vmapped over 25 datasets).
-Accepted falsely means `corrected` or `refined` with a latent's mean off by more than 0.25 sd or an sd off by 25%; where
-NUTS has a rank R-hat above 1.01, the dataset is counted, but not held against the answer. Seconds leave compilation out.
-Rows go to `results/trust_study.jsonl`.
+Inside: datasets from the model's own joint, N(0, 1) covariates. Outside: covariates with mean 2 and sd 3, outliers
+among the targets, another likelihood than the model's, more rows than any that was trained on. Every dataset is
+answered (1000 draws, at most 30 s to refine) and held against NUTS (4 chains of 1000 + 1500 steps, vmapped over 25
+datasets). Accepted falsely means `corrected` or `refined` with a latent's mean off by more than 0.25 sd or an sd off by
+25%; where NUTS has a rank R-hat above 1.01, the dataset is counted, but not held against the answer. Seconds leave
+compilation out. Rows go to `results/trust_study.jsonl`.
 """
 
 import argparse

@@ -18,6 +18,7 @@ from posterity.network import AmortizedPosterior, Architecture
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
 from posterity.results import Answer, Predictions, Unanswered
+from posterity.trust.envelope import DataEnvelope
 
 __all__ = ["DatasetPosterior", "Estimator", "load"]
 
@@ -101,7 +102,7 @@ class Estimator:
         Raises:
             InputError: The dataset does not fit the model.
         """
-        request = Request(num_draws, seed, refine_seconds, columns or {})
+        request = self._request(num_draws, seed, refine_seconds, columns)
         return answer_dataset(self.problem, self.network, dataset, request)
 
     def predict(
@@ -159,8 +160,15 @@ class Estimator:
         """
         if groups is not None and len(groups) != len(datasets):
             raise InputError(f"infer_many: {len(groups)} groups for {len(datasets)} datasets; give one name for each")
-        request = Request(num_draws, seed, refine_seconds, columns or {})
+        request = self._request(num_draws, seed, refine_seconds, columns)
         return answer_datasets(self.problem, self.network, datasets, request, groups=groups, on_progress=on_progress)
+
+    def _request(
+        self, num_draws: int, seed: int, refine_seconds: float, columns: Mapping[str, Sequence[str]] | None
+    ) -> Request:
+        seen = self.record.get("data_envelope")
+        envelope = None if seen is None else DataEnvelope.from_json(seen)
+        return Request(num_draws, seed, refine_seconds, columns or {}, envelope)
 
     def save(self, path: str | Path) -> None:
         """Writes the estimator to a directory; see `posterity.artifact`.

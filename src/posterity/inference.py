@@ -33,6 +33,7 @@ from posterity.trust import (
     pareto_smoothed,
     pareto_smoothed_many,
 )
+from posterity.trust.envelope import DataEnvelope
 
 __all__ = ["Network", "Request", "answer_dataset", "answer_datasets", "latent_entries", "pad_for"]
 
@@ -52,6 +53,7 @@ class Request:
         seed: The same seed gives the same draws.
         refine_seconds: Most time that sampling may take for each dataset, compilation excluded; 0 for none.
         columns: Argument name -> names of its columns, for the labels of latents.
+        envelope: What training datasets looked like; None where nothing was trained for this model.
 
     Raises:
         InputError: There are no draws, or the time is negative or no number.
@@ -61,6 +63,7 @@ class Request:
     seed: int = 0
     refine_seconds: float = REFINE_SECONDS
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    envelope: DataEnvelope | None = None
 
     def __post_init__(self) -> None:
         if self.num_draws < 1:
@@ -216,6 +219,8 @@ def _finish(
     _refuse_unsupported(problem, drawn.unsupported, read.arrays)
     num_rows = next(iter(read.arrays.values())).shape[0]
     outside = network.outside(problem, num_rows, read.sizes)
+    if request.envelope is not None:
+        outside += request.envelope.reasons(read.arrays, request.columns)
     key = random.fold_in(request.rng_key, 1)
     verdict, reasons, found = climb(problem, read.padded, drawn.z, weights, outside, key, request.budget)
     latents, log_q, log_joint = drawn.latents, drawn.log_q, drawn.log_joint

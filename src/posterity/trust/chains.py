@@ -19,7 +19,7 @@ from posterity.trust import hmc
 from posterity.trust.hmc import Chains, Seen
 from posterity.trust.refinement import FEWEST, Budget, Clock, Refinement, diagnose, unsettled
 
-__all__ = ["NUM_CHAINS", "run_chains"]
+__all__ = ["NUM_CHAINS", "STUCK", "WARMUP", "run_chains"]
 
 NUM_CHAINS = 32
 BATCH = 25  # steps, at most: what the clock cannot interrupt

@@ -16,15 +16,13 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.dataset import Dataset
 from posterity.problem import Problem
-from posterity.trust.chains import STUCK, run_chains
+from posterity.trust.chains import STUCK, WARMUP, run_chains
 from posterity.trust.refinement import FEWEST, Budget, Refinement
-from posterity.trust.tempering import temper
+from posterity.trust.tempering import FEWEST_STAGES, MOVES, NUM_ISLANDS, NUM_PARTICLES, temper
 from posterity.trust.verdict import Verdict, judge, judge_refined
 from posterity.trust.weights import ImportanceWeights
 
 __all__ = ["Climbed", "climb", "refine"]
-
-LEAST_TIME = 0.2  # seconds that tempering needs left
 
 
 class Climbed(NamedTuple):
@@ -93,7 +91,7 @@ def refine(
     _compile(problem, "chains", *_shapes_of((dataset, z)))
     found = run_chains(problem, dataset, mask, z, log_weights, key_chains, budget)
     left = budget.seconds - found.seconds
-    if not found.max_r_hat > STUCK or left < LEAST_TIME:
+    if not found.max_r_hat > STUCK or left < _least_time_for_tempering(found):
         return found
     _compile(problem, "tempering", *_shapes_of((dataset, z)))
     tempered = temper(problem, dataset, mask, z, key_tempering, dataclasses.replace(budget, seconds=left))
@@ -101,6 +99,13 @@ def refine(
     if tempered.problems:
         return dataclasses.replace(tempered, problems=(*found.problems, *tempered.problems))
     return tempered
+
+
+def _least_time_for_tempering(chains: Refinement) -> float:
+    """Seconds that a few stages will take, judged by what steps of the chains took."""
+    num_chains, num_steps = chains.z.shape[:2]
+    per_step = chains.seconds / (num_chains * (num_steps + sum(WARMUP)))
+    return per_step * NUM_ISLANDS * NUM_PARTICLES * MOVES * FEWEST_STAGES
 
 
 def _shapes_of(arrays: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -24,12 +24,13 @@ from posterity.problem import Problem
 from posterity.trust import hmc
 from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, unsettled
 
-__all__ = ["NUM_ISLANDS", "temper"]
+__all__ = ["FEWEST_STAGES", "MOVES", "NUM_ISLANDS", "NUM_PARTICLES", "temper"]
 
 NUM_ISLANDS, NUM_PARTICLES = 8, 256
 WIDER = 1.5  # than q's draws is the Gaussian that particles start from
 SHARE = 0.5  # of the particles that each stage leaves effective
 MOVES = 5  # steps of HMC in each stage
+FEWEST_STAGES = 10  # that it takes as a rule
 MOST_STAGES, MOST_ROUNDS = 300, 32  # of both together; of moves after the last stage
 HALVINGS = 30
 FIRST_STEP = 0.3
@@ -93,7 +94,7 @@ def temper(
     rounds: list[np.ndarray] = []
     most_rounds = min(MOST_ROUNDS, max(1, budget.most_steps // MOVES))
     found = unsettled("tempering", NUM_ISLANDS, len(mask), budget, clock.elapsed)
-    for key in random.split(key_stages, MOST_STAGES):
+    for key in random.split(key_stages, min(MOST_STAGES, budget.most_steps)):
         if not clock.allows(1) or len(rounds) == most_rounds:
             break
         there = bool(particles.reached >= 1.0)
