@@ -16,9 +16,12 @@ from report_text import PAGE
 
 SECTIONS = (
     informed_section,
+    best_gaussian_section,
     informed_in_context_section,
     informed_any_section,
     real_tables_section,
+    trust_study_section,
+    missed_modes_section,
     informed_tasks_section,
     growth_section,
     in_context_section,

@@ -105,7 +105,7 @@ CELLS = (
     Cell("inside", "own joint", linear_regression, 32, 5),
     Cell("inside", "own joint", linear_regression, 128, 10),
     Cell("inside", "own joint", poisson, 32, 5),
-    Cell("inside", "own joint", poisson, 128, 10),
+    Cell("inside", "own joint", poisson, 128, 2),
     Cell("inside", "own joint", negative_binomial, 64, 5),
     Cell("inside", "own joint", student_t, 64, 5),
     Cell("inside", "own joint, held out", probit, 64, 5),
