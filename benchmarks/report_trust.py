@@ -22,8 +22,8 @@ def trust_study_section() -> str:
             "`python benchmarks/trust_study.py`: 1000 draws and at most 30 s of refining for every dataset, against "
             "NUTS (4 chains of 1000 + 1500 steps). False: `corrected` or `refined`, but a latent's mean is off by more "
             "than 0.25 sd or an sd by 25%; only where NUTS itself converged (rank R-hat at most 1.01). Outside: "
-            "covariates with mean 2 and sd 3, a twentieth of the targets moved by 20 sds or multiplied by 50, data from "
-            "another likelihood, 2048 rows. Seconds are sums over a cell's datasets, compilation left out.",
+            "covariates with mean 2 and sd 3, a twentieth of the targets moved by 20 sds or multiplied by 50, data "
+            "from another likelihood, 2048 rows. Seconds are sums over a cell's datasets, compilation left out.",
             table(["cell", *head[1:]], body),
             provenance(rows),
         ]

@@ -22,7 +22,7 @@ from posterity.network import AmortizedPosterior
 from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset, plate_sizes, read_arrays
 from posterity.results import Answer, Unanswered
-from posterity.results.axes import argument_axes
+from posterity.results.axes import active_entries, argument_axes, latent_axes, latent_entries
 from posterity.threads import num_cores, one_blas_thread
 from posterity.trust import (
     Budget,
@@ -35,7 +35,7 @@ from posterity.trust import (
 )
 from posterity.trust.envelope import DataEnvelope
 
-__all__ = ["Network", "Request", "answer_dataset", "answer_datasets", "latent_entries", "pad_for"]
+__all__ = ["Network", "Request", "answer_dataset", "answer_datasets", "pad_for"]
 
 Network = AmortizedPosterior | InformedNetwork
 Item = TypeVar("Item")
@@ -229,13 +229,13 @@ def _finish(
         ess = min(found.min_ess, request.num_draws)
         log_q, weights = None, equal_weights(request.num_draws, weights.pareto_k, ess)
     entries = latent_entries(problem, read.sizes, request.columns)
-    dims, coords = _dims_and_coords(problem, entries)
+    dims, coords = latent_axes(problem, entries)
     data_dims, data_coords = argument_axes(problem, entries, request.columns)
     return Answer(
         model=problem.name,
         num_rows=num_rows,
         group=group,
-        draws=_active(problem, latents, read.sizes),
+        draws=active_entries(problem, latents, read.sizes),
         labels=problem.space.labels(entries),
         dims=data_dims | dims,
         coords=data_coords | coords,
@@ -311,28 +311,6 @@ def _at_draws(problem: Problem, dataset: Dataset, z: Array) -> tuple[dict[str, A
     return vmap(problem.space.constrain)(z), lax.map(lambda one: problem.log_joint(one, dataset), z)
 
 
-def latent_entries(
-    problem: Problem, sizes: Mapping[str, int], columns: Mapping[str, Sequence[str]]
-) -> dict[str, list[str]]:
-    """Plate, or `site:axis` for an axis without a plate -> names of its entries in this dataset.
-
-    Args:
-        problem: The model.
-        sizes: Entries of each variable plate.
-        columns: Argument name -> names of its columns; they name whatever follows that argument's axis.
-    """
-    entries = {plate: [str(i) for i in range(size)] for plate, size in sizes.items()}
-    for group in problem.axis_groups:
-        names = next((list(columns[name]) for name in group.axes if name in columns), None)
-        if names is None:
-            continue
-        for plate in group.plates:
-            entries[plate] = names
-        for site, axis in group.latent_axes:
-            entries[f"{site}:{axis}"] = names
-    return entries
-
-
 def _refuse_unsupported(
     problem: Problem, unsupported: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]
 ) -> None:
@@ -343,26 +321,3 @@ def _refuse_unsupported(
                 f"dataset for '{problem.name}': '{name}' has {int(rows.sum())} values that its likelihood cannot "
                 f"produce, the first in row {first}: {arrays[name][first]}"
             )
-
-
-def _active(problem: Problem, latents: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Latents cut to the plate entries that the dataset has."""
-    active = {}
-    for site in problem.space.sites:
-        cut = tuple(slice(sizes.get(plate)) if plate else slice(None) for plate in site.plates)
-        active[site.name] = latents[site.name][(slice(None), *cut)]
-    return active
-
-
-def _dims_and_coords(
-    problem: Problem, entries: Mapping[str, Sequence[str]]
-) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
-    """Axis names of each latent, and the entries along them."""
-    dims: dict[str, tuple[str, ...]] = {}
-    coords: dict[str, list[str]] = {}
-    for site in problem.space.sites:
-        plates = (*site.plates, *[None] * site.event_dim)
-        names = tuple(plate or f"{site.name}_dim_{axis}" for axis, plate in enumerate(plates))
-        dims[site.name] = names
-        coords |= dict(zip(names, problem.space.axis_entries(site, entries), strict=True))
-    return dims, coords
