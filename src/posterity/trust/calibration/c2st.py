@@ -2,8 +2,8 @@ r"""C2ST: can a classifier tell the truth from a draw, given the dataset?
 
 Each dataset gives a pair, its truth $z^*$ and one draw z of its posterior; given D, the two have one law if the
 posterior is right (Lopez-Paz and Oquab 2017; Yao and Domke 2023, whose density features we use). The classifier
-learns a score of (z, D) on some datasets, by conditional logistic regression on the difference of the features within a pair,
-and is asked on others which of the two is the truth. It is right in half of them if the posterior is right.
+learns a score of (z, D) on some datasets, by logistic regression on the difference of the features within a pair, and
+is asked on others which of the two is the truth. It is right in half of them if the posterior is right.
 
 Features of z are taken relative to the other draws for D, with mean m and sd s: the residuals r = (z - m) / s, their
 squares and products, which see location, scale and correlation; and $\log p(z, D) - \log q(z)$, which up to a constant

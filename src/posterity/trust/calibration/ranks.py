@@ -10,8 +10,8 @@ uniform if q is the posterior. (Ties matter: a Cholesky factor of correlations h
 
 For importance weights, $w_*$ stands for the weight of the truth itself. With its own ratio $p(z^*, D) / q(z^*)$ there,
 u would be exactly uniform for *any* q: given all S + 1 points, the truth is each of them in proportion to its weight.
-Such a test cannot see a bad q at all. Its mean over the weighted draws, $\sum_s w_s^2 = 1 / \mathrm{ESS}$, knows nothing
-of the truth: then u is uniform as far as the weighted draws stand for the posterior, up to the order of 1 / ESS.
+Such a test cannot see a bad q at all. Its mean over the weighted draws, $\sum_s w_s^2 = 1 / \mathrm{ESS}$, knows
+nothing of the truth: then u is uniform as far as the weighted draws stand for the posterior, to the order of 1 / ESS.
 """
 
 import numpy as np

@@ -21,7 +21,6 @@ __all__ = ["Points", "ToPosterior", "prior_points", "scalar_latents", "simulatio
 
 ToPosterior = Callable[[Dataset, Array], AbstractPosterior]
 
-DRAWS_TIMES_ROWS = 2_000_000  # log likelihoods held at once
 VALUES_HELD = 20_000_000  # latents of draws held at once, on the way from the device
 
 
@@ -46,7 +45,7 @@ class Points(NamedTuple):
 def simulations(
     posterior: ToPosterior, problem: Problem, cell: Cell, rng_key: PRNGKeyArray, num_datasets: int, num_draws: int
 ) -> Iterator[Points]:
-    """Simulates datasets one after the other, several at a time on the device.
+    """Simulates datasets, one after the other.
 
     Args:
         posterior: Dataset and latent mask -> q.
@@ -124,8 +123,7 @@ def _simulate_and_draw(
         log_joint = vmap(problem.log_joint, in_axes=(0, None))(z, dataset)
         return vmap(partial(_scalars, problem))(z), z, log_joint, jnp.append(q.log_prob(truth), log_q)
 
-    at_once = max(1, DRAWS_TIMES_ROWS // (num_draws * row_mask.shape[0]))
-    return lax.map(one, keys, batch_size=min(at_once, keys.shape[0]))
+    return lax.map(one, keys)  # not in batches: an informed posterior takes several times as long to compile batched
 
 
 @eqx.filter_jit

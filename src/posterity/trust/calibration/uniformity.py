@@ -1,9 +1,9 @@
 r"""Are numbers uniform on [0, 1]? Their empirical distribution function against a simultaneous band.
 
-Of N independent uniform numbers, the count up to x is Binomial(N, x). Säilynoja, Bürkner and Vehtari (2022) take central
-intervals of these binomials at many x, all of one pointwise level, so wide that the whole curve stays inside with the
-wanted probability. ArviZ finds that level by simulation. False alarms of 1 in 1000, shared between many latents, lie
-further out than simulation reaches, so here the probability is computed exactly, and with it a p-value.
+Of N independent uniform numbers, the count up to x is Binomial(N, x). Säilynoja, Bürkner and Vehtari (2022) take
+central intervals of these binomials at many x, all of one pointwise level, so wide that the whole curve stays inside
+with the wanted probability. ArviZ finds that level by simulation. False alarms of 1 in 1000, shared between many
+latents, lie further out than simulation reaches, so here the probability is exact, and with it a p-value.
 """
 
 from functools import lru_cache
