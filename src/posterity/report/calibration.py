@@ -8,6 +8,7 @@ from posterity.files import replacing
 from posterity.report.calibration_figures import (
     cell_name,
     coverage_panels,
+    p_text,
     rank_panels,
     recovery_panels,
     z_score_panels,
@@ -91,10 +92,9 @@ def _verdict(reports: Sequence[CellReport]) -> Verdict:
     good = [report for report in judged if report.corrected is not None and report.corrected.calibrated]
     unjudged = len(reports) - len(judged)
     num_raw = sum(report.raw.calibrated for report in reports)
-    trusted = min(report.trusted for report in reports)
     explanation = (
         "Datasets were simulated from the model, and each posterior was compared with the latents that made its data. "
-        f"An answer was given the verdict 'corrected' for at least {trusted:.0%} of the datasets of a cell; these are "
+        f"{_trusted(reports)} of the datasets of a cell got an answer with verdict 'corrected', and these answers are "
         f"judged. Before any correction, q itself is calibrated in {num_raw} of {len(reports)} cells."
     )
     limits = (
@@ -103,8 +103,8 @@ def _verdict(reports: Sequence[CellReport]) -> Verdict:
     )
     if len(good) < len(judged):
         bad = [cell_name(report) for report in judged if report not in good]
-        headline = f"Corrected answers are not calibrated in {len(bad)} of {len(reports)} cells: {_some(bad)}."
-        return Verdict("untrusted", "not calibrated", headline, explanation, limits)
+        headline = f"Corrected answers are not calibrated in {len(bad)} of {len(reports)} cells."
+        return Verdict("untrusted", "not calibrated", headline, f"{explanation} Not calibrated: {_some(bad)}.", limits)
     if unjudged:
         headline = f"Calibrated where it could be judged; in {unjudged} of {len(reports)} cells too few answers were."
         return Verdict("refined", "partly judged", headline, explanation, limits)
@@ -112,8 +112,13 @@ def _verdict(reports: Sequence[CellReport]) -> Verdict:
     return Verdict("corrected", "calibrated", headline, explanation, limits)
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return "; ".join(names[:most]) + ("; ..." if len(names) > most else "")
+def _trusted(reports: Sequence[CellReport]) -> str:
+    low, high = (f"{extreme(report.trusted for report in reports):.0%}" for extreme in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 
 def _remarks(reports: Sequence[CellReport], notes: Sequence[str]) -> list[str]:
@@ -122,6 +127,7 @@ def _remarks(reports: Sequence[CellReport], notes: Sequence[str]) -> list[str]:
         *notes,
         "'Corrected' are draws with their importance weights, of datasets whose verdict is 'corrected'. Answers that "
         "would be refined by sampling are not judged here.",
+        "p-values of SBC are the smallest among all latents and the log joint, times their number.",
         f"A cell is marked where SBC, TARP or C2ST objects. For exact posteriors that happens in 1 of "
         f"{1 / FALSE_ALARM:.0f} cells at most: {expected:.1%} for this report.",
     ]
@@ -132,9 +138,14 @@ def _remarks(reports: Sequence[CellReport], notes: Sequence[str]) -> list[str]:
 
 
 def _table(reports: Sequence[CellReport]) -> Iterable[str]:
-    names = ("draws", "judged", "50% has", "90% has", "z-score", "SBC p", "TARP p", "C2ST", "")
+    names = ("judged", "50% has", "90% has", "z-score", "SBC p", "TARP p", "C2ST")
     sizes = ["rows", *reports[0].cell.plates]
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in (*sizes, *names))
+    columns = [*sizes, "draws", "", *names]
+    num_left = len(sizes) + 2
+    head = "".join(
+        f'<th scope="col"{" class=name" if i < num_left else ""}>{html.escape(name)}</th>'
+        for i, name in enumerate(columns)
+    )
     body = []
     for report in reports:
         size = [report.cell.rows, *report.cell.plates.values()]
@@ -151,21 +162,18 @@ def _table(reports: Sequence[CellReport]) -> Iterable[str]:
 
 def _judged(draws: str, judged: Judgement | None) -> str:
     if judged is None:
-        return f'<td>{draws}</td><td colspan="8">too few</td>'
+        return f'<td class="name">{draws}</td><td class="name">too few</td><td colspan="7"></td>'
     values = [
         str(judged.num_datasets),
         *(f"{judged.coverage[level].mean:.0%}" for level in ("50", "90")),
         f"{judged.z_score:.2f}",
-        _p_text(judged.sbc_p_value),
-        _p_text(judged.tarp_p_value),
+        p_text(judged.sbc_p_value),
+        p_text(judged.tarp_p_value),
         f"{judged.c2st.accuracy:.0%}",
     ]
     mark = '<span class="yes">calibrated</span>' if judged.calibrated else '<span class="no">not calibrated</span>'
-    return f"<td>{draws}</td>" + "".join(f"<td>{value}</td>" for value in values) + f"<td>{mark}</td>"
-
-
-def _p_text(p_value: float) -> str:
-    return "&lt;0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
+    numbers = "".join(f"<td>{html.escape(value)}</td>" for value in values)
+    return f'<td class="name">{draws}</td><td class="name">{mark}</td>{numbers}'
 
 
 def _maps(reports: Sequence[CellReport]) -> Iterable[str]:
@@ -210,7 +218,7 @@ def _ranks(reports: Sequence[CellReport]) -> Iterable[str]:
         '<p class="lead">If a posterior is right, the rank of the truth among its draws is equally likely to be any. '
         "The curve is the share of truths up to each rank, minus that rank: above zero on the left and below on the "
         "right, intervals are too narrow; the other way round, too wide; above zero throughout, the posterior lies "
-        "too high. The most uneven of all cells come first.</p>"
+        "too high. The most uneven come first, two of a cell at most.</p>"
     )
     yield _key_of(figures)
     yield f'<div class="panels">{figures}</div>'

@@ -14,9 +14,10 @@ from posterity.trust.calibration.contraction import z_score
 from posterity.trust.calibration.judgement import JUDGES, LOG_JOINT
 from posterity.trust.calibration.uniformity import ecdf, simultaneous_band, uniformity_p_value
 
-__all__ = ["cell_name", "coverage_panels", "judged_of", "rank_panels", "recovery_panels", "z_score_panels"]
+__all__ = ["cell_name", "coverage_panels", "p_text", "rank_panels", "recovery_panels", "z_score_panels"]
 
 MAX_RANK_PANELS = 6
+MAX_RANKS_PER_CELL = 2
 MAX_COVERAGE_CELLS = 3
 MAX_SITES = 6
 MAX_DOTS = 400
@@ -31,27 +32,29 @@ def cell_name(report: CellReport) -> str:
     return ", ".join([f"{report.cell.rows} rows", *(f"{size} {plate}" for plate, size in report.cell.plates.items())])
 
 
-def judged_of(report: CellReport) -> Comparison:
-    """Corrected answers where there are enough, q as it is elsewhere."""
-    details = report.details
-    return details.raw if details.corrected is None else details.corrected
+def p_text(p_value: float) -> str:
+    """A p-value in few digits."""
+    return "<0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
 
 
 def rank_panels(reports: Sequence[CellReport]) -> str:
-    """Differences between the ranks' distribution function and the uniform one, the most uneven of all cells first."""
-    ranked = sorted((one for report in reports for one in _quantities(report)), key=lambda one: one.p_value)
-    return "".join(_ranks(one) for one in ranked[:MAX_RANK_PANELS])
+    """Differences between the ranks' distribution function and the uniform one: the most uneven first."""
+    found = []
+    for report in reports:
+        found += sorted(_quantities(report), key=_order)[:MAX_RANKS_PER_CELL]
+    return "".join(_ranks(one) for one in sorted(found, key=_order)[:MAX_RANK_PANELS])
 
 
 def coverage_panels(reports: Sequence[CellReport]) -> str:
     """For the cells with the smallest p-values: coverage of regions around random points, and of intervals."""
-    worst = sorted(reports, key=lambda report: (report.corrected or report.raw).p_value)[:MAX_COVERAGE_CELLS]
-    return "".join(_tarp(report) + _intervals(report) for report in worst)
+    worst = sorted(reports, key=lambda one: (one.corrected is None, (one.corrected or one.raw).p_value))
+    worst = worst[:MAX_COVERAGE_CELLS]
+    return "".join([*map(_tarp, worst), *map(_intervals, worst)])
 
 
 def recovery_panels(report: CellReport) -> str:
     """Posterior means with 90% intervals against the truth, one panel per site."""
-    found = judged_of(report)
+    found = report.details.raw if report.details.corrected is None else report.details.corrected
     return "".join(_recovery(site, columns, found) for site, columns in _by_site(report.details.labels))
 
 
@@ -69,23 +72,33 @@ def z_score_panels(reports: Sequence[CellReport]) -> str:
 
 
 class _Quantity(NamedTuple):
-    """Ranks of one scalar in one cell, of q as it is and of corrected answers (the same where these are too few)."""
+    """Ranks of one scalar in one cell: of q as it is, and of corrected answers where there are enough."""
 
     name: str
     raw: np.ndarray
-    judged: np.ndarray
+    corrected: np.ndarray | None
     p_value: float
     level: float
 
 
+def _order(one: _Quantity) -> tuple[bool, float]:
+    """What people rely on first, the most uneven first."""
+    return one.corrected is None, one.p_value
+
+
 def _quantities(report: CellReport) -> Iterator[_Quantity]:
-    raw, judged = report.details.raw, judged_of(report)
-    labels = [*report.details.labels, LOG_JOINT]
-    raw_ranks = np.column_stack([raw.ranks, raw.log_joint_rank])
-    judged_ranks = np.column_stack([judged.ranks, judged.log_joint_rank])
-    for label, before, after in zip(labels, raw_ranks.T, judged_ranks.T, strict=True):
-        p_value = min(1.0, uniformity_p_value(after) * len(labels))
-        yield _Quantity(f"{label}: {cell_name(report)}", before, after, p_value, _allowed(len(labels)))
+    details = report.details
+    labels = [*details.labels, LOG_JOINT]
+    raw = _rank_columns(details.raw)
+    corrected = [None] * len(labels) if details.corrected is None else _rank_columns(details.corrected)
+    for label, before, after in zip(labels, raw, corrected, strict=True):
+        p_value = uniformity_p_value(before if after is None else after)
+        name = f"{label}: {cell_name(report)}"
+        yield _Quantity(name, before, after, min(1.0, p_value * len(labels)), _allowed(len(labels)))
+
+
+def _rank_columns(found: Comparison) -> list[np.ndarray]:
+    return [*found.ranks.T, found.log_joint_rank]
 
 
 def _allowed(num_quantities: int) -> float:
@@ -94,41 +107,55 @@ def _allowed(num_quantities: int) -> float:
 
 
 def _ranks(one: _Quantity) -> str:
-    points, low, high = simultaneous_band(len(one.judged), one.level)
-    _, inner_low, inner_high = simultaneous_band(len(one.judged), LIKELY)
-    curves = ecdf(one.raw, points) - points, ecdf(one.judged, points) - points
-    top = 1.06 * max(np.abs(low - points).max(), np.abs(high - points).max(), *(np.abs(c).max() for c in curves))
+    curves = {"raw-line": one.raw, **({} if one.corrected is None else {"corrected-line": one.corrected})}
+    size = len(one.raw if one.corrected is None else one.corrected)
+    points, low, high = simultaneous_band(size, one.level)
+    _, inner_low, inner_high = simultaneous_band(size, LIKELY)
+    differences = {kind: ecdf(ranks, points) - points for kind, ranks in curves.items()}
+    top = 1.06 * max(np.abs(part).max() for part in (low - points, high - points, *differences.values()))
     words = f"Distribution of the ranks of {one.name}, minus the uniform one, and the bands of exact posteriors"
-    panel = Panel((0.0, 1.0), (-top, top), x_label="rank of the truth", y_label="too many below", description=words)
+    minus = "share \N{MINUS SIGN} rank"
+    panel = Panel((0.0, 1.0), (-top, top), x_label="rank of the truth", y_label=minus, description=words)
     xs = np.r_[0.0, points, 1.0]
     panel.band(xs, _ended(low - points), _ended(high - points), "allowed-band")
     panel.band(xs, _ended(inner_low - points), _ended(inner_high - points), "likely-band")
-    panel.line(xs, _ended(curves[0]), "raw-line")
-    panel.line(xs, _ended(curves[1]), "corrected-line")
-    return figure(panel, f"{one.name}; p = {one.p_value:.2g}")
+    for kind, difference in differences.items():
+        panel.line(xs, _ended(difference), kind)
+    return figure(panel, f"{one.name}; p {_equals(one.p_value)}")
 
 
 def _ended(inner: np.ndarray) -> np.ndarray:
     return np.r_[0.0, inner, 0.0]
 
 
+def _equals(p_value: float) -> str:
+    text = p_text(p_value)
+    return text if text.startswith("<") else f"= {text}"
+
+
 def _tarp(report: CellReport) -> str:
-    raw, judged = report.details.raw, judged_of(report)
+    raw, corrected = report.details.raw, report.details.corrected
+    found = f"p {_equals((report.corrected or report.raw).tarp_p_value)}"
     level = 1.0 - FALSE_ALARM / JUDGES
-    curves = raw.distance_rank[:, None], judged.distance_rank[:, None]
-    p_value = (report.corrected or report.raw).tarp_p_value
-    return _curves(f"All latents together (TARP): {cell_name(report)}", *curves, level, f"p = {p_value:.2g}")
+    after = None if corrected is None else corrected.distance_rank[:, None]
+    name = f"All latents together (TARP): {cell_name(report)}"
+    return _curves(name, raw.distance_rank[:, None], after, found, level)
 
 
 def _intervals(report: CellReport) -> str:
+    raw, corrected = report.details.raw, report.details.corrected
     judged = report.corrected or report.raw
-    curves = (np.abs(2.0 * one.ranks - 1.0) for one in (report.details.raw, judged_of(report)))
-    shares = ", ".join(f"{level}% intervals hold {judged.coverage[level].mean:.0%}" for level in ("50", "90"))
-    return _curves(f"Intervals of single latents: {cell_name(report)}", *curves, None, shares)
+    found = ", ".join(f"{level}% intervals hold {judged.coverage[level].mean:.0%}" for level in ("50", "90"))
+    after = None if corrected is None else np.abs(2.0 * corrected.ranks - 1.0)
+    return _curves(f"Single latents: {cell_name(report)}", np.abs(2.0 * raw.ranks - 1.0), after, found)
 
 
-def _curves(name: str, raw: np.ndarray, judged: np.ndarray, level: float | None, found: str) -> str:
-    """Share of truths inside regions of each credibility; ranks have one column per latent."""
+def _curves(name: str, raw: np.ndarray, corrected: np.ndarray | None, found: str, level: float | None = None) -> str:
+    """Share of truths inside regions of each credibility; ranks have one column per latent.
+
+    The bands are those of one column: a mean over latents varies less.
+    """
+    judged = raw if corrected is None else corrected
     points, low, high = simultaneous_band(len(judged), LIKELY)
     xs = np.r_[0.0, points, 1.0]
     panel = Panel(
@@ -142,8 +169,9 @@ def _curves(name: str, raw: np.ndarray, judged: np.ndarray, level: float | None,
     if judged.shape[1] > 1:
         for column in judged.T[:MAX_LATENT_LINES]:
             panel.line(xs, np.r_[0.0, ecdf(column, points), 1.0], "latent-line")
-    for ranks, kind in ((raw, "raw-line"), (judged, "corrected-line")):
-        panel.line(xs, np.r_[0.0, ecdf(ranks.ravel(), points), 1.0], kind)
+    panel.line(xs, np.r_[0.0, ecdf(raw.ravel(), points), 1.0], "raw-line")
+    if corrected is not None:
+        panel.line(xs, np.r_[0.0, ecdf(corrected.ravel(), points), 1.0], "corrected-line")
     return figure(panel, f"{name}; {found}")
 
 
