@@ -198,18 +198,17 @@ def _map(name: str, reports: Sequence[CellReport], share: Callable[[CellReport],
     corner = "rows \N{DOWNWARDS ARROW}" + (f" {plates} \N{RIGHTWARDS ARROW}" if plates else "")
     head = "".join(f'<th scope="col">{" / ".join(map(str, sizes))}</th>' for sizes in across)
     body = "".join(
-        f'<tr><th scope="row">{num_rows}</th>'
-        + "".join(
-            f'<td style="--share:{shares[num_rows, sizes]:.3f}"><span>{shares[num_rows, sizes]:.0%}</span></td>'
-            for sizes in across
-        )
-        + "</tr>"
+        f'<tr><th scope="row">{num_rows}</th>{"".join(_shade(shares.get((num_rows, sizes))) for sizes in across)}</tr>'
         for num_rows in rows
     )
     return (
         f'<table class="map"><caption>{html.escape(name)}</caption>'
         f'<thead><tr><th scope="col">{html.escape(corner)}</th>{head}</tr></thead><tbody>{body}</tbody></table>'
     )
+
+
+def _shade(share: float | None) -> str:
+    return "<td></td>" if share is None else f'<td style="--share:{share:.3f}"><span>{share:.0%}</span></td>'
 
 
 def _ranks(reports: Sequence[CellReport]) -> Iterable[str]:
