@@ -1,7 +1,11 @@
 """Fixtures for all tests, and the runtime shape checks that run in tests only."""
 
+import os
 import zlib
 from collections.abc import Iterator
+
+# Before anything loads it: test processes share the cores already, and its threads would wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import jaxtyping

@@ -10,7 +10,8 @@ import pytest
 from posterity.checks import InputError
 from posterity.models import MODELS
 from posterity.problem import build_problem
-from posterity.table_answer import builtin_entry, dataset_of_table, wants_standardized
+from posterity.table_dataset import dataset_of_table
+from posterity.table_estimator import builtin_entry, wants_standardized
 from posterity.table_example import arguments_of_model
 
 FRAME = pl.DataFrame(

@@ -6,7 +6,8 @@ import pytest
 from report import cases
 
 from posterity.checks import InputError
-from posterity.table_answer import TableAnswer, TableDataset, dataset_of_table
+from posterity.table_answer import TableAnswer
+from posterity.table_dataset import TableDataset, dataset_of_table
 
 
 def answer_to(model, frame, **how):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from posterity.checks import InputError
     from posterity.estimator import DatasetPosterior, Estimator, load
     from posterity.fitting import fit
+    from posterity.group_answers import GroupAnswers, infer_groups
     from posterity.models import MODELS, BuiltinModel
     from posterity.network import Architecture
     from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
@@ -30,6 +31,7 @@ __all__ = [
     "Estimator",
     "Evidence",
     "ForwardKL",
+    "GroupAnswers",
     "InputError",
     "OtherModel",
     "Predictions",
@@ -49,6 +51,7 @@ __all__ = [
     "compare",
     "fit",
     "infer",
+    "infer_groups",
     "informed_estimator",
     "load",
     "write_report",
@@ -58,6 +61,7 @@ _HOMES = {
     "posterity.checks": ("InputError",),
     "posterity.estimator": ("DatasetPosterior", "Estimator", "load"),
     "posterity.fitting": ("fit",),
+    "posterity.group_answers": ("GroupAnswers", "infer_groups"),
     "posterity.zero_shot": ("informed_estimator",),
     "posterity.network": ("Architecture",),
     "posterity.models": ("MODELS", "BuiltinModel"),

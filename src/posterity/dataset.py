@@ -8,7 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
-__all__ = ["Dataset", "bucket_for", "bucket_sizes", "stack_datasets"]
+__all__ = ["SMALLEST_BUCKET", "Dataset", "bucket_for", "bucket_sizes", "stack_datasets"]
+
+SMALLEST_BUCKET = 8
+"""Rows to which fewer are padded where any power of two will do."""
 
 
 class Dataset(eqx.Module):

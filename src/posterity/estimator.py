@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-from jax import random, vmap
+from jax import vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.artifact import Contents, read_artifact, write_artifact
 from posterity.checks import InputError
-from posterity.inference import answer_dataset, answer_datasets, pad_for
+from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
+from posterity.inference import Request, answer_dataset, answer_datasets, pad_for
 from posterity.informed.informed import InformedNetwork
 from posterity.network import AmortizedPosterior, Architecture
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
 from posterity.results import Answer, Predictions, Unanswered
-from posterity.trust import Budget
+from posterity.trust.envelope import DataEnvelope
 
-__all__ = ["REFINE_SECONDS", "DatasetPosterior", "Estimator", "load"]
-
-REFINE_SECONDS = 30.0
+__all__ = ["DatasetPosterior", "Estimator", "load"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,14 +83,14 @@ class Estimator:
         self,
         dataset: Mapping[str, Any],
         *,
-        num_draws: int = 1000,
+        num_draws: int = NUM_DRAWS,
         seed: int = 0,
         columns: Mapping[str, Sequence[str]] | None = None,
         refine_seconds: float = REFINE_SECONDS,
     ) -> Answer:
         """Checked posterior of one dataset: draws, importance weights, verdict.
 
-        Where the weights are unhealthy, sampling goes on from q; see `posterity.trust.refine`.
+        Where the weights are unhealthy, sampling goes on from q; see `posterity.trust.ladder`.
 
         Args:
             dataset: Argument name -> array with rows first.
@@ -103,15 +102,8 @@ class Estimator:
         Raises:
             InputError: The dataset does not fit the model.
         """
-        return answer_dataset(
-            self.problem,
-            self.network,
-            dataset,
-            num_draws=num_draws,
-            rng_key=random.key(seed),
-            columns=columns,
-            budget=Budget(seconds=refine_seconds),
-        )
+        request = self._request(num_draws, seed, refine_seconds, columns)
+        return answer_dataset(self.problem, self.network, dataset, request)
 
     def predict(
         self,
@@ -119,7 +111,7 @@ class Estimator:
         new_rows: Mapping[str, Any],
         *,
         interval: float = 0.9,
-        num_draws: int = 1000,
+        num_draws: int = NUM_DRAWS,
         seed: int = 0,
         refine_seconds: float = REFINE_SECONDS,
     ) -> Predictions:
@@ -143,7 +135,7 @@ class Estimator:
         self,
         datasets: Sequence[Mapping[str, Any]],
         *,
-        num_draws: int = 1000,
+        num_draws: int = NUM_DRAWS,
         seed: int = 0,
         columns: Mapping[str, Sequence[str]] | None = None,
         groups: Sequence[str] | None = None,
@@ -168,17 +160,15 @@ class Estimator:
         """
         if groups is not None and len(groups) != len(datasets):
             raise InputError(f"infer_many: {len(groups)} groups for {len(datasets)} datasets; give one name for each")
-        return answer_datasets(
-            self.problem,
-            self.network,
-            datasets,
-            num_draws=num_draws,
-            rng_key=random.key(seed),
-            columns=columns,
-            groups=groups,
-            budget=Budget(seconds=refine_seconds),
-            on_progress=on_progress,
-        )
+        request = self._request(num_draws, seed, refine_seconds, columns)
+        return answer_datasets(self.problem, self.network, datasets, request, groups=groups, on_progress=on_progress)
+
+    def _request(
+        self, num_draws: int, seed: int, refine_seconds: float, columns: Mapping[str, Sequence[str]] | None
+    ) -> Request:
+        seen = self.record.get("data_envelope")
+        envelope = None if seen is None else DataEnvelope.from_json(seen)
+        return Request(num_draws, seed, refine_seconds, columns or {}, envelope)
 
     def save(self, path: str | Path) -> None:
         """Writes the estimator to a directory; see `posterity.artifact`.

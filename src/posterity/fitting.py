@@ -17,6 +17,7 @@ from posterity.problem import Envelope, Problem, build_problem
 from posterity.problem.covariates import CovariateLaw
 from posterity.provenance import made_here
 from posterity.training import DatasetStream, Progress, Simulated, TrainingConfig, train
+from posterity.trust.envelope import measure_envelope
 
 __all__ = ["default_architecture", "fit"]
 
@@ -85,6 +86,7 @@ def fit(
         "config": config.to_json(),
         "training": result.to_json(),
         "num_params": num_params(network),
+        "data_envelope": measure_envelope(problem, stream, random.key(config.seed)).to_json(),
         **made_here(),
     }
     return Estimator(problem, result.network, architecture, record)

@@ -2,9 +2,10 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -15,74 +16,99 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError
 from posterity.dataset import Dataset, bucket_for, num_rows_of
+from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.informed.informed import InformedNetwork
 from posterity.network import AmortizedPosterior
 from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset, plate_sizes, read_arrays
 from posterity.results import Answer, Unanswered
 from posterity.results.axes import argument_axes
+from posterity.threads import num_cores, one_blas_thread
 from posterity.trust import (
+    Budget,
     ImportanceWeights,
+    Refinement,
+    climb,
     equal_weights,
-    judge,
-    judge_refined,
     pareto_smoothed,
     pareto_smoothed_many,
 )
-from posterity.trust.refine import Budget, Refinement, compile_refinement, refine
+from posterity.trust.envelope import DataEnvelope
 
-__all__ = ["Network", "answer_dataset", "answer_datasets", "latent_entries", "pad_for"]
+__all__ = ["Network", "Request", "answer_dataset", "answer_datasets", "latent_entries", "pad_for"]
 
 Network = AmortizedPosterior | InformedNetwork
+Item = TypeVar("Item")
 
 TOGETHER = 64  # datasets whose draws are held at once
 DRAWS_TIMES_ROWS = 4_000_000  # log likelihoods held at once; more draws are taken in turns, to bound memory
 
 
-def answer_dataset(
-    problem: Problem,
-    network: Network,
-    dataset: Mapping[str, Any],
-    *,
-    num_draws: int,
-    rng_key: PRNGKeyArray,
-    columns: Mapping[str, Sequence[str]] | None = None,
-    group: str | None = None,
-    budget: Budget | None = None,
-) -> Answer:
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What all datasets of one call share.
+
+    Attributes:
+        num_draws: Draws of q for each dataset.
+        seed: The same seed gives the same draws.
+        refine_seconds: Most time that sampling may take for each dataset, compilation excluded; 0 for none.
+        columns: Argument name -> names of its columns, for the labels of latents.
+        envelope: What training datasets looked like; None where nothing was trained for this model.
+
+    Raises:
+        InputError: There are no draws, or the time is negative or no number.
+    """
+
+    num_draws: int = NUM_DRAWS
+    seed: int = 0
+    refine_seconds: float = REFINE_SECONDS
+    columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    envelope: DataEnvelope | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_draws < 1:
+            raise InputError(f"infer: the number of draws must be at least 1; got {self.num_draws}")
+        if not self.refine_seconds >= 0.0:
+            raise InputError(f"infer: the time to refine must be at least 0 seconds; got {self.refine_seconds}")
+
+    @property
+    def rng_key(self) -> PRNGKeyArray:
+        """Key of the draws."""
+        return random.key(self.seed)
+
+    @property
+    def budget(self) -> Budget | None:
+        """For sampling; None if there shall be none."""
+        return Budget(self.refine_seconds) if self.refine_seconds > 0.0 else None
+
+
+def answer_dataset(problem: Problem, network: Network, dataset: Mapping[str, Any], request: Request) -> Answer:
     """Posterior of one dataset with importance weights, refined where they are unhealthy, and a verdict.
 
     Args:
         problem: The model.
         network: The amortized posterior, trained or informed.
         dataset: Argument name -> array with rows first.
-        num_draws: Draws of q.
-        rng_key: Consumed here.
-        columns: Argument name -> names of its columns, for the labels of latents.
-        group: Value of the grouping column, if the table was grouped.
-        budget: How long to refine an answer whose weights are unhealthy; not at all if None.
+        request: What to do with it.
 
     Raises:
         InputError: The dataset does not fit the model.
     """
     started = time.perf_counter()
-    _check_settings(num_draws, budget)
     read = _read(problem, network, dataset)
-    drawn = _Drawn(*jax.device_get(draw_and_weigh(network, problem, read.padded, rng_key, num_draws)))
-    how = _How(columns or {}, rng_key, budget)
-    return _finish(problem, network, read, drawn, pareto_smoothed(_log_ratios(drawn)), how, group, started)
+    with one_blas_thread():
+        found = draw_and_weigh(network, problem, read.padded, request.rng_key, request.num_draws)
+        drawn = _Drawn(*jax.device_get(found))
+        return _finish(problem, network, read, drawn, pareto_smoothed(_log_ratios(drawn)), request, None, started)
 
 
 def answer_datasets(
     problem: Problem,
     network: Network,
     datasets: Sequence[Mapping[str, Any]],
+    request: Request,
     *,
-    num_draws: int,
-    rng_key: PRNGKeyArray,
-    columns: Mapping[str, Sequence[str]] | None = None,
     groups: Sequence[str] | None = None,
-    budget: Budget | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[Answer | Unanswered]:
     """`answer_dataset` for many datasets, drawn together where they have one padded size.
@@ -93,18 +119,10 @@ def answer_datasets(
         problem: The model.
         network: The amortized posterior, trained or informed.
         datasets: Each is argument name -> array with rows first.
-        num_draws: Draws of q for each.
-        rng_key: Consumed here.
-        columns: Argument name -> names of its columns, for the labels of latents.
+        request: What to do with each.
         groups: Name of each dataset.
-        budget: How long to refine each answer whose weights are unhealthy; not at all if None.
         on_progress: Called with the number of finished datasets after each.
-
-    Raises:
-        InputError: The settings cannot serve.
     """
-    _check_settings(num_draws, budget)
-    how = _How(columns or {}, rng_key, budget)
     names = [None] * len(datasets) if groups is None else list(groups)
     found: dict[int, Answer | Unanswered] = {}
     by_size: dict[int, dict[int, _Read]] = {}
@@ -115,20 +133,15 @@ def answer_datasets(
         except InputError as error:
             found[i] = Unanswered(problem.name, names[i], (str(error),))
             on_progress(len(found))
-    for reads in by_size.values():
-        for first in range(0, len(reads), TOGETHER):
-            chosen = list(reads)[first : first + TOGETHER]
-            started = time.perf_counter()
-            drawn = _draw_together(problem, network, [reads[i].padded for i in chosen], rng_key, num_draws)
-            weights = pareto_smoothed_many(np.stack([_log_ratios(one) for one in drawn]))
-            share = (time.perf_counter() - started) / len(chosen)
-            for i, one, its_weights in zip(chosen, drawn, weights, strict=True):
-                began = time.perf_counter() - share
-                try:
-                    found[i] = _finish(problem, network, reads[i], one, its_weights, how, names[i], began)
-                except InputError as error:
-                    found[i] = Unanswered(problem.name, names[i], (str(error),))
-                on_progress(len(found))
+    for chosen, drawn, seconds in _draw_all(problem, network, by_size.values(), request):
+        for (i, read), (one, weights) in zip(chosen.items(), drawn, strict=True):
+            began = time.perf_counter() - seconds
+            try:
+                with one_blas_thread():
+                    found[i] = _finish(problem, network, read, one, weights, request, names[i], began)
+            except InputError as error:
+                found[i] = Unanswered(problem.name, names[i], (str(error),))
+            on_progress(len(found))
     return [found[i] for i in range(len(datasets))]
 
 
@@ -151,23 +164,8 @@ class _Drawn(NamedTuple):
     unsupported: dict[str, np.ndarray]
 
 
-class _How(NamedTuple):
-    """What all datasets of one call share."""
-
-    columns: Mapping[str, Sequence[str]]
-    rng_key: PRNGKeyArray
-    budget: Budget | None
-
-
 def _log_ratios(drawn: _Drawn) -> np.ndarray:
     return drawn.log_joint.astype(np.float64) - drawn.log_q
-
-
-def _check_settings(num_draws: int, budget: Budget | None) -> None:
-    if num_draws < 1:
-        raise InputError(f"infer: the number of draws must be at least 1; got {num_draws}")
-    if budget is not None and not budget.seconds >= 0.0:
-        raise InputError(f"infer: the time to refine must be at least 0 seconds; got {budget.seconds}")
 
 
 def _read(problem: Problem, network: Network, dataset: Mapping[str, Any]) -> _Read:
@@ -175,13 +173,35 @@ def _read(problem: Problem, network: Network, dataset: Mapping[str, Any]) -> _Re
     return _Read(arrays, plate_sizes(problem, arrays), pad_for(network, problem, dataset))
 
 
-def _draw_together(
-    problem: Problem, network: Network, padded: Sequence[Dataset], rng_key: PRNGKeyArray, num_draws: int
-) -> list[_Drawn]:
+def _draw_all(
+    problem: Problem, network: Network, by_size: Iterable[dict[int, _Read]], request: Request
+) -> Iterator[tuple[dict[int, _Read], list[tuple[_Drawn, ImportanceWeights]], float]]:
+    """Draws and weights of some datasets at a time, and the seconds that each took; one thread for each core."""
+
+    def draw(chosen: dict[int, _Read]) -> tuple[list[tuple[_Drawn, ImportanceWeights]], float]:
+        started = time.perf_counter()
+        drawn = _draw_together(problem, network, [read.padded for read in chosen.values()], request)
+        weights = pareto_smoothed_many(np.stack([_log_ratios(one) for one in drawn]))
+        return list(zip(drawn, weights, strict=True)), (time.perf_counter() - started) / len(chosen)
+
+    with one_blas_thread(), ThreadPoolExecutor(num_cores()) as pool:
+        for reads in by_size:
+            first, *rest = (dict(part) for part in _in_parts(list(reads.items()), TOGETHER))
+            waves = [[first], *_in_parts(rest, num_cores())]  # the first compiles; not all at once, to bound memory
+            for wave in waves:
+                for chosen, (drawn, seconds) in zip(wave, pool.map(draw, wave), strict=True):
+                    yield chosen, drawn, seconds
+
+
+def _in_parts(items: list[Item], size: int) -> list[list[Item]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]
+
+
+def _draw_together(problem: Problem, network: Network, padded: Sequence[Dataset], request: Request) -> list[_Drawn]:
     """Draws for datasets of one padded size; their number is filled up to a power of two, so that programs are few."""
     filled = [*padded, *[padded[-1]] * (bucket_for(len(padded), [1]) - len(padded))]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled)
-    drawn = jax.device_get(_draw_and_weigh_many(network, problem, stacked, rng_key, num_draws))
+    drawn = jax.device_get(_draw_and_weigh_many(network, problem, stacked, request.rng_key, request.num_draws))
     return [_Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], drawn)) for i in range(len(padded))]
 
 
@@ -191,27 +211,26 @@ def _finish(
     read: _Read,
     drawn: _Drawn,
     weights: ImportanceWeights,
-    how: _How,
+    request: Request,
     group: str | None,
     started: float,
 ) -> Answer:
     """Verdict, refinement and names of one dataset."""
     _refuse_unsupported(problem, drawn.unsupported, read.arrays)
-    num_draws = drawn.log_q.size
     num_rows = next(iter(read.arrays.values())).shape[0]
-    latents, log_q, log_joint = drawn.latents, drawn.log_q, drawn.log_joint
     outside = network.outside(problem, num_rows, read.sizes)
-    verdict, reasons = judge(weights, outside)
-    found = None
-    if verdict == "untrusted" and how.budget is not None and how.budget.seconds > 0.0:
-        found = _refine(problem, read.padded, drawn.z, weights, random.fold_in(how.rng_key, 1), how.budget)
-        verdict, reasons = judge_refined(weights, found, outside)
-        if verdict == "refined":
-            latents, log_joint = _refined_draws(problem, read.padded, found, num_draws)
-            log_q, weights = None, equal_weights(num_draws, weights.pareto_k, min(found.min_ess, num_draws))
-    entries = latent_entries(problem, read.sizes, how.columns)
+    if request.envelope is not None:
+        outside += request.envelope.reasons(read.arrays, request.columns)
+    key = random.fold_in(request.rng_key, 1)
+    verdict, reasons, found = climb(problem, read.padded, drawn.z, weights, outside, key, request.budget)
+    latents, log_q, log_joint = drawn.latents, drawn.log_q, drawn.log_joint
+    if verdict == "refined" and found is not None:
+        latents, log_joint = _refined_draws(problem, read.padded, found, request.num_draws)
+        ess = min(found.min_ess, request.num_draws)
+        log_q, weights = None, equal_weights(request.num_draws, weights.pareto_k, ess)
+    entries = latent_entries(problem, read.sizes, request.columns)
     dims, coords = _dims_and_coords(problem, entries)
-    data_dims, data_coords = argument_axes(problem, entries, how.columns)
+    data_dims, data_coords = argument_axes(problem, entries, request.columns)
     return Answer(
         model=problem.name,
         num_rows=num_rows,
@@ -276,14 +295,6 @@ def _draw_and_weigh_many(
     network: Network, problem: Problem, datasets: Dataset, rng_key: PRNGKeyArray, num_draws: int
 ) -> Any:
     return lax.map(lambda dataset: draw_and_weigh(network, problem, dataset, rng_key, num_draws), datasets)
-
-
-def _refine(
-    problem: Problem, dataset: Dataset, z: np.ndarray, weights: ImportanceWeights, rng_key: PRNGKeyArray, budget: Budget
-) -> Refinement:
-    mask = problem.space.mask(dataset.plate_masks)
-    compile_refinement(problem, dataset, mask, z)
-    return refine(problem, dataset, mask, z, weights.log_weights, rng_key, budget)
 
 
 def _refined_draws(

@@ -8,6 +8,7 @@ from cli.cases import OWN_MODEL, regression_table, shop_table
 
 STATISTICS = {"mean", "sd", "q05", "q50", "q95"}
 ENTRY_KEYS = {"group", "num_rows", "verdict", "pareto_k", "ess", "reasons", "latents"}
+EVIDENCE_KEYS = {"value", "standard_error"}
 
 
 @pytest.fixture
@@ -26,7 +27,8 @@ def test_json_is_the_one_of_the_contract(posterity, regression, table):
     assert (found["model"], found["num_draws"]) == ("linear_regression", 200)
     assert found["seconds"] > 0.0
     (entry,) = found["datasets"]
-    assert set(entry) == ENTRY_KEYS | {"original_units"}
+    assert set(entry) - {"log_evidence"} == ENTRY_KEYS | {"original_units"}
+    assert ("log_evidence" in entry) == (entry["verdict"] == "corrected")
     assert (entry["group"], entry["num_rows"]) == (None, 24)
     assert list(entry["latents"]) == ["w[age]", "w[height]", "b", "sigma"] == list(entry["original_units"])
     assert all(set(summary) == STATISTICS for summary in entry["latents"].values())
@@ -65,7 +67,8 @@ def test_strict_tells_untrusted_from_corrected_by_the_exit_code(posterity, regre
     assert poor.json["datasets"][0]["verdict"] == "untrusted"
     assert poor.code == 1 and table.with_name("out.nc").exists()
     fair = posterity("infer", gaussian, numbers, *few)
-    assert fair.json["datasets"][0]["verdict"] == "corrected", fair.json
+    (entry,) = fair.json["datasets"]
+    assert entry["verdict"] == "corrected" and set(entry["log_evidence"]) == EVIDENCE_KEYS, entry
     assert fair.code == 0
 
 

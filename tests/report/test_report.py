@@ -14,7 +14,8 @@ from posterity.checks import InputError
 from posterity.report import report_html, write_report
 from posterity.report.check import predictive_check
 from posterity.results import summarise
-from posterity.table_answer import TableAnswer, TableDataset
+from posterity.table_answer import TableAnswer
+from posterity.table_dataset import TableDataset
 from posterity.tables import Scaling
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}

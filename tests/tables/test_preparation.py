@@ -6,7 +6,7 @@ import pytest
 
 from posterity.checks import InputError
 from posterity.problem import Argument
-from posterity.table_answer import dataset_of_table
+from posterity.table_dataset import dataset_of_table
 
 FRAME = pl.DataFrame(
     {

@@ -22,10 +22,10 @@ def test_agrees_with_arviz(num_draws):
 
 
 def test_finds_the_tail_index():
-    """Ratios u^-k have tail index k; the fit's standard error at 20,000 draws is below 0.1: five of them."""
+    """Ratios u^-k have tail index k. The fit takes 424 of 20,000: standard error (1 + k) / sqrt(424), 0.06 to 0.11."""
     u = np.random.default_rng(0).uniform(size=20_000)
     for k in (0.3, 0.7, 1.2):
-        assert abs(smooth_tails(-k * np.log(u)[None])[1][0] - k) < 0.5 * 0.2
+        assert abs(smooth_tails(-k * np.log(u)[None])[1][0] - k) < 0.1
 
 
 def test_a_batch_of_all_kinds_is_each_alone():

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.cli.infer import EstimatorName, load_estimator
 from posterity.cli.options import Json, ModelFile, Seed, takes_words, without_folders
 from posterity.cli.output import check_output, note, print_json, result_console
+from posterity.cli.table_request import EstimatorName, load_estimator
 from posterity.plain import without_nan
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from posterity.checks import InputError, lookup
 from posterity.cli.user_model import load_model, names_a_file
 from posterity.models import MODELS, BuiltinModel
 from posterity.problem import Envelope, Problem, ResampledRows, build_problem
-from posterity.table_answer import dataset_of_table
+from posterity.table_dataset import dataset_of_table
 from posterity.table_example import arguments_of_model
 from posterity.tables import read_table
 

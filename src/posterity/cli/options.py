@@ -1,6 +1,5 @@
 """Options that several commands share, and the small grammars of their values."""
 
-import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,6 @@ __all__ = [
     "DropMissing",
     "Json",
     "ModelFile",
-    "Refine",
     "Seed",
     "Target",
     "examples",
@@ -23,7 +21,6 @@ __all__ = [
     "parse_range",
     "parse_settings",
     "takes_fields_of",
-    "takes_words",
     "without_folders",
 ]
 
@@ -31,12 +28,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Refine = Annotated[
-    float,
-    typer.Option(
-        min=0.0, metavar="SECONDS", help="Most time to sample from q on where its weights are unhealthy; 0 for none."
-    ),
-]
 Target = Annotated[str | None, typer.Option(metavar="COL", help="Column that the observed vector takes.")]
 Categorical = Annotated[
     list[str] | None, typer.Option(metavar="COL", help="One-hot encode this column; may be repeated.")
@@ -123,19 +114,6 @@ def takes_fields_of(request: type) -> Callable[[Command], Command]:
         return command
 
     return sign
-
-
-def takes_words(command: Command) -> Command:
-    """Decorator for a command with a parameter `words`: it gets the command line after `posterity`."""
-
-    @functools.wraps(command)
-    def run(ctx: Any, **given: Any) -> Any:
-        return command(words=ctx.obj, **given)
-
-    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    others = [p for p in inspect.signature(command).parameters.values() if p.name != "words"]
-    run.__signature__ = inspect.Signature([context, *others])  # pyright: ignore[reportAttributeAccessIssue]
-    return run  # pyright: ignore[reportReturnType]
 
 
 def without_folders(words: Sequence[str]) -> list[str]:

@@ -37,16 +37,20 @@ def print_json(value: Any) -> None:
     print(json.dumps(without_nan(value), indent=2, allow_nan=False))
 
 
-def check_output(path: Path | None, suffix: str) -> None:
+def check_output(path: Path | None, *suffixes: str) -> None:
     """Refuses an output file that could not be written, before any work is done.
+
+    Args:
+        path: The file, if there shall be one.
+        *suffixes: What its name may end in.
 
     Raises:
         InputError: The name ends in something else, is a directory, or lies in no writable directory.
     """
     if path is None:
         return
-    if path.suffix.lower() != suffix:
-        raise InputError(f"cannot write '{path}': expected a name that ends in {suffix}")
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"cannot write '{path}': expected a name that ends in {' or '.join(suffixes)}")
     if path.is_dir():
         raise InputError(f"cannot write '{path}': it is a directory")
     folder = path.absolute().parent

@@ -1,19 +1,20 @@
 """`posterity predict`: a table to learn from and new rows in, predictions out."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from posterity.checks import InputError
-from posterity.cli.infer import EstimatorName, Settings, Standardize, Strict, Table, answer_table
-from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Refine, Seed, Target, parse_settings
+from posterity.cli.options import takes_fields_of
 from posterity.cli.output import check_output, note, print_json, result_console
+from posterity.cli.table_request import TableRequest
 
 if TYPE_CHECKING:
     from posterity.results import Answer, Predictions
 
-__all__ = ["predict"]
+__all__ = ["PredictRequest", "predict"]
 
 NewRows = Annotated[
     Path,
@@ -23,61 +24,50 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="OUT.csv", help="Write the predictions of all rows as CSV.")
 ]
 Interval = Annotated[float, typer.Option(metavar="P", help="Probability between the bounds.")]
-Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior.")]
 
 MAX_SHOWN = 20
 
 
-def predict(
-    estimator: EstimatorName,
-    table: Table,
-    new_rows: NewRows,
-    target: Target = None,
-    output: Output = None,
-    interval: Interval = 0.9,
-    draws: Draws = 1000,
-    seed: Seed = 0,
-    refine: Refine = 30.0,
-    json: Json = False,
-    strict: Strict = False,
-    categorical: Categorical = None,
-    drop_missing: DropMissing = False,
-    standardize: Standardize = False,
-    model: ModelFile = None,
-    set_: Settings = None,
-) -> None:
-    """Infer the posterior of a table, and predict the target of new rows with it."""
-    check_output(output, ".csv")
-    if not 0.0 < interval < 1.0:
-        raise InputError(f"--interval {interval:g}: expected a probability above 0 and below 1, such as 0.9")
-    from posterity.tables import read_table
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictRequest(TableRequest):
+    """What was asked for: one field for each argument and option of `posterity predict`."""
 
-    frame, rows = read_table(table), read_table(new_rows)  # before JAX is imported: most mistakes are in the tables
-    found = answer_table(
-        estimator,
-        frame,
-        target=target,
-        num_draws=draws,
-        seed=seed,
-        refine_seconds=refine,
-        standardize=True if standardize else None,
-        categorical=tuple(categorical or ()),
-        drop_missing=drop_missing,
-        model=model,
-        options=parse_settings("--set", set_ or ()),
-        source=str(table),
-    )
-    predicted = found.predict(rows, interval=interval, seed=seed, drop_missing=drop_missing, source=str(new_rows))
-    if output is not None:
-        _write(predicted, output)
-    _remark(predicted)
-    if json:
-        print_json(_as_json(found.answer, predicted))
-    else:
-        _print_table(found.answer, predicted, f"{predicted.target} of {new_rows.name}")
-    if output is not None:
-        note(f"wrote {output}")
-    raise typer.Exit(int(strict and predicted.verdict == "untrusted"))
+    new_rows: NewRows
+    output: Output = None
+    interval: Interval = 0.9
+
+    def run(self) -> int:
+        """Checks everything, answers, predicts, and returns the exit code."""
+        check_output(self.output, ".csv")
+        if not 0.0 < self.interval < 1.0:
+            raise InputError(f"--interval {self.interval:g}: expected a probability above 0 and below 1, such as 0.9")
+        from posterity.tables import read_table
+
+        frame, rows = read_table(self.table), read_table(self.new_rows)  # before JAX: most mistakes are in the tables
+        which = self.which()
+        from posterity.table_answer import infer
+
+        found = infer(which, frame, **self.how())
+        predicted = found.predict(
+            rows, interval=self.interval, seed=self.seed, drop_missing=self.drop_missing, source=str(self.new_rows)
+        )
+        if self.output is not None:
+            _write(predicted, self.output)
+        _remark(predicted)
+        if self.json:
+            print_json(_as_json(found.answer, predicted))
+        else:
+            _print_table(found.answer, predicted, f"{predicted.target} of {self.new_rows.name}")
+        if self.output is not None:
+            note(f"wrote {self.output}")
+        return int(self.strict and predicted.verdict == "untrusted")
+
+
+@takes_fields_of(PredictRequest)
+def predict(ctx, **given: Any) -> None:
+    """Infer the posterior of a table, and predict the target of new rows with it."""
+    del ctx
+    raise typer.Exit(PredictRequest(**given).run())
 
 
 def _write(predicted: "Predictions", output: Path) -> None:

@@ -8,7 +8,7 @@ from posterity.fitting import default_architecture
 from posterity.network import Architecture
 from posterity.objectives import OBJECTIVES, AbstractObjective, ForwardKL, ReverseKL, SymmetricKL
 from posterity.problem import Problem
-from posterity.table_answer import wants_standardized
+from posterity.table_estimator import wants_standardized
 from posterity.training import STREAMS, DatasetStream, TrainingConfig
 
 __all__ = ["Recipe", "choose_architecture", "choose_config", "choose_recipe", "reverse_options"]

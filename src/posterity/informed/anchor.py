@@ -21,6 +21,7 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
 from posterity.informed.lines import Lines
+from posterity.informed.newton import ValueAt, damped_newton
 from posterity.informed.terms import Terms
 
 __all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor", "laplace_anchor", "whiten"]
@@ -28,7 +29,6 @@ __all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor", "laplace_anchor", "
 NUM_PRIOR = 8
 MOST_NEWTON, NEWTON_GAIN = 25, 0.01  # steps; nats by which a step must improve the log joint to go on
 MOST_SMOOTHED, SETTLED = 30, 0.02  # steps; length of a step, in posterior standard deviations, that is short enough
-STEP_SIZES = (1.0, 0.5, 0.25, 2.0**-4, 2.0**-6, 2.0**-9, 2.0**-13, 2.0**-18, 0.0)
 LONGEST_STEP = 2.0  # of the smoothed iteration, in posterior standard deviations
 SLOW = 0.7  # a smoothed step that is longer than this share of the one before halves the damping
 LEAST_PRIOR = 0.01  # least curvature of a prior term in Newton's method, in units of its own width
@@ -140,31 +140,18 @@ def _prior_gaussian(terms: Terms) -> tuple[Anchor, Array]:
     return anchor, jnp.where(is_prior, width, 0.0)
 
 
-def _newton(terms: Terms, loc: Array, widths: Array) -> Array:
+def _newton(terms: Terms, start: Array, widths: Array) -> Array:
     """The mode, or the best point met on the way to it."""
-    sizes = jnp.asarray(STEP_SIZES)
 
-    def going_on(carry: tuple[Array, Array, Array]) -> Array:
-        _, gain, count = carry
-        return (gain > NEWTON_GAIN) & (count < MOST_NEWTON)
-
-    def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        loc, _, count = carry
+    def look(loc: Array) -> tuple[Array, ValueAt]:
         predictor = terms.predictor(loc)
         slopes, curvature = _local(terms, predictor, widths)
         gradient = terms.linear - terms.precision @ loc + terms.design.T @ slopes
         direction = cho_solve((_cholesky(_precision(terms, curvature)), True), gradient)
         along = terms.design @ direction
-        values = jax.vmap(
-            lambda t: terms.quadratic(loc + t * direction) + jnp.sum(terms.values(predictor + t * along))
-        )(sizes)
-        values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
-        best = jnp.argmax(values)
-        # A zero step keeps the point exactly; `where`, since 0 times an infinite direction is NaN.
-        loc = jnp.where(sizes[best] > 0.0, loc + sizes[best] * direction, loc)
-        return loc, jnp.where(sizes[best] > 0.0, values[best] - values[-1], 0.0), count + 1
+        return direction, lambda t: terms.quadratic(loc + t * direction) + jnp.sum(terms.values(predictor + t * along))
 
-    return lax.while_loop(going_on, step, (loc, jnp.asarray(jnp.inf), jnp.asarray(0)))[0]
+    return damped_newton(look, start, gain=NEWTON_GAIN, most=MOST_NEWTON)
 
 
 def _local(terms: Terms, predictor: Array, widths: Array) -> tuple[Array, Array]:

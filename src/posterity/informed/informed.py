@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from posterity.dataset import Dataset, bucket_for
+from posterity.dataset import SMALLEST_BUCKET, Dataset, bucket_for
 from posterity.informed.anchor import find_anchor
 from posterity.informed.curriculum import SIZES
 from posterity.informed.local import find_gaussians, local_lines
@@ -24,7 +24,6 @@ from posterity.problem import Problem
 __all__ = ["LARGEST", "InformedNetwork"]
 
 LARGEST = {"rows": max(size[0] for size in SIZES), "latents": max(size[1] for size in SIZES)}
-SMALLEST_BUCKET = 8
 
 
 class InformedNetwork(eqx.Module):
@@ -98,9 +97,7 @@ class InformedNetwork(eqx.Module):
         self, structure: Unstructured, dataset: Dataset, mask: Bool[Array, " latent"]
     ) -> AbstractPosterior:
         """For models without one predictor per row."""
-        found = find_gaussians(self.problem, dataset, mask)
-        order = jnp.argsort(-found.bound)
-        gaussians = jax.tree.map(lambda leaf: leaf[order], found)
+        gaussians = find_gaussians(self.problem, dataset, mask)
         first = jax.tree.map(lambda leaf: leaf[0], gaussians)
         lines, anchor = local_lines(self.problem, dataset, mask, first, structure.num_directions)
         best = AnchoredPosterior(anchor, self.row_network(lines, anchor))

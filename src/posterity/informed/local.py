@@ -29,11 +29,11 @@ from posterity.informed.anchor import (
     NODES,
     SETTLED,
     SLOW,
-    STEP_SIZES,
     Anchor,
     whiten,
 )
 from posterity.informed.lines import Lines
+from posterity.informed.newton import damped_newton
 from posterity.problem import Problem
 
 __all__ = ["LocalGaussian", "count_directions", "find_gaussians", "local_lines", "rows_are_apart"]
@@ -63,7 +63,7 @@ class LocalGaussian(eqx.Module):
 
 
 def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " latent"]) -> LocalGaussian:
-    """Gaussians at the modes that are found, one for each start: many are the same.
+    """Gaussians at the modes that are found, best first, one for each start: many are the same.
 
     Args:
         problem: The model.
@@ -85,27 +85,20 @@ def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " laten
     draws = vmap(prior_draw)(random.split(random.key(0), NUM_STARTS - 1))
     starts = jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
     modes = vmap(lambda start: _newton(target, start, mask))(starts)
-    return vmap(lambda mode: _gaussian(target, mode, mask))(modes)
+    found = vmap(lambda mode: _gaussian(target, mode, mask))(modes)
+    order = jnp.argsort(-found.bound)
+    return jax.tree.map(lambda leaf: leaf[order], found)
 
 
 def _newton(target: Target, start: Array, mask: Array) -> Array:
-    sizes = jnp.asarray(STEP_SIZES)
+    """The mode, or the best point met on the way to it."""
 
-    def going_on(carry: tuple[Array, Array, Array]) -> Array:
-        _, gain, count = carry
-        return (gain > NEWTON_GAIN) & (count < MOST_NEWTON)
-
-    def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        z, _, count = carry
+    def look(z: Array) -> tuple[Array, Target]:
         factor = _factor(-jax.hessian(target)(z), mask)
         direction = cho_solve((factor, True), jnp.nan_to_num(jax.grad(target)(z)))
-        values = vmap(lambda size: target(z + size * direction))(sizes)
-        values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
-        best = jnp.argmax(values)
-        z = jnp.where(sizes[best] > 0.0, z + sizes[best] * direction, z)
-        return z, jnp.where(sizes[best] > 0.0, values[best] - values[-1], 0.0), count + 1
+        return direction, lambda size: target(z + size * direction)
 
-    return lax.while_loop(going_on, step, (start, jnp.asarray(jnp.inf), jnp.asarray(0)))[0]
+    return damped_newton(look, start, gain=NEWTON_GAIN, most=MOST_NEWTON)
 
 
 def _gaussian(target: Target, mode: Array, mask: Array) -> LocalGaussian:
@@ -180,7 +173,7 @@ def local_lines(
 
         def one_row(row: tuple[dict[str, Array], Array]) -> tuple[Array, Array]:
             def value(z: Array) -> Array:
-                return row_log_likelihood(problem, jnp.where(mask, z, 0.0), dataset, *row)
+                return lone_row_log_likelihood(problem, jnp.where(mask, z, 0.0), dataset, *row)
 
             hessian = jax.hessian(value)(loc)
             found = _leading(whiten(factor, whiten(factor, hessian).T), num_directions)
@@ -222,7 +215,7 @@ def _leading(hessian: Float[Array, "latent latent"], number: int) -> Float[Array
     return frame @ jnp.linalg.eigh(frame.T @ hessian @ frame)[1]
 
 
-def row_log_likelihood(
+def lone_row_log_likelihood(
     problem: Problem, z: Float[Array, " latent"], dataset: Dataset, values: dict[str, Array], row_mask: Array
 ) -> Float[Array, ""]:
     """Log likelihood of one row by itself, in nats.
@@ -250,7 +243,7 @@ def rows_are_apart(problem: Problem) -> bool:
     @jax.jit
     def compare() -> tuple[Array, Array]:
         dataset, z = _example(problem)
-        alone = vmap(lambda *row: row_log_likelihood(problem, z, dataset, *row))(dataset.values, dataset.row_mask)
+        alone = vmap(lambda *row: lone_row_log_likelihood(problem, z, dataset, *row))(dataset.values, dataset.row_mask)
         return alone, problem.log_likelihood(z, dataset)
 
     return bool(np.allclose(*jax.device_get(compare()), rtol=1e-3, atol=1e-3))
@@ -264,7 +257,7 @@ def count_directions(problem: Problem) -> int:
         dataset, z = _example(problem)
 
         def one_row(values: dict[str, Array], row_mask: Array) -> Array:
-            hessian = jax.hessian(lambda at: row_log_likelihood(problem, at, dataset, values, row_mask))(z)
+            hessian = jax.hessian(lambda at: lone_row_log_likelihood(problem, at, dataset, values, row_mask))(z)
             return jnp.abs(jnp.linalg.eigvalsh(jnp.nan_to_num(hessian)))
 
         return vmap(one_row)(dataset.values, dataset.row_mask)

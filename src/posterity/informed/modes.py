@@ -27,11 +27,16 @@ LIGHT = 10.0  # nats below the best mode's evidence at which a mode counts nothi
 
 
 def mode_weights(gaussians: LocalGaussian, mask: Bool[Array, " latent"]) -> Float[Array, " mode"]:
-    """Log weights of Gaussians in a mixture, -inf for those that repeat a better one or hold next to nothing."""
-    best = jnp.max(gaussians.bound)
+    """Log weights of Gaussians in a mixture, -inf for those that repeat a better one or hold next to nothing.
+
+    Args:
+        gaussians: Best first, as `find_gaussians` gives them.
+        mask: True for active latents.
+    """
+    best = gaussians.bound[0]
     reach = FAR * jnp.sqrt(jnp.sum(mask))
     kept = jnp.zeros(gaussians.bound.shape, bool)
-    for i in range(gaussians.bound.shape[0]):  # from the best on: see `ModesPosterior`
+    for i in range(gaussians.bound.shape[0]):
         gaps = jnp.where(mask, gaussians.loc - gaussians.loc[i], 0.0)
         white = vmap(lambda gap, i=i: gaussians.factor[i].T @ gap)(gaps)
         repeats = jnp.any(kept & (jnp.linalg.norm(white, axis=1) < reach))

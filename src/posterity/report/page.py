@@ -13,7 +13,8 @@ from posterity.report.sheet import MARKS, Verdict, card, key, listed, made, shee
 from posterity.report.words import verdict_words
 from posterity.results import Answer, summarise_answer
 from posterity.results.table import k_hat_text, number_text
-from posterity.table_answer import TableAnswer, TableDataset
+from posterity.table_answer import TableAnswer
+from posterity.table_dataset import TableDataset
 
 __all__ = ["report_html", "write_report"]
 

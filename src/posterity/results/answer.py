@@ -10,8 +10,7 @@ from posterity.checks import InputError
 from posterity.problem import Problem
 from posterity.results import evidence, prediction, tree
 from posterity.results.evidence import Evidence
-from posterity.trust import ImportanceWeights, Verdict
-from posterity.trust.refine import Refinement
+from posterity.trust import ImportanceWeights, Refinement, Verdict
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,7 +9,7 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, PRNGKeyArray
 
-from posterity.dataset import Dataset, bucket_for, num_rows_of
+from posterity.dataset import SMALLEST_BUCKET, Dataset, bucket_for, num_rows_of
 from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset
 
@@ -17,8 +17,6 @@ __all__ = ["VALUES_AT_ONCE", "at_capacity", "padded", "replicated_data", "row_lo
 
 VALUES_AT_ONCE = 1_000_000
 """Rows times draws that are computed together."""
-
-SMALLEST_BUCKET = 8
 
 Latents = Mapping[str, np.ndarray]
 

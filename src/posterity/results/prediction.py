@@ -8,7 +8,7 @@ import numpy as np
 from jax import random
 
 from posterity.checks import InputError, did_you_mean, lookup
-from posterity.dataset import bucket_for, num_rows_of
+from posterity.dataset import SMALLEST_BUCKET, bucket_for, num_rows_of
 from posterity.problem import Argument, Problem
 from posterity.problem.arguments import DataKind
 from posterity.problem.intake import read_arrays
@@ -210,7 +210,7 @@ def _turns(arrays: Mapping[str, np.ndarray], num_draws: int) -> Iterator[tuple[d
     """Rows in turns of one size, and how many of them are real: the last turn repeats its last row."""
     num_rows = num_rows_of(dict(arrays))
     at_once = 8
-    while at_once < bucket_for(num_rows, [8]) and 2 * at_once * num_draws <= VALUES_AT_ONCE:
+    while at_once < bucket_for(num_rows, [SMALLEST_BUCKET]) and 2 * at_once * num_draws <= VALUES_AT_ONCE:
         at_once *= 2
     for start in range(0, num_rows, at_once):
         index = np.minimum(np.arange(start, start + at_once), num_rows - 1)

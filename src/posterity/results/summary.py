@@ -1,11 +1,13 @@
 """Means, standard deviations and quantiles of weighted draws, and their JSON."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from posterity.plain import without_nan
 from posterity.results.answer import Answer
 from posterity.trust.moments import moments_and_quantiles
 
@@ -67,6 +69,10 @@ def answer_to_json(answer: Answer, original_units: Mapping[str, Mapping[str, flo
         "reasons": list(answer.reasons),
         "latents": _json_summary(summarise_answer(answer)),
     }
+    if answer.verdict == "corrected" and answer.log_q is not None:
+        entry["log_evidence"] = _finite(dataclasses.asdict(answer.log_evidence()))
+    if answer.refinement is not None:
+        entry["refinement"] = without_nan(answer.refinement.to_json())
     if original_units is not None:
         entry["original_units"] = _json_summary(original_units)
     return entry
@@ -80,10 +86,11 @@ def _weights(log_weights: np.ndarray | None, num_draws: int) -> np.ndarray:
 
 
 def _json_summary(summary: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
-    return {
-        label: {name: _finite_or_none(value) for name, value in statistics.items()}
-        for label, statistics in summary.items()
-    }
+    return {label: _finite(statistics) for label, statistics in summary.items()}
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _finite_or_none(value) for name, value in values.items()}
 
 
 def _finite_or_none(value: float) -> float | None:

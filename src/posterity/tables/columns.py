@@ -45,6 +45,8 @@ class NumericTable:
     """Rows left out because a cell was missing."""
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Categorical column to the labels of its levels in sorted order; the first has no indicator."""
+    rows: np.ndarray = field(default_factory=lambda: np.arange(0))
+    """Where its rows stood in the file, counted from 0, shape (rows,)."""
 
 
 def numeric_table(
@@ -87,13 +89,14 @@ def numeric_table(
     table = pl.DataFrame(columns)
     refuse_infinite(table, source)
     complete = _without_missing(table, drop_missing, source)
+    rows = np.flatnonzero(table.select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy())
     dropped_rows = frame.height - complete.height
     values, classes = None, ()
     if target is not None and target_kind is not None:
         values, classes = encode_target(complete[target], target_kind, num_classes, source)
     names, matrix = _matrix(complete, covariates, set(categorical), dropped_rows, source)
     levels = {name: encode(complete[name])[1] for name in covariates if name in categorical}
-    return NumericTable(names, matrix, target, values, classes, dropped_rows, levels)
+    return NumericTable(names, matrix, target, values, classes, dropped_rows, levels, rows)
 
 
 def _check_names(

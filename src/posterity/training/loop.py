@@ -20,6 +20,7 @@ from posterity.dataset import bucket_sizes
 from posterity.network import AmortizedPosterior
 from posterity.objectives import AbstractObjective
 from posterity.problem import Problem
+from posterity.threads import one_blas_thread
 from posterity.training.checkpoint import RunFolder
 from posterity.training.config import TrainingConfig
 from posterity.training.step import ChunkReport, TrainingState, initial_state, make_chunk
@@ -119,7 +120,8 @@ def train(
     if folder is not None:
         run.open_folder(folder, {**(settings or {}), "training": config.to_json()}, resume=resume)
     try:
-        stop_reason = run.until_stopped()
+        with one_blas_thread():
+            stop_reason = run.until_stopped()
     finally:
         run.close()
     return run.result(stop_reason)

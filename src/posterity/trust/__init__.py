@@ -1,6 +1,7 @@
 """May this answer be believed? Importance weights and the verdict on them."""
 
-from posterity.trust.refine import Budget, Refinement, refine
+from posterity.trust.ladder import Climbed, climb
+from posterity.trust.refinement import Budget, Refinement
 from posterity.trust.verdict import Verdict, judge, judge_refined, min_ess, pareto_k_limit
 from posterity.trust.weights import (
     MIN_DRAWS,
@@ -14,9 +15,11 @@ from posterity.trust.weights import (
 __all__ = [
     "MIN_DRAWS",
     "Budget",
+    "Climbed",
     "ImportanceWeights",
     "Refinement",
     "Verdict",
+    "climb",
     "equal_weights",
     "ess_fraction",
     "judge",
@@ -25,5 +28,4 @@ __all__ = [
     "pareto_k_limit",
     "pareto_smoothed",
     "pareto_smoothed_many",
-    "refine",
 ]

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from posterity.trust.refine import Refinement
+from posterity.trust.refinement import Refinement
 from posterity.trust.weights import ImportanceWeights
 
 __all__ = ["Verdict", "judge", "judge_refined", "min_ess", "pareto_k_limit"]
@@ -47,10 +47,11 @@ def judge_refined(
     against = judge(weights)[1]
     if found.problems:
         return "untrusted", (*against, *found.problems, *envelope_reasons)
-    chains, steps = found.z.shape[:2]
+    chains, draws = found.z.shape[:2]
+    how = f"{chains} chains of {draws} steps" if found.sampler == "chains" else f"tempering, {chains} islands,"
     done = (
-        f"Refined by {chains} chains of {steps} steps in {found.seconds:.1f} s: R-hat {found.max_r_hat:.3f}, "
-        f"effective sample size {found.min_ess:.0f}."
+        f"Refined by {how} in {found.seconds:.1f} s: R-hat {found.max_r_hat:.3f}, effective sample size "
+        f"{found.min_ess:.0f}."
     )
     return "refined", (*against, done, *envelope_reasons)
 

@@ -1,7 +1,5 @@
 """Sampling from q on: it converges where it can, says so where it cannot, and keeps to the clock."""
 
-import importlib
-
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -13,8 +11,9 @@ from numpy.testing import assert_allclose
 from posterity.estimator import Estimator
 from posterity.problem import Envelope, build_problem
 from posterity.problem.intake import pad_dataset
-from posterity.trust import Budget, judge_refined, pareto_smoothed
-from posterity.trust.refine import NUM_CHAINS, compile_refinement, refine
+from posterity.trust import Budget, judge_refined, pareto_smoothed, refinement
+from posterity.trust.chains import NUM_CHAINS
+from posterity.trust.ladder import refine
 
 NUM_LATENTS = 4
 
@@ -40,11 +39,9 @@ def ready(model, y, q_sd):
     dataset = pad_dataset(problem, data, len(y))
     mask = jnp.ones(problem.space.size, bool)
     z = q_sd * np.random.default_rng(0).normal(size=(1000, problem.space.size)).astype(np.float32)
-    compile_refinement(problem, dataset, mask, z)
     return problem, dataset, mask, z
 
 
-module = importlib.import_module("posterity.trust.refine")  # the package has a function of that name
 EQUAL = np.full(1000, -np.log(1000.0))
 
 
@@ -73,15 +70,48 @@ def test_a_funnel_is_not_called_refined():
 
 def test_no_steps_are_begun_that_would_end_too_late(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
-    clock = module._Clock(until=102.0)
+
+    def takes(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(refinement.time, "perf_counter", lambda: now[0])
+    clock = refinement.Clock(4.0)
     assert clock.allows(1000)  # nothing is known yet
-    clock.learn(10, seconds=1.0)
-    assert clock.allows(19) and not clock.allows(20)
-    clock.keep(0.5)
-    assert clock.allows(14) and not clock.allows(15)
-    now[0] = 101.6
+    clock.run(10, lambda: takes(1.0))
+    assert clock.allows(29) and not clock.allows(31)
+    clock.look(lambda: takes(0.5))  # 0.65 s are kept for the last look
+    assert clock.allows(18) and not clock.allows(19)
+    clock.run(10, lambda: takes(0.2))  # half of the slowest so far counts still
+    assert clock.allows(32) and not clock.allows(34)
+    now[0] = 103.9
     assert not clock.allows(1)
+
+
+def mixture(y=None):
+    """Two modes of unequal weight, 20 sds apart; the posterior is known."""
+    z = numpyro.sample("z", dist.Normal(jnp.zeros(2), 10.0))
+    apart = dist.MixtureSameFamily(
+        dist.Categorical(jnp.array([0.3, 0.7])),
+        dist.Normal(jnp.stack([z[0] - 10.0, z[0] + 10.0], -1), 1.0),
+    )
+    numpyro.sample("y", apart, obs=y)
+
+
+def test_modes_get_their_weights_by_tempering():
+    """Given y, z_0 is N(y -+ 10, 1) with weights 0.3 and 0.7 times the prior there; exp(-(y -+ 10)^2 / 202)."""
+    y = 1.0
+    problem, dataset, mask, z = ready(mixture, [y], q_sd=8.0)
+    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=60.0))
+    assert (found.sampler, found.problems) == ("tempering", ())
+    centres = np.array([y + 10.0, y - 10.0])
+    odds = np.array([0.3, 0.7]) * np.exp(-(centres**2) / 202.0)
+    draws = found.z.reshape(-1, 2)[:, 0]
+    # At least 400 effective draws: four standard errors of a share are 0.1.
+    assert_allclose(np.mean(draws > 0.0), odds[0] / odds.sum(), atol=0.1)
+    for sign, centre in zip((1, -1), centres, strict=True):
+        own = draws[draws * sign > 0.0]
+        assert_allclose(own.mean(), centre * 100.0 / 101.0, atol=0.25)
+        assert_allclose(own.std(), 1.0, atol=0.2)
 
 
 def test_no_time_gives_no_draws_and_a_reason():

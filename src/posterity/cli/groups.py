@@ -1,0 +1,117 @@
+"""`posterity infer --group`: one line for each group, and all latents in a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posterity.cli.output import note, print_json, result_console
+from posterity.cli.table_request import TableRequest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from posterity.group_answers import GroupAnswers
+
+__all__ = ["answer_groups"]
+
+MOST_SHOWN = 20
+MOST_ENTRIES = 100  # groups in the JSON; of more it has the totals
+
+
+def answer_groups(request: TableRequest, frame: "pl.DataFrame", group: str, output: Path | None) -> int:
+    """Answers every group, writes and shows what came of it, and returns the exit code.
+
+    Args:
+        request: What was asked for.
+        frame: The table.
+        group: Column whose values tell the groups apart.
+        output: File for the latents of all groups, if any.
+
+    Raises:
+        InputError: As in `posterity.infer_groups`.
+    """
+    which = request.which()
+    from posterity.cli.infer import remark
+    from posterity.group_answers import infer_groups
+
+    with _Bar() as bar:
+        found = infer_groups(which, frame, group=group, on_progress=bar, **request.how())
+    if output is not None:
+        _write(found.to_frame(), output)
+    remark(found.data)
+    if request.json:
+        print_json(_as_json(found))
+    else:
+        _print_table(found, f"{found.problem.name} on {request.table.name}, by {group}")
+    if output is not None:
+        note(f"wrote {output}")
+    return int(request.strict and found.counts["untrusted"] > 0)
+
+
+class _Bar:
+    """Finished groups, in a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("answering", total=None)
+
+    def __enter__(self) -> "_Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+
+
+def _write(frame: "pl.DataFrame", output: Path) -> None:
+    import polars as pl
+
+    from posterity.files import replacing
+
+    with replacing(output) as unfinished:
+        if output.suffix.lower() == ".parquet":
+            frame.write_parquet(unfinished)
+        else:
+            frame.with_columns(pl.col("reasons").list.join(" ")).write_csv(unfinished)
+
+
+def _as_json(found: "GroupAnswers") -> dict[str, Any]:
+    many = len(found.entries) > MOST_ENTRIES
+    return {
+        "model": found.problem.name,
+        "num_draws": found.num_draws,
+        "seconds": round(found.seconds, 4),
+        "datasets": {"groups": len(found.entries), **found.counts} if many else list(found.entries),
+    }
+
+
+def _print_table(found: "GroupAnswers", title: str) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console = result_console()
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in found.counts.items() if number)
+    console.print(Text(counts, style="bold"))
+    console.print(Text(f"{title}: {found.groups.height} groups", style="bold"))
+    worst_first = found.groups.sort(found.groups["verdict"] != "untrusted", maintain_order=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("group", "rows", "verdict", "k-hat", "ESS", "log evidence", "first reason"):
+        words = name in ("group", "verdict", "first reason")
+        table.add_column(name, justify="left" if words else "right", overflow="fold")
+    for name, rows, verdict, pareto_k, ess, evidence, reasons in worst_first.head(MOST_SHOWN).iter_rows():
+        cells = (name, str(rows), verdict, _number(pareto_k, 2), _number(ess, 0), _number(evidence, 1))
+        table.add_row(*[Text(cell) for cell in (*cells, reasons[0] if reasons else "")])
+    console.print(table)
+    if found.groups.height > MOST_SHOWN:
+        console.print(Text(f"... {found.groups.height - MOST_SHOWN} more; write all with -o", style="dim"))
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"

@@ -1,0 +1,103 @@
+"""What the commands that answer a table share: their arguments and options, and the answer."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from posterity.cli.cache import keep_compiled_programs
+from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
+from posterity.cli.user_model import load_model, names_a_file
+from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
+
+if TYPE_CHECKING:
+    from posterity.estimator import Estimator
+
+__all__ = ["EstimatorName", "TableRequest", "load_estimator"]
+
+EstimatorName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A built-in model or FILE.py:FUNCTION, answered without training; or a trained estimator's directory.",
+    ),
+]
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (also .csv.gz) or Parquet, with a header.")]
+Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior.")]
+Refine = Annotated[
+    float,
+    typer.Option(
+        min=0.0, metavar="SECONDS", help="Most time to sample from q on where its weights are unhealthy; 0 for none."
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if an answer is untrusted.")]
+Standardize = Annotated[bool, typer.Option("--standardize", help="Z-score real columns for a model of your own, too.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Option of a built-in model, such as prior_sd=2.5."),
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableRequest:
+    """What was asked for: one field for each argument and option that such commands share."""
+
+    estimator: EstimatorName
+    table: Table
+    target: Target = None
+    draws: Draws = NUM_DRAWS
+    seed: Seed = 0
+    refine: Refine = REFINE_SECONDS
+    categorical: Categorical = None
+    drop_missing: DropMissing = False
+    standardize: Standardize = False
+    set_: Settings = None
+    model: ModelFile = None
+    json: Json = False
+    strict: Strict = False
+
+    def which(self) -> Any:
+        """The model or the estimator that is to answer, as `posterity.infer` takes it.
+
+        Raises:
+            InputError: There is no such model.
+        """
+        keep_compiled_programs()
+        return load_model(self.estimator) if names_a_file(self.estimator) else self.estimator
+
+    def how(self) -> dict[str, Any]:
+        """The other arguments of `posterity.infer`.
+
+        Raises:
+            InputError: A value of `--set` or `--model` cannot be read.
+        """
+        return {
+            "target": self.target,
+            "num_draws": self.draws,
+            "seed": self.seed,
+            "refine_seconds": self.refine,
+            "standardize": True if self.standardize else None,
+            "categorical": tuple(self.categorical or ()),
+            "drop_missing": self.drop_missing,
+            "model": None if self.model is None else load_model(self.model),
+            "options": parse_settings("--set", self.set_ or ()),
+            "source": str(self.table),
+        }
+
+
+def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
+    """The informed estimator of a built-in model, or a trained one, with the user's model where it needs one.
+
+    Raises:
+        InputError: There is no such estimator, it is damaged, or the model is another.
+    """
+    from posterity.estimators import find_estimator
+
+    keep_compiled_programs()
+    from posterity.estimator import load
+    from posterity.zero_shot import informed_estimator, is_informed
+
+    if is_informed(name_or_path):
+        return informed_estimator(name_or_path)
+    return load(find_estimator(name_or_path), None if model is None else load_model(model))

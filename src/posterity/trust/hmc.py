@@ -1,0 +1,153 @@
+r"""Many chains of HMC (BlackJAX) side by side, in coordinates where their target is about as wide in every direction.
+
+Chains move in $x$ with $z = m + C x$, $m$ and $C C'$ mean and covariance of draws that stand for the target. There,
+trajectories of random length up to $\pi$ cross it. All chains take the same number of leapfrog steps at a time, which
+is what many chains on one machine are good at.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random, vmap
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+__all__ = ["Chains", "Seen", "advance", "next_step_size", "scale_of", "start"]
+
+TARGET_ACCEPTANCE = 0.8
+LONGEST = np.pi  # of a trajectory, in the coordinates where the target is about as wide as 1
+MOST_LEAPFROG = 64
+JITTER = 1e-6
+
+LogDensity = Callable[[Float[Array, " latent"]], Float[Array, ""]]
+
+
+class Chains(eqx.Module):
+    """Chains in whitened coordinates.
+
+    Attributes:
+        states: Of HMC, one for each chain.
+        log_step: Of the step size.
+        loc: $m$.
+        factor: $C$, lower-triangular.
+    """
+
+    states: Any
+    log_step: Float[Array, ""]
+    loc: Float[Array, " latent"]
+    factor: Float[Array, "latent latent"]
+
+    @property
+    def z(self) -> Float[Array, "chain latent"]:
+        """Where the chains are."""
+        return self.to_latents(self.states.position)
+
+    def to_latents(self, x: Float[Array, "*n latent"]) -> Float[Array, "*n latent"]:
+        """$m + C x$ along the last axis."""
+        return self.loc + x @ self.factor.T
+
+
+class Seen(NamedTuple):
+    """What some steps of all chains came to.
+
+    Attributes:
+        z: Where the chains were after each step; beyond the steps taken it means nothing.
+        acceptance: Mean acceptance rate of all steps.
+        divergent: Share of divergent transitions.
+    """
+
+    z: Float[Array, "step chain latent"]
+    acceptance: Float[Array, ""]
+    divergent: Float[Array, ""]
+
+
+def start(
+    log_density: LogDensity,
+    mask: Bool[Array, " latent"],
+    z: Float[Array, "chain latent"],
+    scale: tuple[Float[Array, " latent"], Float[Array, "latent latent"]],
+    log_step: Float[Array, ""],
+) -> Chains:
+    """Chains at given points.
+
+    Args:
+        log_density: Of the target, up to a constant; may be NaN where there is none.
+        mask: True for active latents; the others are moved like standard normals and count for nothing.
+        z: The points.
+        scale: $m$ and $C$.
+        log_step: Of the step size.
+    """
+    loc, factor = scale
+    x = jax.scipy.linalg.solve_triangular(factor, (z - loc).T, lower=True).T
+    target = _in_coordinates(log_density, mask, loc, factor)
+    _, init = _kernel()
+    states = vmap(lambda at: init(at, target))(jnp.where(mask, x, 0.0))
+    return Chains(states, log_step, loc, factor)
+
+
+def advance(
+    log_density: LogDensity,
+    mask: Bool[Array, " latent"],
+    chains: Chains,
+    rng_key: PRNGKeyArray,
+    number: Array | int,
+    most: int,
+) -> tuple[Chains, Seen]:
+    """`number` steps of all chains, at most `most` of them, which fixes the shapes."""
+    kernel, _ = _kernel()
+    target = _in_coordinates(log_density, mask, chains.loc, chains.factor)
+    num_chains = len(chains.states.position)
+    step_size, unit = jnp.exp(chains.log_step), jnp.ones(mask.size)
+
+    def step(t: Array, carry: Any) -> Any:
+        states, positions, acceptance, divergent = carry
+        key_length, key_chains = random.split(random.fold_in(rng_key, t))
+        length = random.uniform(key_length, minval=0.0, maxval=LONGEST)
+        leapfrog = jnp.clip(jnp.ceil(length / step_size), 1, MOST_LEAPFROG).astype(int)
+        states, info = vmap(lambda key, state: kernel(key, state, target, step_size, unit, leapfrog))(
+            random.split(key_chains, num_chains), states
+        )
+        positions = positions.at[t].set(states.position)
+        return states, positions, acceptance + jnp.mean(info.acceptance_rate), divergent + jnp.mean(info.is_divergent)
+
+    carry = (chains.states, jnp.zeros((most, num_chains, mask.size)), jnp.zeros(()), jnp.zeros(()))
+    states, positions, acceptance, divergent = lax.fori_loop(0, number, step, carry)
+    moved = eqx.tree_at(lambda c: c.states, chains, states)
+    return moved, Seen(chains.to_latents(positions), acceptance / number, divergent / number)
+
+
+def next_step_size(log_step: Array, acceptance: Array, gain: Array | float) -> Array:
+    """Longer steps if more than 80% are accepted, else shorter ones."""
+    return log_step + gain * (acceptance - TARGET_ACCEPTANCE)
+
+
+def scale_of(
+    z: Float[Array, "draw latent"], weights: Float[Array, " draw"], mask: Bool[Array, " latent"]
+) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
+    """Weighted mean of draws and Cholesky factor of their covariance; the identity where that is singular."""
+    loc = weights @ z
+    gaps = (z - loc) * jnp.sqrt(weights)[:, None]
+    both = mask[:, None] & mask[None, :]
+    covariance = jnp.where(both, gaps.T @ gaps, jnp.eye(mask.size))
+    size = jnp.sqrt(jnp.maximum(jnp.diagonal(covariance), 1e-12))
+    scaled = covariance / size[:, None] / size[None, :]
+    factor = jnp.linalg.cholesky(scaled + JITTER * jnp.eye(mask.size))
+    factor = jnp.where(jnp.all(jnp.isfinite(factor)), factor, jnp.eye(mask.size))
+    return jnp.where(mask, loc, 0.0), size[:, None] * factor
+
+
+def _kernel() -> Any:
+    from blackjax import hmc  # here, since it takes a second
+
+    return hmc.build_kernel(), hmc.init
+
+
+def _in_coordinates(log_density: LogDensity, mask: Array, loc: Array, factor: Array) -> LogDensity:
+    def target(x: Array) -> Array:
+        value = log_density(jnp.where(mask, loc + factor @ x, 0.0)) - 0.5 * jnp.sum(jnp.where(mask, 0.0, jnp.square(x)))
+        return jnp.where(jnp.isnan(value), -jnp.inf, value)
+
+    return target

@@ -1,0 +1,180 @@
+r"""Tempering: from a widened q to the posterior in steps small enough to carry the weight of every mode along.
+
+Chains that start in different modes stay there, and their R-hat says so. Sequential Monte Carlo (Del Moral et al. 2006)
+moves particles through
+
+$$p_t(z) \propto b(z)^{1 - t}\, p(z, D)^t, \quad t = 0 \to 1, \qquad b = N(m, s^2 C C'),$$
+
+$m$ and $C C'$ those of q's draws. Each stage goes as far as leaves half of the particles effective, resamples, and
+moves all of them by HMC. Islands of particles do so side by side and share nothing but $t$ and the scale, so that they
+can be compared like chains: if their draws agree, so does the weight that each gave to every mode.
+"""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random, vmap
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from posterity.dataset import Dataset
+from posterity.problem import Problem
+from posterity.trust import hmc
+from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, unsettled
+
+__all__ = ["FEWEST_STAGES", "MOVES", "NUM_ISLANDS", "NUM_PARTICLES", "temper"]
+
+NUM_ISLANDS, NUM_PARTICLES = 8, 256
+WIDER = 1.5  # than q's draws is the Gaussian that particles start from
+SHARE = 0.5  # of the particles that each stage leaves effective
+MOVES = 5  # steps of HMC in each stage
+FEWEST_STAGES = 10  # that it takes as a rule
+MOST_STAGES, MOST_ROUNDS = 300, 32  # of both together; of moves after the last stage
+HALVINGS = 30
+FIRST_STEP = 0.3
+
+
+class Particles(eqx.Module):
+    """Islands on their way.
+
+    Attributes:
+        z: Particles.
+        reached: $t$.
+        log_step: Of the step size of HMC.
+        divergent: Share of divergent transitions in the last moves.
+    """
+
+    z: Float[Array, "island particle latent"]
+    reached: Float[Array, ""]
+    log_step: Float[Array, ""]
+    divergent: Float[Array, ""]
+
+
+class Base(eqx.Module):
+    """The Gaussian that particles start from.
+
+    Attributes:
+        loc: $m$.
+        factor: $s C$, lower-triangular.
+    """
+
+    loc: Float[Array, " latent"]
+    factor: Float[Array, "latent latent"]
+
+    def log_prob(self, z: Float[Array, " latent"], mask: Bool[Array, " latent"]) -> Float[Array, ""]:
+        """Log density over active latents, up to a constant."""
+        white = jax.scipy.linalg.solve_triangular(self.factor, jnp.where(mask, z - self.loc, 0.0), lower=True)
+        return -0.5 * jnp.sum(jnp.square(white))
+
+
+def temper(
+    problem: Problem,
+    dataset: Dataset,
+    mask: Bool[Array, " latent"],
+    z: Float[np.ndarray, "draw latent"],
+    rng_key: PRNGKeyArray,
+    budget: Budget,
+) -> Refinement:
+    """Samples one dataset's posterior, several modes of it if there are.
+
+    Args:
+        problem: The model.
+        dataset: Padded dataset.
+        mask: True for active latents.
+        z: Unconstrained draws of q.
+        rng_key: Consumed here.
+        budget: Time, and what to reach.
+    """
+    clock = Clock(budget.seconds)
+    key_start, key_stages = random.split(rng_key)
+    base, particles = _start(mask, jnp.asarray(z), key_start)
+    stage = partial(_stage, problem, dataset, mask, base)
+    rounds: list[np.ndarray] = []
+    most_rounds = min(MOST_ROUNDS, max(1, budget.most_steps // MOVES))
+    found = unsettled("tempering", NUM_ISLANDS, len(mask), budget, clock.elapsed)
+    for key in random.split(key_stages, min(MOST_STAGES, budget.most_steps)):
+        if not clock.allows(1) or len(rounds) == most_rounds:
+            break
+        there = bool(particles.reached >= 1.0)
+        particles = clock.run(1, partial(stage, particles, key))
+        if not there:
+            continue
+        rounds.append(np.asarray(particles.z))
+        if len(rounds) & (len(rounds) - 1) == 0:  # looking takes time: after 1, 2, 4, ... rounds
+            # Draws of one particle, then of the next: resampling leaves its copies side by side.
+            draws = np.reshape(np.stack(rounds, axis=2), (NUM_ISLANDS, -1, len(mask)))
+            divergent = float(particles.divergent)
+            look = partial(diagnose, "tempering", draws, np.asarray(mask), divergent, budget, clock.elapsed)
+            found = clock.look(look)
+            if not found.problems:
+                break
+    return found
+
+
+@eqx.filter_jit
+def _start(mask: Array, z: Array, rng_key: Array) -> tuple[Base, Particles]:
+    loc, factor = hmc.scale_of(z, jnp.full(len(z), 1.0 / len(z)), mask)
+    base = Base(loc, WIDER * factor)
+    noise = random.normal(rng_key, (NUM_ISLANDS, NUM_PARTICLES, mask.size))
+    drawn = jnp.where(mask, base.loc + noise @ base.factor.T, 0.0)
+    return base, Particles(drawn, jnp.zeros(()), jnp.log(FIRST_STEP) * jnp.ones(()), jnp.zeros(()))
+
+
+@eqx.filter_jit
+def _stage(
+    problem: Problem, dataset: Dataset, mask: Array, base: Base, particles: Particles, rng_key: Array
+) -> Particles:
+    """One step of $t$, resampling, and moves; moves alone once $t$ is 1."""
+    key_resample, key_move = random.split(rng_key)
+
+    def log_ratio(z: Array) -> Array:
+        value = problem.log_joint(z, dataset) - base.log_prob(z, mask)
+        return jnp.where(jnp.isnan(value), -jnp.inf, value)
+
+    ratios = vmap(vmap(log_ratio))(particles.z)
+    reached = particles.reached + _increment(ratios, 1.0 - particles.reached)
+    weights = jax.nn.softmax(jnp.where(reached > particles.reached, reached - particles.reached, 0.0) * _finite(ratios))
+    z = vmap(_resample)(random.split(key_resample, NUM_ISLANDS), weights, particles.z)
+    z = jnp.where(reached > particles.reached, z, particles.z)
+
+    def log_density(at: Array) -> Array:
+        return reached * problem.log_joint(at, dataset) + (1.0 - reached) * base.log_prob(at, mask)
+
+    together = jnp.reshape(z, (-1, mask.size))
+    scale = hmc.scale_of(together, jnp.full(len(together), 1.0 / len(together)), mask)
+    chains = hmc.start(log_density, mask, together, scale, particles.log_step)
+    chains, seen = hmc.advance(log_density, mask, chains, key_move, MOVES, MOVES)
+    log_step = hmc.next_step_size(particles.log_step, seen.acceptance, 1.0)
+    return Particles(jnp.reshape(chains.z, particles.z.shape), reached, log_step, seen.divergent)
+
+
+def _finite(ratios: Array) -> Array:
+    """Ratios of -inf as numbers that no step of t can lift, so that 0 times them is 0."""
+    return jnp.maximum(ratios, -1e30)
+
+
+def _increment(ratios: Float[Array, "island particle"], most: Array) -> Array:
+    """The largest step that leaves half of every island's particles effective, by bisection; a little at least."""
+
+    def effective(step: Array) -> Array:
+        weights = jax.nn.softmax(step * _finite(ratios), axis=1)
+        return jnp.min(1.0 / jnp.sum(jnp.square(weights), axis=1)) / ratios.shape[1]
+
+    def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = 0.5 * (low + high)
+        good = effective(middle) >= SHARE
+        return jnp.where(good, middle, low), jnp.where(good, high, middle)
+
+    low, _ = lax.fori_loop(0, HALVINGS, halve, (jnp.zeros(()), most))
+    return jnp.where(effective(most) >= SHARE, most, jnp.clip(low, jnp.minimum(1e-6, most), most))
+
+
+def _resample(
+    rng_key: Array, weights: Float[Array, " particle"], z: Float[Array, "particle latent"]
+) -> Float[Array, "particle latent"]:
+    from blackjax.smc.resampling import systematic  # here, since it takes a second
+
+    return z[systematic(rng_key, weights, len(z))]
