@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.cli.options import Json, ModelFile, Seed, takes_words, without_folders
+from posterity.cli.options import Json, ModelFile, Seed, without_folders
 from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.table_request import EstimatorName, load_estimator
 from posterity.plain import without_nan
@@ -37,9 +37,8 @@ RULE = "Marked: not calibrated (a false alarm in 1 of 1000 cells, by SBC, TARP a
 ZSCORED = "It was trained on z-scored tables, which differ from these simulations."
 
 
-@takes_words
 def check(
-    words: list[str],
+    ctx: typer.Context,
     estimator: EstimatorName,
     model: ModelFile = None,
     datasets: Datasets = 200,
@@ -72,7 +71,7 @@ def check(
     if report is not None:
         from posterity.report import write_check_report
 
-        command = shlex.join(["posterity", *without_folders(words)])
+        command = shlex.join(["posterity", *without_folders(ctx.obj)])
         write_check_report(
             cells,
             report,
