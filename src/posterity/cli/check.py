@@ -1,14 +1,16 @@
 """`posterity check`: calibration and efficiency of an estimator over its envelope."""
 
+import dataclasses
 import json as json_format
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.cli.options import Json, ModelFile, Seed, without_folders
+from posterity.cli.options import Json, ModelFile, Seed, takes_fields_of, without_folders
 from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.table_request import EstimatorName, load_estimator
 from posterity.plain import without_nan
@@ -37,57 +39,65 @@ RULE = "Marked: not calibrated (a false alarm in 1 of 1000 cells, by SBC, TARP a
 ZSCORED = "It was trained on z-scored tables, which differ from these simulations."
 
 
-def check(
-    ctx: typer.Context,
-    estimator: EstimatorName,
-    model: ModelFile = None,
-    datasets: Datasets = 200,
-    draws: Draws = 1000,
-    seed: Seed = 0,
-    output: Output = None,
-    report: Report = None,
-    json: Json = False,
-) -> None:
-    """Check calibration, coverage and importance weights over the envelope."""
-    check_output(output, ".json")
-    check_output(report, ".html")
-    trained = load_estimator(estimator, model)
-    started = time.perf_counter()
-    cells = _reports(trained, datasets, draws, seed)
-    seconds = time.perf_counter() - started
-    zscored = trained.record.get("stream", {}).get("type") == "ZScoredTables"
-    notes = [SIMULATED, JUDGED, RULE, *([ZSCORED] if zscored else [])]
-    record = {
-        "model": trained.problem.name,
-        "stream": trained.record.get("stream", {}).get("type"),
-        "seed": seed,
-        "num_datasets": datasets,
-        "num_draws": draws,
-        "notes": notes,
-        "cells": [cell.to_json() for cell in cells],
-    }
-    if output is not None:
-        _write(record, output)
-    if report is not None:
-        from posterity.report import write_check_report
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """What was asked for: one field for each argument and option of `posterity check`."""
 
-        command = shlex.join(["posterity", *without_folders(ctx.obj)])
-        write_check_report(
-            cells,
-            report,
-            model=trained.problem.name,
-            notes=notes[:1] + notes[3:],
-            command=command,
-            seed=seed,
-            seconds=seconds,
-        )
-    if json:
-        print_json(record)
-    else:
-        _print_table(record, cells)
-    for written in (output, report):
-        if written is not None:
-            note(f"wrote {written}")
+    estimator: EstimatorName
+    model: ModelFile = None
+    datasets: Datasets = 200
+    draws: Draws = 1000
+    seed: Seed = 0
+    output: Output = None
+    report: Report = None
+    json: Json = False
+
+    def run(self, words: Sequence[str]) -> None:
+        """Simulates, judges and shows.
+
+        Args:
+            words: The command line after `posterity`.
+        """
+        check_output(self.output, ".json")
+        check_output(self.report, ".html")
+        trained = load_estimator(self.estimator, self.model)
+        started = time.perf_counter()
+        cells = _reports(trained, self.datasets, self.draws, self.seed)
+        seconds = time.perf_counter() - started
+        stream = trained.record.get("stream", {}).get("type")
+        about = [SIMULATED, *([ZSCORED] if stream == "ZScoredTables" else [])]
+        record = {
+            "model": trained.problem.name,
+            "stream": stream,
+            "seed": self.seed,
+            "num_datasets": self.datasets,
+            "num_draws": self.draws,
+            "notes": [*about, JUDGED, RULE],
+            "cells": [cell.to_json() for cell in cells],
+        }
+        if self.output is not None:
+            _write(record, self.output)
+        if self.report is not None:
+            from posterity.report import write_check_report
+
+            command = shlex.join(["posterity", *without_folders(words)])
+            name = trained.problem.name
+            write_check_report(
+                cells, self.report, model=name, notes=about, command=command, seed=self.seed, seconds=seconds
+            )
+        if self.json:
+            print_json(record)
+        else:
+            _print_table(record, cells)
+        for written in (self.output, self.report):
+            if written is not None:
+                note(f"wrote {written}")
+
+
+@takes_fields_of(CheckRequest)
+def check(ctx, **given: Any) -> None:
+    """Check calibration, coverage and importance weights over the envelope."""
+    CheckRequest(**given).run(ctx.obj)
 
 
 def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "list[CellReport]":
