@@ -9,14 +9,25 @@ CELL_KEYS = {
     "plates",
     "num_datasets",
     "num_draws",
+    "num_latents",
     "ess_fraction",
     "healthy",
+    "trusted",
     "forward_nll",
     "elbo",
+    "contraction",
+    "raw",
+    "corrected",
+}
+JUDGED_KEYS = {
+    "num_datasets",
     "coverage",
     "sbc_p_value",
     "sbc_latent",
-    "num_latents",
+    "tarp_p_value",
+    "c2st",
+    "z_score",
+    "p_value",
     "calibrated",
 }
 FEW = ["--datasets", 40, "--draws", 60]
@@ -32,21 +43,37 @@ def test_json_and_report_say_the_same_of_every_cell(posterity, gaussian, tmp_pat
     assert "simulated from the model" in found["notes"][0]
     sizes = [(cell["rows"], cell["plates"]["dims"]) for cell in found["cells"]]
     assert sizes == [(2, 1), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2)]
-    assert all(set(cell) == CELL_KEYS for cell in found["cells"])
+    assert all(set(cell) == CELL_KEYS and set(cell["raw"]) == JUDGED_KEYS for cell in found["cells"])
+    assert set(found["cells"][0]["corrected"]) == JUDGED_KEYS
     assert [cell["num_latents"] for cell in found["cells"]] == [1, 2, 1, 2, 1, 2]
 
 
-def test_a_prior_is_calibrated_but_wastes_draws_as_rows_grow(posterity, gaussian):
+def test_a_prior_covers_but_wastes_draws_as_rows_grow(posterity, gaussian):
     """The network is untrained, so q is the prior: coverage is right, importance weights get worse.
 
-    Each of the six cells alarms with probability 0.001 at most; the seed is fixed.
+    Four standard errors, for two latents in each of six cells; the seed is fixed.
     """
     cells = posterity("check", gaussian, *FEW, "--json").json["cells"]
-    assert all(cell["calibrated"] for cell in cells)
     assert cells[0]["ess_fraction"] > cells[-1]["ess_fraction"]
+    assert cells[0]["contraction"] == pytest.approx(0.0, abs=0.3)
     for cell in cells:
-        found = cell["coverage"]["90"]
-        assert found["mean"] == pytest.approx(found["expected"], abs=4 * found["error"])
+        found = cell["raw"]["coverage"]["90"]
+        assert found["mean"] == pytest.approx(0.9, abs=4 * found["error"])
+
+
+def test_a_report_is_one_html_file(posterity, gaussian, tmp_path):
+    page = tmp_path / "check.html"
+    outcome = posterity("check", gaussian, *FEW, "--report", page)
+    assert outcome.code == 0 and outcome.err == f"wrote {page}\n"
+    html = page.read_text()
+    assert "Calibration report" in html and "gaussian_mean" in html
+    assert f"posterity check {gaussian.name}" in html and str(tmp_path) not in html
+    assert {path.name for path in tmp_path.iterdir()} == {"check.html"}
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(refused, tmp_path):
+    assert ".html" in refused("check", "linear_regression", "--report", tmp_path / "check.pdf")
+    assert ".json" in refused("check", "linear_regression", "-o", tmp_path / "check.html")
 
 
 def test_the_same_seed_gives_the_same_report(posterity, gaussian):
@@ -56,12 +83,15 @@ def test_the_same_seed_gives_the_same_report(posterity, gaussian):
     assert first == again != other
 
 
-def test_the_table_names_cells_and_says_what_was_simulated(posterity, regression):
+def test_the_table_names_cells_and_says_what_was_simulated(posterity, regression, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     outcome = posterity("check", regression, *FEW)
     assert outcome.code == 0
+    assert max(map(len, outcome.out.splitlines())) <= 100
     rows = [line.split() for line in outcome.out.splitlines()]
     assert ["rows", "features", "ESS"] in [row[:3] for row in rows]
-    assert [row[:2] for row in rows if row[:1] == ["32"]] == [["32", "1"], ["32", "3"]]
+    assert [row[:2] for row in rows if row[:1] == ["32"]] == [["32", "1"], ["32", "2"], ["32", "3"]]
+    assert sum(row[:1] == ["corrected"] for row in rows) == sum("raw" in row for row in rows) == 9
     assert "Datasets are simulated from the model" in outcome.out
     assert "trained on z-scored tables" in " ".join(outcome.out.split())
 

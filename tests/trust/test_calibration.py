@@ -1,7 +1,7 @@
 """Calibration checks turn red on a q that is wrong on purpose, and stay green on the exact posterior."""
 
-import dataclasses
 import functools
+import json
 
 import equinox as eqx
 import jax
@@ -14,15 +14,9 @@ from scipy import stats
 from posterity.models import MODELS
 from posterity.posteriors.diagonal import DiagonalGaussian
 from posterity.problem import Envelope, build_problem
-from posterity.trust.calibration import (
-    Cell,
-    break_ties,
-    calibrate,
-    central_coverage,
-    envelope_cells,
-    rank_probabilities,
-    uniformity_p_value,
-)
+from posterity.trust.calibration import Cell, calibrate, envelope_cells
+from posterity.trust.calibration.contraction import contraction, z_score
+from posterity.trust.calibration.judgement import central_coverage
 
 NUM_DATASETS, NUM_DRAWS = 400, 99
 
@@ -73,31 +67,55 @@ def report_on(q, rows=6, dims=2):
     ids=["exact", "scale_doubled", "scale_halved", "shifted_up", "shifted_down"],
 )
 def test_sbc_sees_what_it_should(wrong, passes):
-    """A p-value below 1e-4 for the exact posterior is a false alarm: 1 in 10,000 for each latent."""
-    assert (found(**wrong).sbc_p_value > 1e-4) == passes
+    """A p-value below 1e-4 for the exact posterior is a false alarm: 1 in 10,000."""
+    assert (found(**wrong).raw.sbc_p_value > 1e-4) == passes
 
 
-def test_the_prior_passes_sbc_and_wastes_draws():
+@pytest.mark.parametrize("wrong", [{}, {"stretch": 2.0}, {"shift": 0.5}], ids=["exact", "scale_doubled", "shifted"])
+def test_corrected_answers_are_calibrated_where_weights_can_correct(wrong):
+    """False alarm 1 in 10,000 for each."""
+    report = found(**wrong)
+    assert report.trusted > 0.8
+    assert report.corrected.num_datasets == round(report.trusted * NUM_DATASETS)
+    assert report.corrected.p_value > 1e-4
+    assert report.raw.calibrated == (wrong == {})
+
+
+def test_too_few_corrected_answers_are_not_judged():
+    report = report_on(Conjugate(jnp.array(8.0), jnp.array(0.3)))
+    assert report.trusted < 0.05 and report.corrected is None and report.to_json()["corrected"] is None
+    assert report.details.corrected is None
+
+
+def test_the_prior_covers_and_wastes_draws():
     """Calibration alone is not learning: that is why the ESS stands beside it."""
     report = report_on(prior)
-    assert report.sbc_p_value > 1e-4
+    assert min(report.details.raw.ranks.shape) == 2 and report.raw.coverage["90"].lowest > 0.84
     assert report.ess_fraction < 0.7 < found().ess_fraction
+    assert abs(report.contraction) < 0.1 and found().contraction == pytest.approx(1.0 - 1.0 / 7.0, abs=0.02)
+    assert report.raw.sbc_latent == "log joint" and not report.raw.calibrated  # it does not follow the data
+
+
+def test_log_joint_and_c2st_see_the_prior():
+    """SBC of latents passes it (Modrák et al. 2023): a p-value below 1e-4 for either is 1 in 10,000."""
+    raw = report_on(prior).raw
+    assert raw.c2st.p_value < 1e-4 and raw.tarp_p_value > 1e-4
 
 
 def test_coverage_of_the_exact_posterior_is_nominal():
     """The mean of two independent latents errs by at most one latent's error: 4 of these, 1 in 16,000."""
-    for coverage in found().coverage.values():
-        assert coverage.mean == pytest.approx(coverage.expected, abs=4 * coverage.error)
+    for level, coverage in found().raw.coverage.items():
+        assert coverage.mean == pytest.approx(int(level) / 100, abs=4 * coverage.error)
         assert coverage.lowest <= coverage.mean <= coverage.highest
 
 
 def test_coverage_tells_wide_from_narrow():
     """Twice the scale: a 50% interval reaches 1.349 sd and holds 82%; half of it: 0.337 sd and 26%."""
-    wide = found(stretch=2.0).coverage["50"]
-    narrow = found(stretch=0.5).coverage["50"]
+    wide = found(stretch=2.0).raw.coverage["50"]
+    narrow = found(stretch=0.5).raw.coverage["50"]
     assert wide.mean == pytest.approx(0.823, abs=4 * wide.error)
     assert narrow.mean == pytest.approx(0.264, abs=4 * narrow.error)
-    assert found(stretch=2.0).coverage["90"].lowest > 0.99
+    assert found(stretch=2.0).raw.coverage["90"].lowest > 0.99
 
 
 def test_densities_are_those_of_the_exact_posterior():
@@ -114,71 +132,60 @@ def test_densities_are_those_of_the_exact_posterior():
 
 def test_latents_of_absent_plate_entries_are_left_out():
     report = found(cell_rows=4, cell_dims=1)
-    assert (report.num_latents, report.sbc_latent) == (1, "mu[0]")
+    assert report.num_latents == 1 and report.details.labels == ("mu[0]",)
+    assert report.details.raw.ranks.shape == report.details.contraction.shape == (NUM_DATASETS, 1)
     assert found().num_latents == 2
+
+
+def test_details_are_those_of_the_exact_posterior():
+    """The posterior of mu has sd 1 / sqrt(7) and a mean of its own in each dataset, between which 90% lies."""
+    raw, corrected = found().details.raw, found().details.corrected
+    np.testing.assert_allclose(np.mean(raw.sd, axis=0), 7**-0.5, rtol=0.02)
+    np.testing.assert_allclose(raw.high - raw.low, 2 * 1.645 * raw.sd, rtol=0.5)
+    np.testing.assert_allclose(corrected.mean, raw.mean[: len(corrected.mean)], atol=1e-3)  # equal weights, all trusted
+    assert np.corrcoef(raw.true[:, 0], raw.mean[:, 0])[0, 1] > 0.8
+
+
+def test_references_and_truths_do_not_depend_on_q():
+    """The same key gives the same datasets, whatever q is: reports can be compared."""
+    np.testing.assert_array_equal(found().details.raw.true, found(stretch=2.0).details.raw.true)
 
 
 def test_a_report_is_plain():
     record = found().to_json()
     assert record["rows"] == 6 and record["plates"] == {"dims": 2}
-    assert record["coverage"]["90"]["expected"] == pytest.approx(0.9)
-    assert record["calibrated"] is True
+    assert record["raw"]["calibrated"] is record["corrected"]["calibrated"] is True
+    assert set(record["raw"]["coverage"]) == {"50", "90"}
+    json.dumps(record, allow_nan=False)
 
 
-def test_the_bonferroni_rule_counts_latents():
+def test_z_scores_and_contraction():
+    """Squared z-scores of the exact posterior have mean 1: sd sqrt(2 / 800) here; 4 of these are 1 in 16,000."""
     report = found()
-    assert dataclasses.replace(report, sbc_p_value=0.0004, num_latents=2).calibrated is False
-    assert dataclasses.replace(report, sbc_p_value=0.0006, num_latents=2).calibrated is True
-
-
-def test_uniform_ranks_give_uniform_p_values():
-    """2000 p-values against the uniform law: Kolmogorov-Smirnov below 1e-4 once in 10,000.
-
-    Chi-square with 10 datasets a bin is only nearly exact; beyond these 2000 the difference would show.
-    """
-    rng = np.random.default_rng(0)
-    p_values = [uniformity_p_value(rng.integers(0, 100, 200), 99) for _ in range(2000)]
-    assert stats.kstest(p_values, "uniform").pvalue > 1e-4
-    assert np.mean(np.array(p_values) < 0.01) < 0.02
-
-
-@pytest.mark.parametrize(("num_draws", "num_bins"), [(99, 20), (500, 20), (25, 7)])
-def test_bins_have_the_probability_of_their_ranks(num_draws, num_bins):
-    probabilities = rank_probabilities(num_draws, num_bins)
-    assert probabilities.sum() == pytest.approx(1.0)
-    assert probabilities.max() - probabilities.min() <= 1.0 / (num_draws + 1) + 1e-12
-
-
-def test_chi_square_is_the_one_of_scipy():
-    ranks = np.random.default_rng(3).integers(0, 100, 200)
-    counts = np.bincount(ranks // 5, minlength=20)
-    assert uniformity_p_value(ranks, 99) == pytest.approx(stats.chisquare(counts).pvalue, rel=1e-9)
+    assert report.raw.z_score**2 == pytest.approx(1.0, abs=4 * (2 / (2 * NUM_DATASETS)) ** 0.5)
+    assert found(stretch=2.0).raw.z_score == pytest.approx(0.5, rel=0.1)
+    ones = np.ones((3, 1))
+    assert z_score(ones, 3 * ones, 2 * ones).tolist() == [[1.0]] * 3
+    assert np.isnan(z_score(ones, ones, 0 * ones)).all()
+    assert contraction(0.5 * ones, np.ones(1)).tolist() == [[0.75]] * 3
 
 
 def test_central_intervals_are_symmetric_in_the_ranks():
-    every_rank = np.arange(100)[:, None]
-    coverage = central_coverage(every_rank, 99, 0.5)
-    assert coverage.mean == coverage.expected == 0.5
-    assert central_coverage(every_rank, 99, 0.9).mean == pytest.approx(0.9)
-    assert central_coverage(99 - every_rank, 99, 0.9).mean == pytest.approx(0.9)
+    ranks = ((np.arange(100) + 0.5) / 100)[:, None]
+    for level in (0.5, 0.9):
+        assert central_coverage(ranks, level).mean == central_coverage(1.0 - ranks, level).mean == pytest.approx(level)
 
 
 def test_cells_are_the_corners_and_the_middle():
-    cells = envelope_cells(Envelope((4, 64), {"dims": (1, 3)}))
-    assert [(cell.rows, cell.plates["dims"]) for cell in cells] == [
-        (4, 1),
-        (4, 3),
-        (16, 1),
-        (16, 3),
-        (64, 1),
-        (64, 3),
-    ]
+    cells = envelope_cells(Envelope((4, 64), {"dims": (1, 4)}))
+    assert [(cell.rows, cell.plates["dims"]) for cell in cells] == [(n, p) for n in (4, 16, 64) for p in (1, 2, 4)]
     assert envelope_cells(Envelope((8, 8), {"dims": (2, 2)})) == (Cell(8, {"dims": 2}),)
+    assert len(envelope_cells(Envelope((4, 64), {"dims": (1, 4), "groups": (2, 9)}))) == 3 * 2 * 2
+    assert [cell.rows for cell in envelope_cells(Envelope((4, 64)))] == [4, 16, 64]
 
 
-def test_ties_are_broken_evenly():
-    """Draws that all equal the truth carry no information: its rank has to be uniform. False alarm 1e-4."""
-    below, equal = np.zeros((500, 1)), np.full((500, 1), 99.0)
-    ranks = break_ties(below, equal, np.random.default_rng(0))
-    assert uniformity_p_value(ranks[:, 0], 99) > 1e-4
-    assert break_ties(below + 3.0, 0.0 * equal, np.random.default_rng(0)).tolist() == [[3]] * 500
+def test_progress_counts_datasets():
+    done = []
+    cell = Cell(4, {"dims": 1})
+    calibrate(prior, problem(), cell, rng_key=random.key(0), num_datasets=20, num_draws=25, on_progress=done.append)
+    assert done == list(range(1, 21))

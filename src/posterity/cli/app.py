@@ -59,7 +59,7 @@ app.command(
     ),
 )(predict)
 app.command(
-    epilog=examples("posterity check my.estimator", "posterity check my.estimator --datasets 500 -o report.json"),
+    epilog=examples("posterity check my.estimator", "posterity check my.estimator --report check.html -o check.json"),
 )(check)
 
 

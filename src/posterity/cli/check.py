@@ -1,83 +1,141 @@
 """`posterity check`: calibration and efficiency of an estimator over its envelope."""
 
+import dataclasses
 import json as json_format
+import shlex
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.cli.options import Json, ModelFile, Seed
+from posterity.cli.options import Json, ModelFile, Seed, takes_fields_of, without_folders
 from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.table_request import EstimatorName, load_estimator
 from posterity.plain import without_nan
 
 if TYPE_CHECKING:
     from posterity.estimator import Estimator
-    from posterity.trust.calibration import CellReport, Coverage
+    from posterity.trust.calibration import CellReport, Coverage, Judgement
 
 __all__ = ["check"]
 
 Datasets = Annotated[int, typer.Option(min=20, help="Datasets to simulate in each cell.")]
 Draws = Annotated[int, typer.Option(min=25, help="Draws of q for each dataset.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT.json", help="Write the report there, too.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="OUT.json", help="Write the numbers there, too.")
+]
+Report = Annotated[
+    Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report as one HTML file, figures included.")
+]
 
 SIMULATED = "Datasets are simulated from the model, prior included, whatever stream the estimator was trained on."
-RAW = "Coverage and SBC judge q as it is, before importance weights correct it."
+JUDGED = (
+    "raw: q as it is. corrected: weighted draws, where the verdict is 'corrected'; nothing is refined here. "
+    "p-values are adjusted for the number of latents."
+)
+RULE = "Marked: not calibrated (a false alarm in 1 of 1000 cells, by SBC, TARP and C2ST together)."
+ZSCORED = "It was trained on z-scored tables, which differ from these simulations."
 
 
-def check(
-    estimator: EstimatorName,
-    model: ModelFile = None,
-    datasets: Datasets = 200,
-    draws: Draws = 500,
-    seed: Seed = 0,
-    output: Output = None,
-    json: Json = False,
-) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """What was asked for: one field for each argument and option of `posterity check`."""
+
+    estimator: EstimatorName
+    model: ModelFile = None
+    datasets: Datasets = 200
+    draws: Draws = 1000
+    seed: Seed = 0
+    output: Output = None
+    report: Report = None
+    json: Json = False
+
+    def run(self, words: Sequence[str]) -> None:
+        """Simulates, judges and shows.
+
+        Args:
+            words: The command line after `posterity`.
+        """
+        check_output(self.output, ".json")
+        check_output(self.report, ".html")
+        trained = load_estimator(self.estimator, self.model)
+        started = time.perf_counter()
+        cells = _reports(trained, self.datasets, self.draws, self.seed)
+        seconds = time.perf_counter() - started
+        stream = trained.record.get("stream", {}).get("type")
+        about = [SIMULATED, *([ZSCORED] if stream == "ZScoredTables" else [])]
+        record = {
+            "model": trained.problem.name,
+            "stream": stream,
+            "seed": self.seed,
+            "num_datasets": self.datasets,
+            "num_draws": self.draws,
+            "notes": [*about, JUDGED, RULE],
+            "cells": [cell.to_json() for cell in cells],
+        }
+        if self.output is not None:
+            _write(record, self.output)
+        if self.report is not None:
+            from posterity.report import write_check_report
+
+            command = shlex.join(["posterity", *without_folders(words)])
+            name = trained.problem.name
+            write_check_report(
+                cells, self.report, model=name, notes=about, command=command, seed=self.seed, seconds=seconds
+            )
+        if self.json:
+            print_json(record)
+        else:
+            _print_table(record, cells)
+        for written in (self.output, self.report):
+            if written is not None:
+                note(f"wrote {written}")
+
+
+@takes_fields_of(CheckRequest)
+def check(ctx, **given: Any) -> None:
     """Check calibration, coverage and importance weights over the envelope."""
-    check_output(output, ".json")
-    trained = load_estimator(estimator, model)
-    cells = _reports(trained, datasets, draws, seed)
-    record = {
-        "model": trained.problem.name,
-        "stream": trained.record.get("stream", {}).get("type"),
-        "seed": seed,
-        "num_datasets": datasets,
-        "num_draws": draws,
-        "notes": [SIMULATED, RAW],
-        "cells": [cell.to_json() for cell in cells],
-    }
-    if output is not None:
-        _write(record, output)
-    if json:
-        print_json(record)
-    else:
-        _print_table(record, cells)
-    if output is not None:
-        note(f"wrote {output}")
+    CheckRequest(**given).run(ctx.obj)
 
 
 def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "list[CellReport]":
     from jax import random
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from posterity.trust.calibration import calibrate, envelope_cells
 
     cells = envelope_cells(trained.problem.envelope)
     keys = random.split(random.key(seed), len(cells))
     console = Console(stderr=True)
-    steps = track(
-        list(zip(cells, keys, strict=True)),
-        "simulating",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
     )
-    return [
-        calibrate(trained.network, trained.problem, cell, rng_key=key, num_datasets=datasets, num_draws=draws)
-        for cell, key in steps
-    ]
+    found = []
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("compiling ...", total=len(cells) * datasets)
+        for i, (cell, key) in enumerate(zip(cells, keys, strict=True)):
+
+            def advance(done: int, i: int = i, rows: int = cell.rows) -> None:
+                progress.update(task, completed=i * datasets + done, description=f"datasets of {rows} rows")
+
+            found.append(
+                calibrate(
+                    trained.network,
+                    trained.problem,
+                    cell,
+                    rng_key=key,
+                    num_datasets=datasets,
+                    num_draws=draws,
+                    on_progress=advance,
+                )
+            )
+    return found
 
 
 def _write(record: dict[str, Any], output: Path) -> None:
@@ -92,7 +150,6 @@ def _write(record: dict[str, Any], output: Path) -> None:
 def _print_table(record: dict[str, Any], cells: "list[CellReport]") -> None:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(
         title=f"{record['model']}: {record['num_datasets']} datasets a cell, {record['num_draws']} draws",
@@ -100,36 +157,42 @@ def _print_table(record: dict[str, Any], cells: "list[CellReport]") -> None:
         title_style="bold",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 0),
     )
     sizes = ["rows", *cells[0].cell.plates]
-    for name in (*sizes, "ESS", "k-hat ok", "-log q", "ELBO", "50% has", "90% has", "SBC p"):
+    for name in (*sizes, "ESS", "k-hat ok", "-log q", "ELBO"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("draws", no_wrap=True)
+    for name in ("50% has", "90% has", "SBC p", "TARP p", "C2ST"):
         table.add_column(name, justify="right", no_wrap=True)
     for cell in cells:
-        table.add_row(*[Text(text) for text in _row(cell)], style="" if cell.calibrated else "yellow")
+        own = [
+            str(cell.cell.rows),
+            *map(str, cell.cell.plates.values()),
+            f"{cell.ess_fraction:.0%}",
+            f"{cell.healthy:.0%}",
+            f"{cell.forward_nll:.2f}",
+            f"{cell.elbo:.1f}",
+        ]
+        _add_judgement(table, own, "raw", cell.raw)
+        _add_judgement(table, [""] * len(own), "corrected", cell.corrected)
     console = result_console()
     console.print(table)
-    console.print(
-        SIMULATED,
-        RAW,
-        "SBC p is the smallest of all latents, times their number; cells below 0.001 are marked.",
-        style="dim",
-    )
-    if record["stream"] == "ZScoredTables":
-        console.print("It was trained on z-scored tables, which differ from these simulations.", style="dim")
+    console.print(*record["notes"], style="dim")
 
 
-def _row(cell: "CellReport") -> list[str]:
-    return [
-        str(cell.cell.rows),
-        *map(str, cell.cell.plates.values()),
-        f"{cell.ess_fraction:.0%}",
-        f"{cell.healthy:.0%}",
-        f"{cell.forward_nll:.2f}",
-        f"{cell.elbo:.1f}",
-        _share(cell.coverage["50"]),
-        _share(cell.coverage["90"]),
-        f"{min(1.0, cell.sbc_p_value * cell.num_latents):.1g}",
-    ]
+def _add_judgement(table: Any, own: list[str], draws: str, judged: "Judgement | None") -> None:
+    """One line of the table, which Rich must not read as markup."""
+    from rich.text import Text
+
+    if judged is None:
+        found = ["too few", "", "", "", ""]
+    else:
+        coverages = [_share(judged.coverage[level]) for level in ("50", "90")]
+        p_values = [f"{p:.1g}" for p in (judged.sbc_p_value, judged.tarp_p_value)]
+        found = [*coverages, *p_values, f"{judged.c2st.accuracy:.0%}"]
+    marked = judged is not None and not judged.calibrated
+    table.add_row(*[Text(text) for text in (*own, draws, *found)], style="yellow" if marked else "")
 
 
 def _share(coverage: "Coverage") -> str:

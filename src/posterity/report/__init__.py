@@ -1,5 +1,6 @@
-"""The report of one answer: a single HTML file for those who will not open a terminal."""
+"""Reports for those who will not open a terminal: a single HTML file for one answer, or for a calibration check."""
 
+from posterity.report.calibration import check_report_html, write_check_report
 from posterity.report.page import report_html, write_report
 
-__all__ = ["report_html", "write_report"]
+__all__ = ["check_report_html", "report_html", "write_check_report", "write_report"]

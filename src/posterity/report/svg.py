@@ -80,6 +80,11 @@ class Panel:
         points = self._points(np.r_[xs[0], xs, xs[-1]], np.r_[0.0, ys, 0.0])
         self._marks.append(f'<polygon class="{kind}" points="{points}"/>')
 
+    def band(self, xs: np.ndarray, lows: np.ndarray, highs: np.ndarray, kind: str) -> None:
+        """Fills between two curves."""
+        points = self._points(np.r_[xs, xs[::-1]], np.r_[lows, highs[::-1]])
+        self._marks.append(f'<polygon class="{kind}" points="{points}"/>')
+
     def line(self, xs: np.ndarray, ys: np.ndarray, kind: str) -> None:
         """Draws a curve."""
         self._marks.append(f'<polyline class="{kind}" points="{self._points(xs, ys)}"/>')

@@ -9,6 +9,7 @@ import numpy as np
 
 from posterity.plain import without_nan
 from posterity.results.answer import Answer
+from posterity.trust.moments import moments_and_quantiles
 
 __all__ = ["Summary", "answer_to_json", "summarise", "summarise_answer"]
 
@@ -23,12 +24,7 @@ def summarise(
     labels: Mapping[str, tuple[str, ...]],
     log_weights: np.ndarray | None = None,
 ) -> Summary:
-    r"""Moments and quantiles of every scalar latent under the weighted empirical distribution of the draws.
-
-    mean = $\sum_s w_s x_s$ and sd = $(\sum_s w_s (x_s - \mathrm{mean})^2)^{1/2}$. The quantile function
-    interpolates linearly between the sorted draws, of which draw s sits at $\sum_{r<s} w_r + w_s/2$; with
-    equal weights that is `numpy.quantile(..., method="hazen")`, which differs from NumPy's default by at
-    most half the gap between neighbouring draws.
+    """Moments and quantiles of every scalar latent under the weighted draws; see `moments_and_quantiles`.
 
     Args:
         draws: Site to draws, shape `(draw, *site_shape)`.
@@ -44,7 +40,8 @@ def summarise(
         columns = np.asarray(values, dtype=np.float64).reshape(len(values), math.prod(np.shape(values)[1:]))
         weights = _weights(log_weights, len(columns))
         for label, column in zip(labels[site], columns.T, strict=True):
-            summary[label] = _moments_and_quantiles(column[weights > 0.0], weights[weights > 0.0])
+            mean, sd, quantiles = moments_and_quantiles(column, weights, list(_QUANTILES.values()))
+            summary[label] = {"mean": mean, "sd": sd, **dict(zip(_QUANTILES, quantiles.tolist(), strict=True))}
     return summary
 
 
@@ -86,19 +83,6 @@ def _weights(log_weights: np.ndarray | None, num_draws: int) -> np.ndarray:
         return np.full(num_draws, 1.0 / num_draws)
     weights = np.exp(log_weights - np.max(log_weights))
     return weights / weights.sum()
-
-
-def _moments_and_quantiles(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-    """Statistics of one scalar latent; `weights` are positive and sum to 1."""
-    if not np.isfinite(values).all():
-        return dict.fromkeys(("mean", "sd", *_QUANTILES), float("nan"))
-    mean = weights @ values
-    sd = np.sqrt(weights @ (values - mean) ** 2)
-    order = np.argsort(values)
-    ordered = weights[order]
-    positions = np.cumsum(ordered) - ordered / 2.0
-    quantiles = np.interp(list(_QUANTILES.values()), positions, values[order])
-    return {"mean": float(mean), "sd": float(sd), **dict(zip(_QUANTILES, quantiles.tolist(), strict=True))}
 
 
 def _json_summary(summary: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
