@@ -1,4 +1,4 @@
-"""Ten posteriors of posteriordb, nothing trained, against their reference draws.
+"""Ten posteriors of posteriordb, two of them written in two ways, nothing trained, against their reference draws.
 
     python benchmarks/posteriordb.py                                  # every posterior, skipping those done
     python benchmarks/posteriordb.py --only sblri-blr,wells_data-wells_dist --again
@@ -51,9 +51,9 @@ def compare(answer: posterity.Answer, posterior: Posterior, summary: Mapping[str
     }
 
 
-def run(path: Path) -> None:
+def run(name: str, path: Path) -> None:
     """Answers one posterior and appends its row."""
-    name, posterior = path.name, POSTERIORS[path.name]
+    posterior = POSTERIORS[name]
     info, summary, data = (json.loads((path / f"{part}.json").read_text()) for part in ("info", "summary", "data"))
     arguments = posterior.arguments(data)
     started = time.perf_counter()
@@ -103,7 +103,7 @@ def main() -> None:
     done = set() if options.again else {row["posterior"] for row in read(NAME)}
     for name in options.only.split(",") if options.only else POSTERIORS:
         if name not in done:
-            run(found / name)
+            run(name, found / (POSTERIORS[name].folder or name))
 
 
 if __name__ == "__main__":

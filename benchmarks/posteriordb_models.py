@@ -1,4 +1,4 @@
-"""The programs of ten posteriordb posteriors as NumPyro models: same likelihood, priors and bounds as `model.stan`.
+"""The programs of posteriordb posteriors as NumPyro models: same likelihood, priors and bounds as `model.stan`.
 
 Where Stan names no prior, it is flat on the declared bounds. `GLM_Poisson_model` declares both bounds, and gets just
 that. An unbounded parameter needs a proper prior here: a normal with standard deviation `FLAT` (half of one for a
@@ -148,14 +148,37 @@ def radon_hierarchical_intercept_centered(county, log_uppm, floor_measure, log_r
         numpyro.sample("log_radon", dist.Normal(mean, sigma_y), obs=log_radon)
 
 
+def radon_hierarchical_intercept_noncentered(county, log_uppm, floor_measure, log_radon=None, *, num_counties=85):
+    """The same posterior, intercepts as deviations from their mean in units of their spread."""
+    sigma_alpha = numpyro.sample("sigma_alpha", dist.HalfNormal(1.0))
+    sigma_y = numpyro.sample("sigma_y", dist.HalfNormal(1.0))
+    mu_alpha = numpyro.sample("mu_alpha", dist.Normal(0.0, 10.0))
+    beta = numpyro.sample("beta", dist.Normal(jnp.zeros(2), 10.0))
+    with numpyro.plate("counties", num_counties):
+        alpha_raw = numpyro.sample("alpha_raw", dist.Normal(0.0, 1.0))
+    alpha = mu_alpha + sigma_alpha * alpha_raw
+    with numpyro.plate("observations", county.shape[0]):
+        mean = alpha[county] + beta[0] * log_uppm + beta[1] * floor_measure
+        numpyro.sample("log_radon", dist.Normal(mean, sigma_y), obs=log_radon)
+
+
 def _same(draws: Draws) -> Draws:
     return draws
 
 
+def _deviations(draws: Draws, deviation: str, mean: str, spread: str, group: str) -> Draws:
+    """Draws with the groups' means in place of their deviations."""
+    rest = {site: values for site, values in draws.items() if site != deviation}
+    means = np.asarray(draws[mean])[:, None] + np.asarray(draws[spread])[:, None] * np.asarray(draws[deviation])
+    return {**rest, group: means}
+
+
+def _with_alpha(draws: Draws) -> Draws:
+    return _deviations(draws, "alpha_raw", "mu_alpha", "sigma_alpha", "alpha")
+
+
 def _with_theta(draws: Draws) -> Draws:
-    mu, tau = jnp.asarray(draws["mu"]), jnp.asarray(draws["tau"])
-    theta = jnp.asarray(draws["theta_trans"]) * tau[..., None] + mu[..., None]
-    return {"theta": np.asarray(theta), "mu": draws["mu"], "tau": draws["tau"]}
+    return _deviations(draws, "theta_trans", "mu", "tau", "theta")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,12 +190,14 @@ class Posterior:
         arguments: What `data.json` holds -> the model's arguments.
         quantities: Draws of the model's latents -> those of the reference.
         flat: Latent sites whose flat prior on the reals or half of them is `FLAT` wide instead.
+        folder: Where its data lie, if not under its own name.
     """
 
     model: Callable[..., Any]
     arguments: Callable[[Mapping[str, Any]], Arrays]
     quantities: Callable[[Draws], Draws] = _same
     flat: tuple[str, ...] = ()
+    folder: str | None = None
 
 
 def _reals(**columns: Any) -> Arrays:
@@ -220,6 +245,12 @@ POSTERIORS = {
     "eight_schools-eight_schools_centered": Posterior(eight_schools_centered, _schools),
     "eight_schools-eight_schools_noncentered": Posterior(eight_schools_noncentered, _schools, _with_theta),
     "radon_mn-radon_hierarchical_intercept_centered": Posterior(radon_hierarchical_intercept_centered, _radon),
+    "radon_mn-radon_hierarchical_intercept_noncentered": Posterior(
+        radon_hierarchical_intercept_noncentered,
+        _radon,
+        _with_alpha,
+        folder="radon_mn-radon_hierarchical_intercept_centered",
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from report_informed import (
     informed_tasks_section,
     real_tables_section,
 )
+from report_references import posteriordb_section, sbibm_section
 from report_text import PAGE
 
 SECTIONS = (
@@ -19,6 +20,8 @@ SECTIONS = (
     informed_in_context_section,
     informed_any_section,
     real_tables_section,
+    posteriordb_section,
+    sbibm_section,
     informed_tasks_section,
     growth_section,
     in_context_section,

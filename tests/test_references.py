@@ -80,6 +80,11 @@ PROGRAMS = {
     "eight_schools-eight_schools_centered": eight_schools,
     "eight_schools-eight_schools_noncentered": eight_schools,
     "radon_mn-radon_hierarchical_intercept_centered": radon,
+    "radon_mn-radon_hierarchical_intercept_noncentered": radon,
+}
+DEVIATIONS = {
+    "eight_schools-eight_schools_noncentered": ("theta_trans", "mu", "tau", "theta"),
+    "radon_mn-radon_hierarchical_intercept_noncentered": ("alpha_raw", "mu_alpha", "sigma_alpha", "alpha"),
 }
 POSITIVE = ("sigma", "tau", "sigma_alpha", "sigma_y")
 
@@ -124,21 +129,23 @@ def points(draws, rng):
 def test_every_posterior_has_a_model():
     path = data_of("posteriordb")
     names = {entry["name"] for entry in json.loads((path / "index.json").read_text())}
-    assert names == set(POSTERIORS) == set(PROGRAMS)
+    assert names == {posterior.folder or name for name, posterior in POSTERIORS.items()}
+    assert set(POSTERIORS) == set(PROGRAMS)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_model_is_the_stan_program(name):
-    path = data_of("posteriordb") / name
-    data = json.loads((path / "data.json").read_text())
     posterior = POSTERIORS[name]
+    path = data_of("posteriordb") / (posterior.folder or name)
+    data = json.loads((path / "data.json").read_text())
     ours, theirs, stand_in = [], [], []
     for point in points(reference_draws(path), np.random.default_rng(0)):
         latents = dict(point)
         theirs.append(PROGRAMS[name](point, data))
-        if name.endswith("noncentered"):  # the reference speaks of theta; d theta / d theta_trans = tau
-            latents["theta_trans"] = (latents["theta"] - latents["mu"]) / latents["tau"]
-            theirs[-1] += len(latents.pop("theta")) * np.log(point["tau"])
+        if name in DEVIATIONS:  # the reference speaks of groups' means; d mean / d deviation = spread
+            deviation, mean, spread, group = DEVIATIONS[name]
+            latents[deviation] = (latents[group] - latents[mean]) / latents[spread]
+            theirs[-1] += len(latents.pop(group)) * np.log(point[spread])
         stand_in.append(sum(np.sum(np.square(point[site])) for site in posterior.flat) / (2.0 * FLAT**2))
         with jax.enable_x64(True):
             ours.append(float(log_density(posterior.model, (), posterior.arguments(data), latents)[0]))
