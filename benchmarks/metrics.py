@@ -48,7 +48,7 @@ def gaussian_posterior_metrics(
     }
 
 
-def c2st(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> float:
+def c2st(first: np.ndarray, second: np.ndarray, *, seed: int = 0, max_epochs: int = 200) -> float:
     """Classifier two-sample test: 5-fold accuracy of an MLP (10 x dim, twice) on two samples; 0.5 is best."""
     from sklearn.model_selection import KFold, cross_val_score
     from sklearn.neural_network import MLPClassifier
@@ -57,7 +57,7 @@ def c2st(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> float:
     data = np.concatenate([(first - mean) / sd, (second - mean) / sd])
     labels = np.repeat([0, 1], [len(first), len(second)])
     width = 10 * first.shape[1]
-    classifier = MLPClassifier(hidden_layer_sizes=(width, width), max_iter=200, random_state=seed)
+    classifier = MLPClassifier(hidden_layer_sizes=(width, width), max_iter=max_epochs, random_state=seed)
     folds = KFold(n_splits=5, shuffle=True, random_state=seed)
     return float(cross_val_score(classifier, data, labels, cv=folds, scoring="accuracy").mean())
 

@@ -12,7 +12,9 @@ from report_informed import (
     informed_tasks_section,
     real_tables_section,
 )
+from report_references import posteriordb_section, sbibm_section
 from report_text import PAGE
+from report_trust import best_gaussian_section, missed_modes_section, trust_study_section
 
 SECTIONS = (
     informed_section,
@@ -22,6 +24,8 @@ SECTIONS = (
     real_tables_section,
     trust_study_section,
     missed_modes_section,
+    posteriordb_section,
+    sbibm_section,
     informed_tasks_section,
     growth_section,
     in_context_section,

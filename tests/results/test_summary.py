@@ -114,7 +114,7 @@ def test_only_a_corrected_answer_is_weighted(make_answer):
 def test_json_has_the_keys_of_the_contract(make_answer):
     answer = make_answer(group="store 4")
     entry = json.loads(json.dumps(answer_to_json(answer), allow_nan=False))
-    assert list(entry) == ["group", "num_rows", "verdict", "pareto_k", "ess", "reasons", "latents"]
+    assert list(entry) == ["group", "num_rows", "verdict", "pareto_k", "ess", "reasons", "latents", "log_evidence"]
     assert entry["group"] == "store 4"
     assert entry["num_rows"] == answer.num_rows
     assert entry["verdict"] == "corrected"
