@@ -14,6 +14,7 @@ from posterity.checks import InputError
 from posterity.dataset import Dataset
 from posterity.informed.informed import InformedNetwork
 from posterity.informed.local import _points, count_directions, find_gaussians, local_lines, rows_are_apart
+from posterity.informed.modes import mode_weights
 from posterity.informed.network import RowNetwork
 from posterity.informed.structure import Structure, Unstructured, find_structure
 from posterity.models import MODELS
@@ -118,6 +119,29 @@ def test_gaussian_posterior_is_exact_and_bends_nothing():
     lines, anchor = local_lines(problem, dataset, mask, best, 1)
     bent = RowNetwork(8, 2, key=random.key(0))(lines, anchor)
     assert_allclose(bent.slopes, 0.0, atol=1e-2)
+
+
+def test_every_relabelling_of_a_mixture_is_found():
+    """Three components have six modes of equal weight; 16 draws of the prior do not reach all of them."""
+    problem = MODELS["gaussian_mixture"].problem((40, 40), (2, 2), check=False, num_components=3, component_sd=0.3)
+    dataset, _ = problem.simulate(random.key(2), jnp.ones(40, bool), problem.plate_masks({"dims": 2}))
+    mask = jnp.ones(6, bool)
+
+    @jax.jit
+    def modes(dataset):
+        found = find_gaussians(problem, dataset, mask)
+        return found.loc, mode_weights(found, mask)
+
+    loc, log_weights = modes(dataset)
+    held = np.asarray(log_weights) > np.log(0.01)
+    means = np.asarray(loc)[held].reshape(-1, 3, 2)
+    assert len(means) == 6
+    # The evidence of each is an average over 64 points, to about 0.1 nats.
+    assert_allclose(np.exp(np.asarray(log_weights)[held]), 1.0 / 6.0, rtol=0.15)
+    orders = [np.argsort(mu[:, 0]) for mu in means]
+    assert len({tuple(order) for order in orders}) == 6
+    for mu, order in zip(means, orders, strict=True):
+        assert_allclose(mu[order], means[0][orders[0]], atol=0.02)
 
 
 def test_number_of_lines_is_the_rank_of_a_rows_hessian():

@@ -1,8 +1,8 @@
 r"""Any model with a differentiable log joint: Gaussians at its modes, bent along what its rows curve most.
 
 Where a row's likelihood cannot be read as a function of one number, its gradient and Hessian stand in for it. Modes are
-found by damped Newton steps from draws of the prior; at each, the Gaussian that minimises KL(q || p) by the iteration
-of `anchor`, its averages taken over fixed points $\epsilon_m$ with mean 0 and covariance I:
+found by damped Newton steps from draws of the prior, and from the best one with its entries relabelled; at each, the
+Gaussian that minimises KL(q || p) by the iteration of `anchor`, its averages taken over fixed points $\epsilon_m$ with mean 0 and covariance I:
 
 $$H \leftarrow -\frac1M \sum_m \epsilon_m\, \nabla_\epsilon \log p(z + L^{-\top} \epsilon_m)', \qquad L L' = H.$$
 
@@ -34,6 +34,7 @@ from posterity.informed.anchor import (
 )
 from posterity.informed.lines import Lines
 from posterity.informed.newton import damped_newton
+from posterity.informed.relabelling import relabelled
 from posterity.problem import Problem
 
 __all__ = ["LocalGaussian", "count_directions", "find_gaussians", "local_lines", "rows_are_apart"]
@@ -41,6 +42,7 @@ __all__ = ["LocalGaussian", "count_directions", "find_gaussians", "local_lines",
 NUM_STARTS = 16
 MOST_NEWTON, NEWTON_GAIN = 60, 0.001  # steps; nats by which a step must improve the log joint to go on
 FEWEST_POINTS = 64
+PROMISING = 10.0  # nats below the best mode at which a relabelled one is worth a search
 LEAST_CURVATURE = 1e-6  # relative to the largest
 MOST_DIRECTIONS = 6
 NUM_POWER = 8  # steps of orthogonal iteration: the lines need not be exact
@@ -84,8 +86,20 @@ def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " laten
 
     draws = vmap(prior_draw)(random.split(random.key(0), NUM_STARTS - 1))
     starts = jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
-    modes = vmap(lambda start: _newton(target, start, mask))(starts)
-    found = vmap(lambda mode: _gaussian(target, mode, mask))(modes)
+
+    def around(start: Array) -> LocalGaussian:
+        return _gaussian(target, _newton(target, start, mask), mask)
+
+    found = vmap(around)(starts)
+    best = found.loc[jnp.argmax(found.bound)]
+    twins = relabelled(problem, best)
+    if twins:
+        places = jnp.where(mask, jnp.stack(twins), 0.0)
+        promising = jnp.any(vmap(target)(places) > target(best) - PROMISING)
+        nothing = jax.tree.map(lambda leaf: jnp.repeat(leaf[:1], len(twins), axis=0), found)
+        nothing = eqx.tree_at(lambda g: g.bound, nothing, jnp.full(len(twins), -jnp.inf))
+        more = lax.cond(promising, vmap(around), lambda _: nothing, places)
+        found = jax.tree.map(lambda *parts: jnp.concatenate(parts), found, more)
     order = jnp.argsort(-found.bound)
     return jax.tree.map(lambda leaf: leaf[order], found)
 

@@ -11,7 +11,7 @@ that never saw the tail look healthy. Where it does not, the tenth costs about a
 
 import jax
 import jax.numpy as jnp
-from jax import random, vmap
+from jax import lax, random, vmap
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
@@ -33,14 +33,15 @@ def mode_weights(gaussians: LocalGaussian, mask: Bool[Array, " latent"]) -> Floa
         gaussians: Best first, as `find_gaussians` gives them.
         mask: True for active latents.
     """
-    best = gaussians.bound[0]
     reach = FAR * jnp.sqrt(jnp.sum(mask))
-    kept = jnp.zeros(gaussians.bound.shape, bool)
-    for i in range(gaussians.bound.shape[0]):
+
+    def consider(i: Array, kept: Array) -> Array:
         gaps = jnp.where(mask, gaussians.loc - gaussians.loc[i], 0.0)
-        white = vmap(lambda gap, i=i: gaussians.factor[i].T @ gap)(gaps)
-        repeats = jnp.any(kept & (jnp.linalg.norm(white, axis=1) < reach))
-        kept = kept.at[i].set((gaussians.bound[i] > best - LIGHT) & ~repeats)
+        lengths = jnp.linalg.norm(gaps @ gaussians.factor[i], axis=1)
+        repeats = jnp.any(kept & (lengths < reach))
+        return kept.at[i].set((gaussians.bound[i] > gaussians.bound[0] - LIGHT) & ~repeats)
+
+    kept = lax.fori_loop(0, gaussians.bound.size, consider, jnp.zeros(gaussians.bound.shape, bool))
     kept = kept.at[0].set(True)
     return jax.nn.log_softmax(jnp.where(kept, gaussians.bound, -jnp.inf))
 
