@@ -70,6 +70,7 @@ def sbibm_section() -> str:
     if not rows:
         return ""
     published = {(r["task"], r["algorithm"], r["simulations"]): r for r in read("sbibm_published")}
+    epochs = " or ".join(str(n) for n in sorted({r["most_epochs"] for r in rows}))
     sizes = sorted({simulations for _, _, simulations in published})
     head = ["task", "way", "simulations", "observations", "verdicts", "C2ST", "largest", "ESS", "s"]
     body = []
@@ -92,7 +93,8 @@ def sbibm_section() -> str:
         [
             "## Simulation-based inference tasks, by their likelihoods",
             "`python benchmarks/sbibm.py`: C2ST against the reference posteriors in the published protocol, mean ± sd "
-            "over observations (0.5 is best; the target is 0.52), 10,000 of 100,000 draws resampled by weight. Nothing "
+            "over observations (0.5 is best, the target 0.52), 10,000 of 100,000 draws resampled by weight; the "
+            f"classifier stopped by its own rule or after {epochs} epochs; untrusted answers are not scored. Nothing "
             "is simulated or trained for the informed posterior; `trained` is a flow trained by forward KL, corrected "
             "by the likelihood. ESS as a share of the draws and seconds per observation, medians.",
             table(head, body),

@@ -97,6 +97,42 @@ def test_mixture_is_the_posterior(square):
     assert np.all(np.isfinite(jax.grad(lambda at: q.log_prob(at))(z[0])))
 
 
+def behind_an_edge(x, y=None):
+    """A row is impossible unless the means lie within 0.01 of it: no Gaussian of any width is free of the edge."""
+    means = numpyro.sample("means", dist.Normal(jnp.zeros(2), 1.0))
+    with numpyro.plate("observations", x.shape[0]):
+        numpyro.sample("y", Within(means[0] * means[1] + x[:, 0], 0.01), obs=y)
+
+
+class Within(dist.Distribution):
+    """Uniform, and zero outside: NumPyro's own does not look."""
+
+    support = dist.constraints.real
+
+    def __init__(self, loc, reach, *, validate_args=None):
+        self.loc, self.reach = loc, reach
+        super().__init__(jnp.shape(loc), validate_args=validate_args)
+
+    def sample(self, key, sample_shape=()):
+        return self.loc + self.reach * random.uniform(key, (*sample_shape, *self.batch_shape), minval=-1.0)
+
+    def log_prob(self, value):
+        return jnp.where(jnp.abs(value - self.loc) < self.reach, -jnp.log(2.0 * self.reach), -jnp.inf)
+
+
+def test_an_answer_without_any_gaussian_is_not_trusted(rng_key):
+    """Where every bound is -inf, q was once a constant density, and its equal weights passed for perfect."""
+    data = {"x": np.zeros((1, 1), np.float32), "y": np.array([0.9], np.float32)}
+    estimator = posterity.informed_estimator(behind_an_edge, data)
+    q = estimator.posterior(data).q
+    assert_array_equal(np.isneginf(q.gaussians.bound), True)
+    assert q.num_modes == 1
+    z, log_q = q.sample_and_log_prob(rng_key, 1000)
+    assert np.ptp(log_q) > 1.0
+    assert_allclose(vmap(q.log_prob)(z), log_q, atol=1e-2)
+    assert estimator.infer(data, refine_seconds=0.0).verdict == "untrusted"
+
+
 def test_gaussian_posterior_is_exact_and_bends_nothing():
     """The conjugate posterior of a linear regression, found without reading its structure."""
     problem = MODELS["linear_regression_known_noise"].problem(

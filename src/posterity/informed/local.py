@@ -120,7 +120,10 @@ def _gaussian(target: Target, mode: Array, mask: Array) -> LocalGaussian:
     points = jnp.asarray(_points(mask.size)) * mask
     laplace = _bounded(target, mode, _factor(-jax.hessian(target)(mode), mask), points, mask)
     smooth = _bounded(target, *_smooth(target, laplace, points, mask), points, mask)
-    return jax.tree.map(lambda a, b: jnp.where(smooth.bound >= laplace.bound, a, b), smooth, laplace)
+    better = jax.tree.map(lambda a, b: jnp.where(smooth.bound > laplace.bound, a, b), smooth, laplace)
+    # Where the log joint is -inf or flat all around there is no curvature to speak of: any finite one will do.
+    sound = jnp.all(jnp.isfinite(better.factor)) & jnp.all(jnp.diagonal(better.factor) > 0.0)
+    return eqx.tree_at(lambda g: g.factor, better, jnp.where(sound, better.factor, jnp.eye(mask.size)))
 
 
 def _bounded(target: Target, loc: Array, factor: Array, points: Array, mask: Array) -> LocalGaussian:
@@ -221,7 +224,7 @@ def _profile(value: Target, loc: Array, along: Array) -> Float[Array, " node"]:
 def _leading(hessian: Float[Array, "latent latent"], number: int) -> Float[Array, "latent number"]:
     """Its eigenvectors of largest absolute eigenvalue, about."""
     hessian = jnp.nan_to_num(hessian, nan=0.0, posinf=0.0, neginf=0.0)
-    size = jnp.maximum(jnp.max(jnp.abs(hessian)), 1e-30)
+    size = jnp.maximum(jnp.max(jnp.abs(hessian)), 1e-15)  # its square still stands in float32
     start = jnp.cos(jnp.arange(1.0, hessian.shape[0] + 1.0)[:, None] * jnp.arange(1.0, number + 1.0))
     frame = lax.fori_loop(
         0, NUM_POWER, lambda _, v: jnp.linalg.qr(v * 1e-3 + hessian @ (hessian @ v) / size**2)[0], start

@@ -23,11 +23,15 @@ __all__ = ["ModesPosterior", "mode_weights"]
 
 STRETCH, SHARE = 3.0, 0.1
 FAR = 1.5  # modes count as two if they lie this far apart, in standard deviations, per square root of latents
+LOWEST = -1e30  # bound that stands for -inf
 LIGHT = 10.0  # nats below the best mode's evidence at which a mode counts nothing
 
 
 def mode_weights(gaussians: LocalGaussian, mask: Bool[Array, " latent"]) -> Float[Array, " mode"]:
     """Log weights of Gaussians in a mixture, -inf for those that repeat a better one or hold next to nothing.
+
+    The first always counts, also where none could be had (all bounds -inf, as where a likelihood is zero near every
+    mode): q stays a density, and its weights tell how bad it is.
 
     Args:
         gaussians: Best first, as `find_gaussians` gives them.
@@ -43,7 +47,7 @@ def mode_weights(gaussians: LocalGaussian, mask: Bool[Array, " latent"]) -> Floa
 
     kept = lax.fori_loop(0, gaussians.bound.size, consider, jnp.zeros(gaussians.bound.shape, bool))
     kept = kept.at[0].set(True)
-    return jax.nn.log_softmax(jnp.where(kept, gaussians.bound, -jnp.inf))
+    return jax.nn.log_softmax(jnp.where(kept, jnp.maximum(gaussians.bound, LOWEST), -jnp.inf))
 
 
 class ModesPosterior(AbstractPosterior):

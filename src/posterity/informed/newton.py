@@ -39,7 +39,7 @@ def damped_newton(
         direction, value_at = look(point)
         values = vmap(value_at)(sizes)
         values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
-        best = jnp.argmax(values)
+        best = jnp.where(jnp.any(jnp.isfinite(values)), jnp.argmax(values), len(STEP_SIZES) - 1)
         # A zero step keeps the point exactly; `where`, since 0 times an infinite direction is NaN.
         point = jnp.where(sizes[best] > 0.0, point + sizes[best] * direction, point)
         return point, jnp.where(sizes[best] > 0.0, values[best] - values[-1], 0.0), count + 1
