@@ -2,7 +2,8 @@ r"""Any model with a differentiable log joint: Gaussians at its modes, bent alon
 
 Where a row's likelihood cannot be read as a function of one number, its gradient and Hessian stand in for it. Modes are
 found by damped Newton steps from draws of the prior, and from the best one with its entries relabelled; at each, the
-Gaussian that minimises KL(q || p) by the iteration of `anchor`, its averages taken over fixed points $\epsilon_m$ with mean 0 and covariance I:
+Gaussian that minimises KL(q || p) by the iteration of `anchor`, its averages taken over fixed points $\epsilon_m$ with
+mean 0 and covariance I:
 
 $$H \leftarrow -\frac1M \sum_m \epsilon_m\, \nabla_\epsilon \log p(z + L^{-\top} \epsilon_m)', \qquad L L' = H.$$
 
