@@ -3,19 +3,35 @@
 Their log densities, in double precision, against SciPy's; skipped where the data are not there.
 """
 
+import importlib.util
 import json
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpyro.infer.util import log_density
-from posteriordb_models import FLAT, POSTERIORS
-from references import MissingDataError, folder
-from sbibm_models import load_task
 from scipy import special, stats
 
 normal = stats.norm.logpdf
+
+
+def benchmark(name):
+    """One file of `benchmarks/`, which is on no path: its `informed.py` would hide `tests/informed`."""
+    path = Path(__file__).parent.parent / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+models, references = benchmark("posteriordb_models"), benchmark("references")
+FLAT, POSTERIORS = models.FLAT, models.POSTERIORS
+folder, MissingDataError = references.folder, references.MissingDataError
+load_task = benchmark("sbibm_models").load_task
 
 
 def kidscore_momhsiq(p, d):

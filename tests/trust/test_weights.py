@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from posterity.trust import ess_fraction, pareto_smoothed
+from posterity.trust import ess_fraction, judge, pareto_smoothed
 
 NUM_DRAWS = 4000
 
@@ -177,3 +177,12 @@ def test_ratios_that_differ_by_rounding_are_equal():
     assert pareto_smoothed(tiny).pareto_k == -np.inf
     assert pareto_smoothed(tiny).ess == pytest.approx(1000.0, rel=1e-4)
     assert pareto_smoothed(100.0 * tiny).pareto_k > 0.0
+
+
+def test_ratios_too_large_for_32_bits_are_no_sign_of_a_perfect_q():
+    """A log q of -1e30 at every draw makes all ratios equal, and means nothing."""
+    found = pareto_smoothed(np.full(100, 1e30))
+    assert found.pareto_k == np.inf and found.ess == 0.0
+    assert "as large as 1e+30 nats" in found.problems[0]
+    assert judge(found)[0] == "untrusted"
+    assert pareto_smoothed(np.full(100, -3e6)).problems == ()  # a million rows

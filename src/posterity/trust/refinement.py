@@ -136,7 +136,9 @@ def diagnose(
     ess = float(min(np.min(bulk), np.min(tail)))
     problems = []
     if not r_hat <= budget.max_r_hat:
-        problems.append(f"R-hat of the refined {sampler} is {r_hat:.3f}, above {budget.max_r_hat:g}: they disagree.")
+        problems.append(
+            f"R-hat of the refined {sampler} is {_short(r_hat)}, above {budget.max_r_hat:g}: they disagree."
+        )
     if not ess >= budget.min_ess:
         problems.append(f"Effective sample size of the refined {sampler} is {ess:.0f}, below {budget.min_ess:g}.")
     if divergent > budget.max_divergent:
@@ -145,3 +147,8 @@ def diagnose(
             "posterior are too narrow to be reached."
         )
     return Refinement(sampler, z, r_hat, ess, divergent, seconds, tuple(problems))
+
+
+def _short(r_hat: float) -> str:
+    """Three decimals where they matter; of chains that do not move at all, R-hat has no bound."""
+    return f"{r_hat:.3f}" if r_hat < 100.0 else f"{r_hat:.2g}"

@@ -19,6 +19,9 @@ MIN_DRAWS = 25
 _EQUAL = 0.01
 """Nats. Ratios that all lie this close are equal: where q is the posterior they differ by rounding, which has tails."""
 
+_COARSEST = 1.0
+"""Nats. Where 32-bit floats are further apart than this, ratios of that size say nothing: 10^7 nats and more."""
+
 _LARGEST_ROUNDING = 0.05
 """Nats. Log joints are float32 sums: over 10^5 to 10^6 rows they are rounded to steps of 0.01 to 0.06."""
 
@@ -74,6 +77,10 @@ def pareto_smoothed_many(log_ratios: np.ndarray) -> list[ImportanceWeights]:
         if num_unusable:
             unusable = f"The log joint minus log q is NaN or +inf at {num_unusable} of {num_draws} draws."
             found[i] = _unusable(num_draws, unusable)
+        elif num_positive and np.spacing(np.float32(np.abs(row[usable]).max())) > _COARSEST:
+            size = float(np.abs(row[usable]).max())
+            coarse = f"The log joint minus log q is as large as {size:.2g} nats: 32-bit floats cannot tell draws apart."
+            found[i] = _unusable(num_draws, coarse)
         elif num_positive == 0:
             found[i] = _unusable(num_draws, f"The posterior density is zero at every one of the {num_draws} draws.")
         elif num_positive < MIN_DRAWS:
