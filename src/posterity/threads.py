@@ -3,8 +3,10 @@
 import os
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import TYPE_CHECKING
 
-from threadpoolctl import ThreadpoolController
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 __all__ = ["num_cores", "one_blas_thread"]
 
@@ -26,7 +28,8 @@ def num_cores() -> int:
 
 
 @cache
-def _controller() -> ThreadpoolController:
+def _controller() -> "ThreadpoolController":
     import scipy.linalg  # noqa: F401 - so that its library is loaded and found
+    from threadpoolctl import ThreadpoolController  # here, since its import sets an environment variable
 
     return ThreadpoolController()
