@@ -41,7 +41,7 @@ FLOW_OPTIONS = {
     "laptop": {"transform": "affine", "linear": "diagonal", "num_layers": 4, "width": 32},
     "smoke": {"transform": "affine", "linear": "diagonal", "num_layers": 2, "width": 8},
 }
-STEPS = {"smoke": 40, "laptop": 2000}
+STEPS = {"smoke": 40, "laptop": 1000}
 KL_WARMUP = 0.25
 """Share of the steps over which the KL term warms up, as in the paper."""
 
@@ -74,4 +74,6 @@ def training(preset: str, setting: Setting, seed: int) -> TrainingConfig:
             steps=setting.paper_steps, batch_size=128, learning_rate=5e-4, seed=seed, chunk_steps=100, validate=False
         )
     batch = 16 if preset == "smoke" else 64
-    return TrainingConfig(steps=STEPS[preset], batch_size=batch, warmup_steps=100, seed=seed, validate=False)
+    return TrainingConfig(
+        steps=STEPS[preset], batch_size=batch, warmup_steps=100, ema_decay=0.99, seed=seed, validate=False
+    )
