@@ -45,7 +45,8 @@ NAMES = {
     "langevin": "Langevin", "hmc": "HMC", "nuts": "NUTS", "exact": "exact posterior",
     "informed_raw": "informed, unweighted", "best_diagonal_reverse": "best diagonal Gaussian, reverse KL",
     "best_diagonal_forward": "best diagonal Gaussian, forward KL", "best_flow_reverse": "best flow, reverse KL",
-    "predict_mean": "predict the mean", "majority": "majority class",
+    "floor": "floor of finite draws", "predict_mean": "predict the mean",
+    "majority": "majority class",
 }  # fmt: skip
 FIXED_STEPS = {"GM": 20_000, "GMM": 200_000, "LR": 50_000, "NLR": 100_000, "LC": 50_000, "NLC": 100_000}
 VARIABLE_STEPS = {"GM": 50_000, "GMM": 500_000, "LR": 100_000, "NLR": 250_000, "LC": 100_000, "NLC": 250_000}
@@ -98,10 +99,10 @@ def stream_of(column: str, stream: str | None) -> str:
     return "own" if stream == model else stream
 
 
-def paper_steps(setup: str, column: str) -> int:
-    """Training steps of the paper's network for this column; real tables are answered by the variable ones."""
+def paper_steps(setup: str, column: str) -> int | None:
+    """Training steps of the paper's network for a column; real tables are answered by the variable ones."""
     model = column.split(" -> ")[-1].split()[0].split("_")[0].upper()
-    return (VARIABLE_STEPS if setup in ("variable", "tabular") else FIXED_STEPS)[model]
+    return (VARIABLE_STEPS if setup in ("variable", "tabular") else FIXED_STEPS).get(model)
 
 
 def label(method: str, stream: str = "own") -> str:
