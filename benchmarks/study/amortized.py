@@ -11,12 +11,12 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Float
 
 import posterity
-from posterity.training import DatasetStream
+from posterity.training import DatasetStream, OtherModel
 from study import networks
 from study.datasets import TestSet
 from study.settings import Setting
 
-__all__ = ["NetworkDraws", "draw", "train", "training_record"]
+__all__ = ["NetworkDraws", "draw", "of_model", "train", "training_record"]
 
 
 class NetworkDraws(NamedTuple):
@@ -101,3 +101,8 @@ def training_record(estimator: posterity.Estimator) -> dict[str, Any]:
         "train_seconds": round(found["seconds"], 1),
         "num_params": estimator.record["num_params"],
     }
+
+
+def of_model(setting: Setting) -> DatasetStream:
+    """Datasets of a setting's model, as the stream of another's network."""
+    return OtherModel(setting.problem())

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
 from study.paper_cells import Cell, Key, label
 from study.report_rows import Study
 from study.verdicts import sign

@@ -14,9 +14,10 @@ from posterity.trust.calibration.uniformity import uniformity_p_value
 from study.datasets import TestSet
 from study.exact import exact_log_prob, exact_moments
 from study.predictive import predict_rows
+from study.presets import Preset
 from study.settings import Score
 
-__all__ = ["NUM_PREDICTIVE", "Metrics", "calibration", "predictive", "summary", "symmetric_kl", "w2", "weights"]
+__all__ = ["NUM_PREDICTIVE", "Metrics", "of_draws", "predictive", "summary", "symmetric_kl", "weights"]
 
 NUM_PREDICTIVE = 25
 """Draws that predict, as in the paper."""
@@ -29,6 +30,16 @@ def summary(values: Any) -> dict[str, float]:
     """Mean over datasets with its standard error."""
     values = np.asarray(values, np.float64)
     return {"mean": float(values.mean()), "se": float(values.std(ddof=1) / np.sqrt(values.size))}
+
+
+def of_draws(test: TestSet, draws: Draws, score: Score, reference: Draws | None, sizes: Preset) -> Metrics:
+    """All that draws tell without their density: predictions, calibration, and W2 where there is a reference."""
+    metrics = predictive(test, draws, score)
+    if np.isfinite(np.asarray(test.z)).all():
+        metrics |= calibration(test, draws)
+    if reference is not None:
+        metrics |= w2(test, draws, reference, sizes.w2_datasets, sizes.w2_draws)
+    return metrics
 
 
 def predictive(test: TestSet, draws: Draws, score: Score) -> Metrics:

@@ -7,10 +7,11 @@ paper calls switched data. A network is trained once and tested on every kind.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import random
 from jaxtyping import Array, Bool
 
@@ -19,7 +20,8 @@ from posterity.problem import Problem
 from posterity.problem.covariates import masked_values
 from posterity.training import DatasetStream, OtherModel
 from study import amortized
-from study.datasets import make_test_set
+from study.baselines import baseline_row
+from study.datasets import TestSet, make_test_set
 from study.jobs import Job
 from study.measures import predictive, weights
 from study.networks import ENCODERS, FAMILIES, OBJECTIVES
@@ -75,6 +77,9 @@ def jobs(preset: str) -> Iterator[Job]:
     if preset == "smoke":
         yield Job("misspecified", "lr_1d", "deep_sets/diagonal/reverse", stream="gp")
         return
+    for model, method in itertools.product(MODELS, ("prior", "mle", "exact", "informed", "nuts", "langevin", "hmc")):
+        if model == "lr" or method not in ("exact", "informed"):
+            yield Job("misspecified", MODELS[model], method)
     encoders = ENCODERS if preset == "paper" else ("transformer",)
     for seed, model in itertools.product(PRESETS[preset].seeds, MODELS):
         for encoder, family, objective in itertools.product(encoders, FAMILIES, OBJECTIVES):
@@ -89,25 +94,38 @@ def _headline(model: str, stream: str) -> bool:
 
 
 def do(job: Job, preset: str) -> list[dict[str, Any]]:
-    """Trains a network and tests it on every kind of data that its model is not the source of."""
-    setting, sizes = SETTINGS[job.setting], PRESETS[preset]
+    """Tests a network or a baseline on every kind of data that its model is not the source of."""
+    setting = SETTINGS[job.setting]
     model = next(name for name, where in MODELS.items() if where == job.setting)
+    record, row_of = _baseline(job, preset) if "/" not in job.method else _network(job, preset)
+    rows = []
+    for data, source in DATA.items():
+        if source != model:
+            task = Task(f"{data}_to_{model}", f"{data} -> {model}", 1)
+            test = make_test_set(setting.problem(), task, PRESETS[preset].num_datasets, stream_of(source))
+            labels = {"task": task.name, "column": task.column, "setup": "misspecified"}
+            rows.append(labels | record | row_of(test, task))
+    return rows
+
+
+RowOf = Callable[[TestSet, Task], dict[str, Any]]
+
+
+def _baseline(job: Job, preset: str) -> tuple[dict[str, Any], RowOf]:
+    setting = SETTINGS[job.setting]
+    return {}, lambda test, task: baseline_row(job.method, test, setting, task, preset)
+
+
+def _network(job: Job, preset: str) -> tuple[dict[str, Any], RowOf]:
+    setting, sizes = SETTINGS[job.setting], PRESETS[preset]
     encoder, family, objective = job.method.split("/")
     stream = None if job.stream == "own" else stream_of(job.stream)
     estimator = amortized.train(setting, preset, encoder, family, objective, job.seed, stream)
-    record = amortized.training_record(estimator)
-    rows = []
-    for data, source in DATA.items():
-        if source == model:
-            continue
-        task = Task(f"{data}_to_{model}", f"{data} -> {model}", 1)
-        test = make_test_set(estimator.problem, task, sizes.num_datasets, stream_of(source))
-        at = jnp.zeros((len(test.z), 0, test.z.shape[1]))
-        found = amortized.draw(estimator, test, sizes.num_draws, at)
+
+    def row_of(test: TestSet, task: Task) -> dict[str, Any]:
+        del task
+        found = amortized.draw(estimator, test, sizes.num_draws, np.zeros((len(test.z), 0, test.z.shape[1])))
         metrics = weights(found.log_joint, found.log_q) | predictive(test, found.z, setting.score)
-        rows.append(
-            {"task": task.name, "column": task.column, "setup": "misspecified"}
-            | record
-            | {"infer_ms": round(found.milliseconds, 3), "metrics": metrics}
-        )
-    return rows
+        return {"infer_ms": round(found.milliseconds, 3), "metrics": metrics}
+
+    return amortized.training_record(estimator), row_of

@@ -15,7 +15,7 @@ from study.datasets import TestSet
 from study.exact import exact_draws
 from study.settings import Setting, Task
 
-__all__ = ["SCRATCH", "Reference", "reference"]
+__all__ = ["SCRATCH", "Reference", "has_reference", "reference"]
 
 SCRATCH = Path(os.environ.get("POSTERITY_STUDY_SCRATCH", Path(__file__).parent / "scratch"))
 NUM_CHAINS = 4
@@ -37,6 +37,11 @@ class Reference(NamedTuple):
     converged: Float[np.ndarray, " dataset"]
     r_hat: Float[np.ndarray, " dataset"]
     seconds: float
+
+
+def has_reference(setting: Setting, task: Task) -> bool:
+    """Whether W2 has something to be taken to: closed forms, and what NUTS samples in minutes."""
+    return setting.exact or task.small or setting.name in ("gmm_5d_2cl", "lc_100d")
 
 
 def reference(test: TestSet, setting: Setting, task: Task, num_draws: int) -> Reference:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from report_text import PAGE, Row, provenance, table
 from rows import read
+
 from study.paper_cells import Cell, read_cells
 from study.report_claims import claims_section
 from study.report_figures import CAPTIONS, draw, figures

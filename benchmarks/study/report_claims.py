@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from report_text import table
+
 from study.claims import CLAIMS, Claim, claim_verdict, differences
 from study.contrasts import Contrast, Difference, PaperValues, by_key, in_paper, measured
 from study.paper_cells import Cell

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from report_text import FIGURES
+
 from study.paper_cells import NETWORKS, Cell, label
 from study.report_gaps import Gap, gaps
 from study.report_rows import Study

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from report_text import table
+
 from study.paper_cells import NETWORKS, Key, label
 from study.report_rows import Study
 from study.report_words import entry, number

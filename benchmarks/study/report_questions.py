@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from report_text import Row, table
+
 from study.report_rows import Study
 from study.report_words import number, plus_minus
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from report_text import table
+
 from study.contrasts import PaperValues, by_key
 from study.paper_cells import NETWORKS, Cell, Key, label
 from study.report_rows import Study

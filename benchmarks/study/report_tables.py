@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from report_text import table
+
 from study.paper_cells import NETWORKS, Cell, label, paper_steps
 from study.report_rows import Study
 from study.report_words import number, ours, paper, steps

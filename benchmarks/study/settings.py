@@ -70,3 +70,7 @@ class Setting:
         """The problem that a network is trained for."""
         entry = posterity.MODELS[self.model]
         return entry.problem(rows, self.dims, covariates=self.covariates, check=False, **self.options)
+
+    def with_paper_temperature(self) -> "Setting":
+        """The same without the temperature in the likelihood, as in the paper's code, whose data have it."""
+        return dataclasses.replace(self, options={**self.options, "temperature": 1.0}, informed=None)
