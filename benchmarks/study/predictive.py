@@ -46,6 +46,8 @@ def predict_rows(problem: Problem, z: Float[Array, " latent"], held_out: Dataset
 
 
 def _predicted(fn: Any, observed: Array, log_prob: Array) -> Predicted:
+    while isinstance(fn, dist.ExpandedDistribution):  # a plate wraps what is the same for all rows
+        fn = fn.base_dist
     if isinstance(fn, dist.MixtureSameFamily):
         means = fn.component_distribution.mean  # (component, dim)
         gaps = jnp.sum(jnp.square(observed[:, None, :] - means), axis=-1)
