@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from study_modules import study
 
-paper_cells = study("paper_cells")
+paper_cells = study("judging.paper_cells")
 CELLS = paper_cells.read_cells()
 
 

@@ -5,9 +5,9 @@ import math
 import pytest
 from study_modules import study
 
-paper_cells, report_rows, verdicts = study("paper_cells"), study("report_rows"), study("verdicts")
-contrasts, claims, gaps = study("contrasts"), study("claims"), study("report_gaps")
-report, records, report_figures = study("report"), study("report_records"), study("report_figures")
+paper_cells, report_rows, verdicts = study("judging.paper_cells"), study("judging.values"), study("judging.verdicts")
+contrasts, claims, gaps = study("judging.contrasts"), study("judging.claims"), study("page.gaps")
+report, records, report_figures = study("page.page"), study("page.records"), study("page.figures")
 Key, Study = paper_cells.Key, report_rows.Study
 CELLS = paper_cells.read_cells()
 NETWORK = "transformer/diagonal/reverse"  # 28.7 ± 0.3 in LR 100D, where the exact posterior's loss is about 25

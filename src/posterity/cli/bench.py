@@ -94,7 +94,7 @@ def run(
 def report() -> None:
     """Write docs/study.md and its figures from the rows that there are."""
     _study()
-    module = importlib.import_module("study.report")
+    module = importlib.import_module("study.page.page")
     module.main()
 
 

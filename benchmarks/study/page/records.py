@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from report_text import table
 
-from study.contrasts import PaperValues, by_key
-from study.paper_cells import NETWORKS, Cell, Key, label
-from study.report_rows import Study
-from study.report_words import number, ours, paper
-from study.verdicts import Reference, judge_value, reference_of, sign
+from study.judging.contrasts import PaperValues, by_key
+from study.judging.paper_cells import NETWORKS, Cell, Key, label
+from study.judging.values import Study
+from study.judging.verdicts import Reference, judge_value, reference_of, sign
+from study.page.words import number, ours, paper
 
 __all__ = ["records_section"]
 

@@ -2,8 +2,8 @@
 
 import math
 
-from study.paper_cells import Cell, Key
-from study.report_rows import Estimate, Study
+from study.judging.paper_cells import Cell, Key
+from study.judging.values import Estimate, Study
 
 __all__ = ["entry", "number", "ours", "paper", "plus_minus", "seeds", "steps"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from report_text import table
 
-from study.paper_cells import NETWORKS, Key, label
-from study.report_rows import Study
-from study.report_words import entry, number
+from study.judging.paper_cells import NETWORKS, Key, label
+from study.judging.values import Study
+from study.page.words import entry, number
 
 __all__ = ["Gap", "gaps", "gaps_section", "lacking_section"]
 

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from study.paper_cells import NETWORKS, Cell, Key, label, paper_steps
-from study.report_rows import Estimate, Study
+from study.judging.paper_cells import NETWORKS, Cell, Key, label, paper_steps
+from study.judging.values import Estimate, Study
 
 __all__ = [
     "MEASURES",

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from report_text import Row, table
 
-from study.report_rows import Study
-from study.report_words import number, plus_minus
+from study.judging.values import Study
+from study.page.words import number, plus_minus
 
 __all__ = ["questions_section"]
 

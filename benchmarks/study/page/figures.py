@@ -9,10 +9,10 @@ from pathlib import Path
 
 from report_text import FIGURES
 
-from study.paper_cells import NETWORKS, Cell, label
-from study.report_gaps import Gap, gaps
-from study.report_rows import Study
-from study.verdicts import reference_of
+from study.judging.paper_cells import NETWORKS, Cell, label
+from study.judging.values import Study
+from study.judging.verdicts import reference_of
+from study.page.gaps import Gap, gaps
 
 __all__ = ["CAPTIONS", "draw", "figures"]
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
-from study.contrasts import Contrast, Difference, PaperValues, gain, measured
-from study.paper_cells import ENCODERS, FAMILIES, NETWORKS, OBJECTIVES, Key
-from study.report_rows import Study
-from study.verdicts import sign
+from study.judging.contrasts import Contrast, Difference, PaperValues, gain, measured
+from study.judging.paper_cells import ENCODERS, FAMILIES, NETWORKS, OBJECTIVES, Key
+from study.judging.values import Study
+from study.judging.verdicts import sign
 
 __all__ = ["CLAIMS", "ENOUGH", "Claim", "claim_verdict", "differences"]
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from report_text import table
 
-from study.claims import CLAIMS, Claim, claim_verdict, differences
-from study.contrasts import Contrast, Difference, PaperValues, by_key, in_paper, measured
-from study.paper_cells import Cell
-from study.report_rows import Study
-from study.report_words import number, plus_minus
+from study.judging.claims import CLAIMS, Claim, claim_verdict, differences
+from study.judging.contrasts import Contrast, Difference, PaperValues, by_key, in_paper, measured
+from study.judging.paper_cells import Cell
+from study.judging.values import Study
+from study.page.words import number, plus_minus
 
 __all__ = ["claims_section"]
 

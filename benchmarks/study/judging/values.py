@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from report_text import Row
 
-from study.paper_cells import Key, stream_of
+from study.judging.paper_cells import Key, stream_of
 
 __all__ = ["PRESETS", "Estimate", "Study"]
 

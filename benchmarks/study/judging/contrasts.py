@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.paper_cells import Cell, Key, label
-from study.report_rows import Study
-from study.verdicts import sign
+from study.judging.paper_cells import Cell, Key, label
+from study.judging.values import Study
+from study.judging.verdicts import sign
 
 __all__ = ["Contrast", "Difference", "PaperValues", "by_key", "gain", "in_paper", "measured"]
 

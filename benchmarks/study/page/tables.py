@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from report_text import table
 
-from study.paper_cells import NETWORKS, Cell, label, paper_steps
-from study.report_rows import Study
-from study.report_words import number, ours, paper, steps
-from study.verdicts import MEASURES, WORDS, judge, reference_of
+from study.judging.paper_cells import NETWORKS, Cell, label, paper_steps
+from study.judging.values import Study
+from study.judging.verdicts import MEASURES, WORDS, judge, reference_of
+from study.page.words import number, ours, paper, steps
 
 __all__ = ["compact_section", "counts_table", "full_section", "training_lengths"]
 

@@ -1,6 +1,6 @@
 """Writes docs/study.md and its figures from the result rows and the paper's cells, so that no figure is typed by hand.
 
-posterity bench report    (or `python -m study.report`, in benchmarks/)
+posterity bench report    (or `python -m study.page.page`, in benchmarks/)
 """
 
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from report_text import PAGE, Row, provenance, table
 from rows import read
 
-from study.paper_cells import Cell, read_cells
-from study.report_claims import claims_section
-from study.report_figures import CAPTIONS, draw, figures
-from study.report_gaps import lacking_section
-from study.report_questions import questions_section
-from study.report_records import records_section
-from study.report_rows import Study
-from study.report_tables import COMPACT, FULL, compact_section, counts_table, full_section, training_lengths
-from study.verdicts import RULE
+from study.judging.paper_cells import Cell, read_cells
+from study.judging.values import Study
+from study.judging.verdicts import RULE
+from study.page.claims import claims_section
+from study.page.figures import CAPTIONS, draw, figures
+from study.page.gaps import lacking_section
+from study.page.questions import questions_section
+from study.page.records import records_section
+from study.page.tables import COMPACT, FULL, compact_section, counts_table, full_section, training_lengths
 
 __all__ = ["STUDY_PAGE", "main", "page"]
 
@@ -25,7 +25,7 @@ INTRO = (
     "# The paper, cell by cell\n\n"
     "Every number of *Amortized In-Context Bayesian Posterior Estimation* (Mittal, Bracher, Lajoie, Jaini, Brubaker; "
     "arXiv 2502.06601) beside ours. Made by `posterity bench report` from the result rows and from "
-    "`study/paper.jsonl`; nothing here is typed."
+    "`benchmarks/study/judging/paper.jsonl`; nothing here is typed."
 )
 TRAP = (
     "**Expected L2 and accuracy cannot rank posteriors.** They average over single posterior draws, so an answer that "
