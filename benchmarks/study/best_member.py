@@ -16,13 +16,12 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Float
 
 from posterity.dataset import Dataset
-from posterity.objectives import ReverseKL
-from posterity.posteriors import FAMILIES, AbstractPosterior, DiagonalGaussian
+from posterity.objectives import AbstractObjective, ReverseKL
+from posterity.posteriors import FAMILIES, AbstractFamily, AbstractPosterior, DiagonalGaussian
 from study.datasets import TestSet
 from study.networks import family_options
 
-__all__ = ["best_forward_diagonal", "best_reverse"]
-
+__all__ = ["NUM_SAMPLES", "best_forward_diagonal", "best_member", "best_reverse"]
 
 NUM_SAMPLES = 16
 Points = Float[np.ndarray, "dataset reference latent"]
@@ -62,24 +61,47 @@ def best_reverse(
         num_draws: Draws of each.
         preset: Decides the family's options.
         at: Points at which log q is wanted, too.
-        steps: Of Adam, its rate falling from 0.02 to 0 along a cosine.
+        steps: Of Adam.
         seed: Decides everything drawn.
     """
     blank = FAMILIES[family](test.problem.space.size, 1, key=random.key(seed), **family_options(preset, family))
+    return best_member(test, blank, ReverseKL(num_samples=NUM_SAMPLES), num_draws, at=at, steps=steps, seed=seed)
+
+
+def best_member(
+    test: TestSet,
+    blank: AbstractFamily,
+    objective: AbstractObjective,
+    num_draws: int,
+    *,
+    at: Points | None = None,
+    steps: int = 2000,
+    seed: int = 0,
+) -> Drawn:
+    """The member of any family that an objective finds, dataset by dataset.
+
+    Args:
+        test: The datasets.
+        blank: The family before training, for a context of one number.
+        objective: What is minimised; it needs no latents.
+        num_draws: Draws of each.
+        at: Points at which log q is wanted, too.
+        steps: Of Adam, its rate falling from 0.02 to 0 along a cosine.
+        seed: Decides everything drawn.
+    """
     params, static = eqx.partition(blank, eqx.is_inexact_array)
-    objective = ReverseKL(num_samples=NUM_SAMPLES)
     optimizer = optax.adam(optax.cosine_decay_schedule(0.02, steps))
 
     def member(params: Any) -> AbstractPosterior:
         return eqx.combine(params, static)(jnp.ones(1), test.latent_mask)
 
     def fitted(dataset: Dataset, key: Array) -> AbstractPosterior:
-        def loss(params: Any, key: Array) -> Array:
-            return objective.loss(test.problem, member(params), dataset, None, progress=jnp.ones(()), rng_key=key)
+        def loss(params: Any, key: Array, progress: Array) -> Array:
+            return objective.loss(test.problem, member(params), dataset, None, progress=progress, rng_key=key)
 
         def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], None]:
             params, state = carry
-            updates, state = optimizer.update(jax.grad(loss)(params, random.fold_in(key, index)), state)
+            updates, state = optimizer.update(jax.grad(loss)(params, random.fold_in(key, index), index / steps), state)
             return (optax.apply_updates(params, updates), state), None
 
         (found, _), _ = lax.scan(step, (params, optimizer.init(params)), jnp.arange(steps))
