@@ -127,7 +127,8 @@ def _drawn(
     test: TestSet, fitted: Callable[..., AbstractPosterior], given: Any, num_draws: int, at: Points | None, seed: int
 ) -> Drawn:
     """Draws of what `fitted(dataset, key, *given)` finds for every dataset."""
-    points = jnp.zeros((len(test.z), 0, test.problem.space.size)) if at is None else jnp.asarray(at)
+    # One point where none are wanted: `lax.map` cannot batch an empty axis.
+    points = jnp.zeros((len(test.z), 1, test.problem.space.size)) if at is None else jnp.asarray(at)
 
     @jax.jit
     def every(inputs: Any) -> tuple[Array, ...]:
@@ -142,4 +143,5 @@ def _drawn(
         return lax.map(one, inputs, batch_size=10)
 
     keys = random.split(random.key(seed), len(test.z))
-    return Drawn(*(np.asarray(part) for part in every((test.datasets, keys, points, given))))
+    found = Drawn(*(np.asarray(part) for part in every((test.datasets, keys, points, given))))
+    return found._replace(log_q_at=found.log_q_at[:, :0]) if at is None else found
