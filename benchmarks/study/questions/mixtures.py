@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.dataset import Dataset
 from posterity.objectives import AbstractObjective
-from posterity.posteriors import AbstractFamily, AbstractPosterior
+from posterity.posteriors import AbstractFamily, AbstractPosterior, StandardizedFamily
 from posterity.problem import Problem
 
 __all__ = ["Pair", "PairFamily", "Swapped", "SwappedFamily", "Tempered", "nudged"]
@@ -99,6 +99,8 @@ class PairFamily(AbstractFamily):
 
 def nudged(family: AbstractFamily, rng_key: PRNGKeyArray, size: float = 0.02) -> AbstractFamily:
     """The family with a little noise on its weights, so that the members of a pair are not the same for ever."""
+    if isinstance(family, StandardizedFamily):  # its location and scale are no weights
+        return eqx.tree_at(lambda f: f.family, family, nudged(family.family, rng_key, size))
     weights, rest = eqx.partition(family, eqx.is_inexact_array)
     leaves, structure = jax.tree.flatten(weights)
     keys = random.split(rng_key, len(leaves))
