@@ -19,6 +19,8 @@ __all__ = ["Pair", "PairFamily", "Swapped", "SwappedFamily", "Tempered", "nudged
 class Swapped(AbstractPosterior):
     r"""$q(z) = \frac12 (q_0(z) + q_0(S z))$, where $S$ swaps the labels: as symmetric as the posterior itself.
 
+    Draws come with the labels in either order in turns; their number should be even.
+
     Attributes:
         inner: $q_0$.
         swap: $S$ as an order of the coordinates of z, its own inverse.
@@ -36,9 +38,9 @@ class Swapped(AbstractPosterior):
         self, rng_key: PRNGKeyArray, num_samples: int
     ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
         """Draws with their log densities."""
-        key_draw, key_coin = random.split(rng_key)
-        z = self.inner.sample(key_draw, num_samples)
-        z = jnp.where(random.bernoulli(key_coin, 0.5, (num_samples, 1)), z[:, jnp.asarray(self.swap)], z)
+        z = self.inner.sample(rng_key, num_samples)
+        turns = (jnp.arange(num_samples) % 2 == 0)[:, None]
+        z = jnp.where(turns, z, z[:, jnp.asarray(self.swap)])
         return z, vmap(self.log_prob)(z)
 
     def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:

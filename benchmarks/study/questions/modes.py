@@ -29,8 +29,11 @@ from study.questions.two_modes import SETTING, certain_posterior, mode_shares, s
 
 __all__ = ["do", "jobs"]
 
-ALONE = ("diagonal/reverse", "flow/reverse", "flow/tempered", "pair/reverse", "pair/tempered", "swapped/reverse")
+ALONE = ("diagonal/reverse", "flow/reverse", "flow/tempered", "spline/tempered",
+         "pair/reverse", "pair/tempered", "swapped/reverse")  # fmt: skip
 NETWORKS = ("flow/forward", "flow/reverse", "flow/tempered", "pair/tempered", "swapped/reverse")
+FLOWS = ("flow", "spline")
+"""The paper's affine couplings; and splines, which can give one latent several modes."""
 NUM_ALONE = 10
 """Datasets that are fitted, or answered by the informed posterior, one by one."""
 
@@ -74,8 +77,9 @@ def _objective(name: str, num_samples: int) -> AbstractObjective:
 def _blank(test: TestSet, preset: str, name: str, seed: int) -> AbstractFamily:
     """A family for a context of one number, at the prior."""
     size = test.problem.space.size
-    inner = FAMILIES["flow" if name == "flow" else "diagonal"]
-    family = inner(size, 1, key=random.key(seed), **networks.family_options(preset, name))
+    options = networks.family_options(preset, "flow" if name in FLOWS else name)
+    options |= {"transform": "spline"} if name == "spline" else {}
+    family = FAMILIES["flow" if name in FLOWS else "diagonal"](size, 1, key=random.key(seed), **options)
     return _mixed(family, name, seed)
 
 

@@ -46,7 +46,8 @@ def mode_shares(z: Draws, truth: Float[np.ndarray, "dataset latent"]) -> Float[n
 def certain_posterior(test: TestSet, num_draws: int) -> tuple[Draws, Float[np.ndarray, " dataset"]]:
     """Draws of the posterior and log p(D), memberships being certain: those of the nearer true mean.
 
-    Draws alternate between the labellings, so that any even number of them has both modes in equal shares.
+    Draws alternate between the labellings, so that any even number of them has both modes in equal shares. W2 to them
+    is about 2, not the floor, for as many independent draws of the very same posterior: their shares are not equal.
     """
     x, rows = np.asarray(test.datasets.values["x"], np.float64), np.asarray(test.datasets.row_mask)
     centres = np.asarray(test.z, np.float64).reshape(len(x), 2, -1)
