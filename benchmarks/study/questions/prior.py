@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from study import amortized
-from study.chains import prior_draws
+from study.chains import prior_draws, run_chains
 from study.datasets import TestSet, make_test_set
 from study.jobs import Job
 from study.measures import Metrics, predictive, summary
@@ -32,8 +32,9 @@ __all__ = ["PRIORS", "do", "jobs"]
 NOISE_VARIANCE = 0.25
 LINEAR_SDS, XAVIER_SD = (0.1, 10.0), (2.0 / 33.0) ** 0.5
 NETWORKS = [f"deep_sets/{family}/{kl}" for family in ("diagonal", "flow") for kl in ("forward", "reverse")]
-NUM_NEURAL = 40
-"""Datasets of neural regression: MAP takes 25 starts at six learning rates for each."""
+BASELINES = ("prior", "map", "nuts")
+NUM_NEURAL, NUM_NUTS = 40, 10
+"""Datasets of neural regression: MAP takes 25 starts at six learning rates for each, and NUTS a quarter of a minute."""
 
 
 def _with_prior(setting: Setting, sd: float, name: str) -> Setting:
@@ -50,9 +51,11 @@ PRIORS = {
 
 
 def jobs(seed: int) -> Iterator[Job]:
-    """Networks of each prior; draws of the prior and MAP once."""
-    for name, method in itertools.product(PRIORS, [*NETWORKS, "prior", "map"]):
-        if method in ("prior", "map") and (seed > 0 or not name.startswith("nlr")):
+    """Networks of each prior; draws of the prior, MAP, and NUTS where it mixes, once."""
+    for name, method in itertools.product(PRIORS, [*NETWORKS, *BASELINES]):
+        if method in BASELINES and (seed > 0 or not name.startswith("nlr")):
+            continue
+        if method == "nuts" and name != "nlr_1d_xavier":
             continue
         if name.startswith("lr") and "flow" in method:
             continue
@@ -63,18 +66,22 @@ def do(job: Job, preset: str) -> list[dict[str, Any]]:
     """One network, or one baseline."""
     setting, sizes = PRIORS[job.setting], PRESETS[preset]
     (task,) = setting.tasks
-    number = min(sizes.num_datasets, NUM_NEURAL) if job.setting.startswith("nlr") else sizes.num_datasets
-    test = make_test_set(setting.problem(), task, number)
     method = job.method.removeprefix("prior/")
+    number = NUM_NUTS if method == "nuts" else NUM_NEURAL if job.setting.startswith("nlr") else sizes.num_datasets
+    test = make_test_set(setting.problem(), task, number)
     if method == "prior":
         row = {"metrics": _of_prior(test, setting)}
     elif method == "map":
         draws = optimum(test, prior=True, iterations=sizes.optimum_iterations)
         row = {"metrics": predictive(test, draws, setting.score)}
+    elif method == "nuts":
+        found = run_chains(test, "nuts", num_draws=sizes.chain_draws // 4)
+        draws = found.draws[:, np.random.default_rng(0).permutation(found.draws.shape[1])]  # of all chains and times
+        row = {"metrics": predictive(test, draws, setting.score) | {"r_hat": summary(found.r_hat)}}
     else:
         encoder, family, objective = method.split("/")
         row = judge(amortized.train(setting, preset, encoder, family, objective, job.seed), test, setting, sizes)
-    return [{**row, "metrics": _scales(test, setting, row["metrics"]) | row["metrics"]}]
+    return [{**row, "num_datasets": number, "metrics": _scales(test, setting, row["metrics"]) | row["metrics"]}]
 
 
 def _of_prior(test: TestSet, setting: Setting) -> Metrics:
