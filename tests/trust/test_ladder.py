@@ -14,6 +14,7 @@ from posterity.problem.intake import pad_dataset
 from posterity.trust import Budget, judge_refined, pareto_smoothed, refinement
 from posterity.trust.chains import NUM_CHAINS
 from posterity.trust.ladder import refine
+from posterity.trust.target import Target
 
 NUM_LATENTS = 4
 
@@ -33,13 +34,11 @@ def funnel(y=None):
 
 
 def ready(model, y, q_sd):
-    """Problem, padded dataset, mask and 1000 draws of a wrong q."""
+    """The posterior and 1000 draws of a wrong q."""
     data = {"y": np.asarray(y, np.float32)}
     problem = build_problem(model, data, Envelope((len(y), len(y))), check=False)
-    dataset = pad_dataset(problem, data, len(y))
-    mask = jnp.ones(problem.space.size, bool)
     z = q_sd * np.random.default_rng(0).normal(size=(1000, problem.space.size)).astype(np.float32)
-    return problem, dataset, mask, z
+    return Target(problem, pad_dataset(problem, data, len(y))), z
 
 
 EQUAL = np.full(1000, -np.log(1000.0))
@@ -48,8 +47,8 @@ EQUAL = np.full(1000, -np.log(1000.0))
 def test_a_gaussian_is_found_from_a_wrong_scale():
     """Precision of z / sds is I + n 11', so its covariance is I - n / (1 + 4 n) 11' for n rows."""
     y = [1.0, 2.0, 0.5]
-    problem, dataset, mask, z = ready(gaussian, y, q_sd=1.0)
-    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=60.0, min_ess=1000.0))
+    target, z = ready(gaussian, y, q_sd=1.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0, min_ess=1000.0))
     assert found.problems == () and found.max_r_hat <= 1.01 and found.min_ess >= 1000.0
     assert found.z.shape[0] == NUM_CHAINS and found.z.shape[2] == NUM_LATENTS
     white = found.z.reshape(-1, NUM_LATENTS) / 10.0 ** np.linspace(-2.0, 1.0, NUM_LATENTS)
@@ -61,8 +60,8 @@ def test_a_gaussian_is_found_from_a_wrong_scale():
 
 
 def test_a_funnel_is_not_called_refined():
-    problem, dataset, mask, z = ready(funnel, [0.3, -0.1], q_sd=1.0)
-    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=3.0))
+    target, z = ready(funnel, [0.3, -0.1], q_sd=1.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=3.0))
     assert found.problems
     verdict, reasons = judge_refined(pareto_smoothed(np.random.default_rng(0).standard_cauchy(500)), found)
     assert verdict == "untrusted" and any("refined" in reason for reason in reasons)
@@ -100,8 +99,8 @@ def mixture(y=None):
 def test_modes_get_their_weights_by_tempering():
     """Given y, z_0 is N(y -+ 10, 1) with weights 0.3 and 0.7 times the prior there; exp(-(y -+ 10)^2 / 202)."""
     y = 1.0
-    problem, dataset, mask, z = ready(mixture, [y], q_sd=8.0)
-    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=60.0))
+    target, z = ready(mixture, [y], q_sd=8.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0))
     assert (found.sampler, found.problems) == ("tempering", ())
     centres = np.array([y + 10.0, y - 10.0])
     odds = np.array([0.3, 0.7]) * np.exp(-(centres**2) / 202.0)
@@ -115,8 +114,8 @@ def test_modes_get_their_weights_by_tempering():
 
 
 def test_no_time_gives_no_draws_and_a_reason():
-    problem, dataset, mask, z = ready(gaussian, [1.0], q_sd=1.0)
-    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=1e-9))
+    target, z = ready(gaussian, [1.0], q_sd=1.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=1e-9))
     assert found.z.shape[1] == 0 and "No refined draws within 1e-09 s" in found.problems[0]
 
 
