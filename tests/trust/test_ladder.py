@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from posterity.estimator import Estimator
 from posterity.problem import Envelope, build_problem
 from posterity.problem.intake import pad_dataset
-from posterity.trust import Budget, judge_refined, pareto_smoothed, refinement
+from posterity.trust import Budget, judge_refined, pareto_smoothed, refinement, tempering
 from posterity.trust.chains import NUM_CHAINS
 from posterity.trust.ladder import refine
 from posterity.trust.target import Target
@@ -111,6 +111,19 @@ def test_modes_get_their_weights_by_tempering():
         own = draws[draws * sign > 0.0]
         assert_allclose(own.mean(), centre * 100.0 / 101.0, atol=0.25)
         assert_allclose(own.std(), 1.0, atol=0.2)
+
+
+def test_divergent_transitions_of_all_kept_rounds_count(monkeypatch):
+    """Rounds before the last temperature is reached are not kept; the last is not the only one that is."""
+    shares = iter([0.9, 0.4, 0.2, 0.1, 0.1])
+
+    def stage(target, base, particles, rng_key):
+        return tempering.Particles(particles.z, jnp.ones(()), particles.log_step, jnp.asarray(next(shares)))
+
+    monkeypatch.setattr(tempering, "_stage", stage)
+    target, z = ready(mixture, [1.0], q_sd=8.0)
+    found = tempering.temper(target, z, random.key(1), Budget(seconds=60.0, min_ess=np.inf, most_steps=20))
+    assert_allclose(found.divergent, np.mean([0.4, 0.2, 0.1, 0.1]), rtol=1e-6)
 
 
 def test_no_time_gives_no_draws_and_a_reason():

@@ -102,6 +102,7 @@ def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKey
     base, particles = _start(target.mask, jnp.asarray(z), key_start)
     stage = partial(_stage, target, base)
     rounds: list[np.ndarray] = []
+    divergent: list[float] = []
     most_rounds = min(MOST_ROUNDS, max(1, budget.most_steps // MOVES))
     found = unsettled("tempering", NUM_ISLANDS, len(target.mask), budget, clock.elapsed)
     for key in random.split(key_stages, min(MOST_STAGES, budget.most_steps)):
@@ -112,12 +113,13 @@ def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKey
         if not there:
             continue
         rounds.append(np.asarray(particles.z))
+        divergent.append(float(particles.divergent))
         if len(rounds) & (len(rounds) - 1) == 0:  # looking takes time: after 1, 2, 4, ... rounds
             # Draws of one particle, then of the next: resampling leaves its copies side by side.
             draws = np.reshape(np.stack(rounds, axis=2), (NUM_ISLANDS, -1, len(target.mask)))
-            divergent = float(particles.divergent)
-            look = partial(diagnose, "tempering", draws, np.asarray(target.mask), divergent, budget, clock.elapsed)
-            found = clock.look(look)
+            share = float(np.mean(divergent))
+            judge = partial(diagnose, "tempering", draws, np.asarray(target.mask), share, budget, clock.elapsed)
+            found = clock.look(judge)
             if not found.problems:
                 break
     return found
