@@ -1,5 +1,6 @@
 """Sampling from q on: it converges where it can, says so where it cannot, and keeps to the clock."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -11,7 +12,7 @@ from numpy.testing import assert_allclose
 from posterity.estimator import Estimator
 from posterity.problem import Envelope, build_problem
 from posterity.problem.intake import pad_dataset
-from posterity.trust import Budget, judge_refined, pareto_smoothed, refinement, tempering
+from posterity.trust import Budget, judge_refined, ladder, pareto_smoothed, refinement, tempering
 from posterity.trust.chains import NUM_CHAINS
 from posterity.trust.ladder import refine
 from posterity.trust.target import Target
@@ -44,11 +45,30 @@ def ready(model, y, q_sd):
 EQUAL = np.full(1000, -np.log(1000.0))
 
 
-def test_a_gaussian_is_found_from_a_wrong_scale():
+@pytest.fixture
+def compiled_on_the_clock(monkeypatch, caplog):
+    """Messages of compilations while a sampler that has a budget runs."""
+
+    def watched(sampler):
+        def run(*args):
+            if np.isinf(args[-1].seconds):  # the trial run, which is there to compile
+                return sampler(*args)
+            with jax.log_compiles(), caplog.at_level("WARNING"):
+                return sampler(*args)
+
+        return run
+
+    for name in ("run_chains", "temper"):
+        monkeypatch.setattr(ladder, name, watched(getattr(ladder, name)))
+    return lambda: [message for message in caplog.messages if message.startswith("Compiling")]
+
+
+def test_a_gaussian_is_found_from_a_wrong_scale(compiled_on_the_clock):
     """Precision of z / sds is I + n 11', so its covariance is I - n / (1 + 4 n) 11' for n rows."""
     y = [1.0, 2.0, 0.5]
     target, z = ready(gaussian, y, q_sd=1.0)
-    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0, min_ess=1000.0))
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0, min_ess=1000.0, most_steps=4321))
+    assert not compiled_on_the_clock()
     assert found.problems == () and found.max_r_hat <= 1.01 and found.min_ess >= 1000.0
     assert found.z.shape[0] == NUM_CHAINS and found.z.shape[2] == NUM_LATENTS
     white = found.z.reshape(-1, NUM_LATENTS) / 10.0 ** np.linspace(-2.0, 1.0, NUM_LATENTS)
@@ -96,12 +116,13 @@ def mixture(y=None):
     numpyro.sample("y", apart, obs=y)
 
 
-def test_modes_get_their_weights_by_tempering():
+def test_modes_get_their_weights_by_tempering(compiled_on_the_clock):
     """Given y, z_0 is N(y -+ 10, 1) with weights 0.3 and 0.7 times the prior there; exp(-(y -+ 10)^2 / 202)."""
     y = 1.0
     target, z = ready(mixture, [y], q_sd=8.0)
     found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0))
     assert (found.sampler, found.problems) == ("tempering", ())
+    assert not compiled_on_the_clock()
     centres = np.array([y + 10.0, y - 10.0])
     odds = np.array([0.3, 0.7]) * np.exp(-(centres**2) / 202.0)
     draws = found.z.reshape(-1, 2)[:, 0]

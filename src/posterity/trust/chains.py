@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.trust import hmc
 from posterity.trust.hmc import Chains, Seen
-from posterity.trust.refinement import FEWEST, Budget, Clock, Refinement, diagnose, unsettled
+from posterity.trust.refinement import FEWEST, Budget, Clock, Refinement, diagnose, successive_keys, unsettled
 from posterity.trust.target import Target
 
 __all__ = ["NUM_CHAINS", "STUCK", "WARMUP", "run_chains"]
@@ -45,7 +45,7 @@ def run_chains(
     """
     clock = Clock(budget.seconds)
     key_start, key_run = random.split(rng_key)
-    keys = iter(random.split(key_run, len(WARMUP) + budget.most_steps))
+    keys = successive_keys(key_run)
     chains = _start(target, jnp.asarray(z), jnp.asarray(log_weights, jnp.float32), key_start)
     run, nothing = partial(_advance, target), partial(unsettled, "chains", NUM_CHAINS, len(target.mask), budget)
     for turn, number in enumerate(WARMUP):

@@ -11,6 +11,7 @@ can be compared like chains: if their draws agree, so does the weight that each 
 """
 
 from functools import partial
+from itertools import islice
 
 import equinox as eqx
 import jax
@@ -20,7 +21,7 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.trust import hmc
-from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, unsettled
+from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, successive_keys, unsettled
 from posterity.trust.target import AbstractTarget, Target
 
 __all__ = ["FEWEST_STAGES", "MOVES", "NUM_ISLANDS", "NUM_PARTICLES", "temper"]
@@ -105,7 +106,7 @@ def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKey
     divergent: list[float] = []
     most_rounds = min(MOST_ROUNDS, max(1, budget.most_steps // MOVES))
     found = unsettled("tempering", NUM_ISLANDS, len(target.mask), budget, clock.elapsed)
-    for key in random.split(key_stages, min(MOST_STAGES, budget.most_steps)):
+    for key in islice(successive_keys(key_stages), min(MOST_STAGES, budget.most_steps)):
         if not clock.allows(1) or len(rounds) == most_rounds:
             break
         there = bool(particles.reached >= 1.0)
