@@ -150,7 +150,7 @@ def _stage(target: Target, base: Base, particles: Particles, rng_key: Array) -> 
     z = vmap(_resample)(random.split(key_resample, NUM_ISLANDS), weights, particles.z)
     z = jnp.where(reached > particles.reached, z, particles.z)
 
-    tempered = Tempered(target, base, reached, target.mask)
+    tempered = Tempered(target=target, base=base, reached=reached, mask=target.mask)
     together = jnp.reshape(z, (-1, len(target.mask)))
     scale = hmc.scale_of(together, jnp.full(len(together), 1.0 / len(together)), target.mask)
     chains = hmc.start(tempered, together, scale, particles.log_step)
