@@ -57,7 +57,8 @@ class LocalGaussian(eqx.Module):
     Attributes:
         loc: $z^*$.
         factor: Lower-triangular $L$, $L L' = H$.
-        bound: $E_q[\log p(z, D)]$ + entropy, in nats: about the log evidence of this mode.
+        bound: $E_q[\log p(z, D) - \log q(z)]$ in nats, about the log evidence of this mode; where $p(z, D)$ is zero
+            on a part of q, that of q cut off there.
     """
 
     loc: Float[Array, " latent"]
@@ -128,9 +129,15 @@ def _gaussian(target: Target, mode: Array, mask: Array) -> LocalGaussian:
 
 
 def _bounded(target: Target, loc: Array, factor: Array, points: Array, mask: Array) -> LocalGaussian:
+    r"""The Gaussian with the bound of $q_S = q / q(S)$, with S where the density is not zero.
+
+    $E_{q_S}[\log p - \log q] + \log q(S) \le \log p(D)$. That of q itself is -inf if one point lies beyond an edge.
+    """
     values = vmap(target)(loc + _spread(factor, points))
-    per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(factor))
-    bound = jnp.mean(values) + jnp.sum(jnp.where(mask, per_latent, 0.0))
+    inside = ~jnp.isneginf(values)
+    per_latent = jnp.log(jnp.diagonal(factor)) - 0.5 * np.log(2.0 * np.pi)
+    log_q = jnp.sum(jnp.where(mask, per_latent, 0.0)) - 0.5 * jnp.sum(jnp.square(points), axis=1)
+    bound = jnp.sum(jnp.where(inside, values - log_q, 0.0)) / jnp.sum(inside) + jnp.log(jnp.mean(inside))
     return LocalGaussian(loc, factor, jnp.where(jnp.isfinite(bound), bound, -jnp.inf))
 
 
