@@ -162,7 +162,8 @@ def test_gaussian_posterior_is_exact_and_bends_nothing():
     dataset, _ = problem.simulate(random.key(0), jnp.arange(16) < 11, masks)
     mask = jnp.ones(4, bool)
     found = jax.jit(lambda d: find_gaussians(problem, d, mask))(dataset)
-    best = jax.tree.map(lambda leaf: leaf[jnp.argmax(found.bound)], found)
+    assert np.isfinite(found.bound).sum() == 1  # all starts lead to one mode, which is fitted once
+    best = jax.tree.map(lambda leaf: leaf[0], found)
     x = np.asarray(dataset.values["x"], float)[:11]
     design = np.concatenate([x, np.ones((11, 1))], axis=1)
     names = [site.name for site in problem.space.sites]
