@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from study.jobs import Job
+from study.job import Job
 
 __all__ = ["do", "jobs"]
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import jax
 from rows import append, read
 
-from study.jobs import Job, jobs
+from study.job import Job
+from study.jobs import jobs
 
 __all__ = ["ERRORS", "NAME", "Outcome", "matches", "run", "to_do"]
 

@@ -11,8 +11,8 @@ import optax
 from jax import lax, vmap
 from jaxtyping import Array, Float
 
-from study.chains import prior_draws
 from study.datasets import TestSet
+from study.methods.chains import prior_draws
 
 __all__ = ["LEARNING_RATES", "optimum"]
 

@@ -19,7 +19,7 @@ from posterity.dataset import Dataset
 from posterity.objectives import ReverseKL
 from posterity.posteriors import FAMILIES, AbstractPosterior, DiagonalGaussian
 from study.datasets import TestSet
-from study.networks import family_options
+from study.methods.networks import family_options
 
 __all__ = ["best_forward_diagonal", "best_reverse"]
 
