@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from posterity.checks import InputError
+from posterity.cli.bench import bench
 from posterity.cli.check import check
 from posterity.cli.infer import infer
 from posterity.cli.models import models
@@ -61,6 +62,7 @@ app.command(
 app.command(
     epilog=examples("posterity check my.estimator", "posterity check my.estimator --report check.html -o check.json"),
 )(check)
+app.add_typer(bench, name="bench")
 
 
 def _show_version(wanted: bool) -> bool:

@@ -65,7 +65,7 @@ class TrainingResult:
         step: Steps done; for a diverged run those before the first bad loss.
         seconds: Training time, compilation and validation excluded.
         loss: Mean loss of the last chunk, in nats.
-        validation: On held-out datasets; None for an interrupted run.
+        validation: On held-out datasets; None for an interrupted run, or where none was asked for.
         datasets_per_second: Simulated, encoded and learned from, compilation excluded.
         skipped: Steps that changed nothing because their gradient was not finite.
     """
@@ -192,12 +192,13 @@ class _Run:
                 if time.monotonic() - last_saved > 60.0 * self.config.checkpoint_minutes:
                     self._save()
                     last_saved = time.monotonic()
-                if (self.num_validations + 1) / NUM_VALIDATIONS <= self.share < 1.0:  # the last one is the result's
+                due = (self.num_validations + 1) / NUM_VALIDATIONS <= self.share < 1.0  # the last one is the result's
+                if due and self.config.validate:
                     self._validate(num_datasets=64, num_draws=200)
 
     def result(self, stop_reason: StopReason) -> TrainingResult:
         """The result, with a last and larger validation."""
-        if stop_reason != "interrupted":
+        if stop_reason != "interrupted" and self.config.validate:
             self._validate(num_datasets=256, num_draws=1000)
         return TrainingResult(
             network=self._averaged(),

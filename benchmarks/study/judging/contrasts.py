@@ -1,0 +1,111 @@
+"""Paired comparisons between methods on the same datasets, from which claims are judged."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from study.judging.paper_cells import Cell, Key, label
+from study.judging.values import Study
+from study.judging.verdicts import sign
+
+__all__ = ["Contrast", "Difference", "PaperValues", "by_key", "gain", "in_paper", "measured"]
+
+PaperValues = Mapping[tuple[Key, str], Cell]
+CLEAR = 2.0  # standard errors
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of values of one column, of which a claim says that it is positive.
+
+    Args:
+        what: In words.
+        measure: Whose values; the sum is turned so that positive means better, whichever way the measure goes.
+        terms: Weights and cells, all with the same setup and column.
+    """
+
+    what: str
+    measure: str
+    terms: tuple[tuple[float, Key], ...]
+
+    def __add__(self, other: "Contrast") -> "Contrast":
+        """Both sums together."""
+        return Contrast(f"{self.what}, {other.what}", self.measure, self.terms + other.terms)
+
+    def __neg__(self) -> "Contrast":
+        """The same with all signs turned."""
+        return Contrast(f"less that of {self.what}", self.measure, tuple((-weight, key) for weight, key in self.terms))
+
+    def by(self, measure: str) -> "Contrast":
+        """The same comparison by another measure."""
+        turn = sign(measure) * sign(self.measure)
+        return Contrast(self.what, measure, tuple((turn * weight, key) for weight, key in self.terms))
+
+    @property
+    def where(self) -> str:
+        """Setup and column."""
+        key = self.terms[0][1]
+        return f"{key.setup}, {key.column}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A contrast's value, its standard error, and how many seeds it was paired over (1: not paired)."""
+
+    value: float
+    error: float
+    num_seeds: int
+
+    @property
+    def finding(self) -> str:
+        """`for`, `against`, or `undecided` where it is within two standard errors of zero."""
+        if abs(self.value) <= CLEAR * self.error or self.value == 0.0:
+            return "undecided"
+        return "for" if self.value > 0 else "against"
+
+
+def by_key(cells: list[Cell]) -> dict[tuple[Key, str], Cell]:
+    """The paper's cells by what identifies them; where two tables give the same cell, the first."""
+    return {(cell.key, cell.measure): cell for cell in reversed(cells)}
+
+
+def gain(better: Key, worse: Key, measure: str, what: str = "") -> Contrast:
+    """By how much `better` is better than `worse`."""
+    words = f"{label(better.method, better.stream)} over {label(worse.method, worse.stream)}"
+    direction = sign(measure)
+    return Contrast(what or words, measure, ((direction, worse), (-direction, better)))
+
+
+def measured(contrast: Contrast, study: Study) -> Difference | None:
+    """Our value of a contrast; None if a term is missing or not finite, or if presets differ.
+
+    Paired over the seeds that all terms have, if there are two; else the terms' errors are taken as independent,
+    which is cautious, because all methods answer the same test datasets.
+    """
+    if len({study.preset(key) for _, key in contrast.terms}) > 1:
+        return None
+    tables = [study.by_seed(key, contrast.measure) for _, key in contrast.terms]
+    weights = [weight for weight, _ in contrast.terms]
+    seeds = sorted(set.intersection(*(set(table) for table in tables)))
+    if len(seeds) > 1:
+        sums = [sum(w * t[seed]["mean"] for w, t in zip(weights, tables, strict=True)) for seed in seeds]
+        found = Difference(float(np.mean(sums)), float(np.std(sums, ddof=1) / math.sqrt(len(seeds))), len(seeds))
+    elif estimates := [e for _, key in contrast.terms if (e := study.estimate(key, contrast.measure))]:
+        if len(estimates) < len(weights):
+            return None
+        value = sum(w * e.value for w, e in zip(weights, estimates, strict=True))
+        error = math.hypot(*(w * max(e.error, e.dataset_error) for w, e in zip(weights, estimates, strict=True)))
+        found = Difference(value, error, 1)
+    else:
+        return None
+    return found if math.isfinite(found.value) else None
+
+
+def in_paper(contrast: Contrast, paper: PaperValues) -> float | None:
+    """The paper's value of a contrast; None if it lacks a term."""
+    cells = [paper.get((key, contrast.measure)) for _, key in contrast.terms]
+    if any(cell is None for cell in cells):
+        return None
+    return sum(weight * cell.value for (weight, _), cell in zip(contrast.terms, cells, strict=True) if cell)

@@ -1,0 +1,75 @@
+"""Reference draws of every test posterior: closed form, or long NUTS; made once and kept beside the results.
+
+They lie in `benchmarks/study/scratch/`, which git ignores: some megabytes a task, made again where they are missing.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from study.datasets import TestSet
+from study.methods.chains import run_chains
+from study.metrics.exact import exact_draws
+from study.settings import Setting, Task
+
+__all__ = ["SCRATCH", "Reference", "has_reference", "reference"]
+
+SCRATCH = Path(os.environ.get("POSTERITY_STUDY_SCRATCH", Path(__file__).parents[1] / "scratch"))
+NUM_CHAINS = 4
+
+
+class Reference(NamedTuple):
+    """Draws of the posteriors.
+
+    Attributes:
+        method: "exact" or "nuts".
+        draws: Shape `(dataset, draw, latent)`.
+        converged: 1 where rank R-hat is at most 1.01, or the draws are exact.
+        r_hat: Largest of a latent, per dataset.
+        seconds: That it took, for all.
+    """
+
+    method: str
+    draws: Float[np.ndarray, "dataset draw latent"]
+    converged: Float[np.ndarray, " dataset"]
+    r_hat: Float[np.ndarray, " dataset"]
+    seconds: float
+
+
+def has_reference(setting: Setting, task: Task) -> bool:
+    """Whether W2 has something to be taken to: closed forms, and what NUTS samples in minutes."""
+    return setting.exact or task.small or setting.name in ("gmm_5d_2cl", "lc_100d")
+
+
+def reference(test: TestSet, setting: Setting, task: Task, num_draws: int) -> Reference:
+    """Draws of a task's posteriors, from the file if there is one of the same size."""
+    if setting.exact:
+        draws = exact_draws(test, num_draws, seed=77)
+        ones = np.ones(len(draws))
+        return Reference("exact", draws, ones, ones, 0.0)
+    path = SCRATCH / f"{task.name}-{len(test.z)}-{num_draws}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return Reference("nuts", kept["draws"], kept["converged"], kept["r_hat"], float(kept["seconds"]))
+    mixture = setting.model == "gaussian_mixture"
+    chains = run_chains(
+        test, "nuts", num_draws=-(-num_draws // NUM_CHAINS), num_chains=NUM_CHAINS, every_order=mixture, seed=77
+    )
+    # Chains of a mixture stay in their labelling, so R-hat speaks of labels, not of convergence: each labelling is
+    # as likely as any other, and the chains hold them in equal numbers.
+    shuffled = np.random.default_rng(0).permutation(chains.draws.shape[1])[:num_draws]
+    found = Reference("nuts", chains.draws[:, shuffled], chains.converged, chains.r_hat, chains.seconds)
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.tmp.npz")
+    np.savez(
+        partial,
+        draws=found.draws.astype(np.float32),
+        converged=found.converged,
+        r_hat=found.r_hat,
+        seconds=found.seconds,
+    )
+    partial.replace(path)
+    return found
