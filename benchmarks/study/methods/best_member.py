@@ -16,13 +16,12 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Float
 
 from posterity.dataset import Dataset
-from posterity.objectives import ReverseKL
-from posterity.posteriors import FAMILIES, AbstractPosterior, DiagonalGaussian
+from posterity.objectives import AbstractObjective, ReverseKL
+from posterity.posteriors import FAMILIES, AbstractFamily, AbstractPosterior, DiagonalGaussian
 from study.datasets import TestSet
 from study.methods.networks import family_options
 
-__all__ = ["best_forward_diagonal", "best_reverse"]
-
+__all__ = ["NUM_SAMPLES", "best_forward_diagonal", "best_member", "best_reverse"]
 
 NUM_SAMPLES = 16
 Points = Float[np.ndarray, "dataset reference latent"]
@@ -62,24 +61,47 @@ def best_reverse(
         num_draws: Draws of each.
         preset: Decides the family's options.
         at: Points at which log q is wanted, too.
-        steps: Of Adam, its rate falling from 0.02 to 0 along a cosine.
+        steps: Of Adam.
         seed: Decides everything drawn.
     """
     blank = FAMILIES[family](test.problem.space.size, 1, key=random.key(seed), **family_options(preset, family))
+    return best_member(test, blank, ReverseKL(num_samples=NUM_SAMPLES), num_draws, at=at, steps=steps, seed=seed)
+
+
+def best_member(
+    test: TestSet,
+    blank: AbstractFamily,
+    objective: AbstractObjective,
+    num_draws: int,
+    *,
+    at: Points | None = None,
+    steps: int = 2000,
+    seed: int = 0,
+) -> Drawn:
+    """The member of any family that an objective finds, dataset by dataset.
+
+    Args:
+        test: The datasets.
+        blank: The family before training, for a context of one number.
+        objective: What is minimised; it needs no latents.
+        num_draws: Draws of each.
+        at: Points at which log q is wanted, too.
+        steps: Of Adam, its rate falling from 0.02 to 0 along a cosine.
+        seed: Decides everything drawn.
+    """
     params, static = eqx.partition(blank, eqx.is_inexact_array)
-    objective = ReverseKL(num_samples=NUM_SAMPLES)
     optimizer = optax.adam(optax.cosine_decay_schedule(0.02, steps))
 
     def member(params: Any) -> AbstractPosterior:
         return eqx.combine(params, static)(jnp.ones(1), test.latent_mask)
 
     def fitted(dataset: Dataset, key: Array) -> AbstractPosterior:
-        def loss(params: Any, key: Array) -> Array:
-            return objective.loss(test.problem, member(params), dataset, None, progress=jnp.ones(()), rng_key=key)
+        def loss(params: Any, key: Array, progress: Array) -> Array:
+            return objective.loss(test.problem, member(params), dataset, None, progress=progress, rng_key=key)
 
         def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], None]:
             params, state = carry
-            updates, state = optimizer.update(jax.grad(loss)(params, random.fold_in(key, index)), state)
+            updates, state = optimizer.update(jax.grad(loss)(params, random.fold_in(key, index), index / steps), state)
             return (optax.apply_updates(params, updates), state), None
 
         (found, _), _ = lax.scan(step, (params, optimizer.init(params)), jnp.arange(steps))
@@ -105,7 +127,8 @@ def _drawn(
     test: TestSet, fitted: Callable[..., AbstractPosterior], given: Any, num_draws: int, at: Points | None, seed: int
 ) -> Drawn:
     """Draws of what `fitted(dataset, key, *given)` finds for every dataset."""
-    points = jnp.zeros((len(test.z), 0, test.problem.space.size)) if at is None else jnp.asarray(at)
+    # One point where none are wanted: `lax.map` cannot batch an empty axis.
+    points = jnp.zeros((len(test.z), 1, test.problem.space.size)) if at is None else jnp.asarray(at)
 
     @jax.jit
     def every(inputs: Any) -> tuple[Array, ...]:
@@ -120,4 +143,5 @@ def _drawn(
         return lax.map(one, inputs, batch_size=10)
 
     keys = random.split(random.key(seed), len(test.z))
-    return Drawn(*(np.asarray(part) for part in every((test.datasets, keys, points, given))))
+    found = Drawn(*(np.asarray(part) for part in every((test.datasets, keys, points, given))))
+    return found._replace(log_q_at=found.log_q_at[:, :0]) if at is None else found

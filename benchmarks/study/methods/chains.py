@@ -38,11 +38,13 @@ class ChainDraws(NamedTuple):
         draws: Unconstrained, chains pooled draw by draw, shape `(dataset, draw, latent)`.
         r_hat: Largest rank R-hat of a latent, per dataset.
         seconds: Wall time for all, compilation included.
+        compile_seconds: Of which compilation took so many.
     """
 
     draws: Float[np.ndarray, "dataset draw latent"]
     r_hat: Float[np.ndarray, " dataset"]
     seconds: float
+    compile_seconds: float
 
     @property
     def converged(self) -> Float[np.ndarray, " dataset"]:
@@ -86,10 +88,14 @@ def run_chains(
 
     starts = _in_every_order(test, num_chains) if every_order else prior_draws(test, num_chains, seed)
     keys = random.split(random.key(seed), len(starts))
-    found = jax.jit(lambda *a: lax.map(lambda b: chains(*b), a, batch_size=25))(test.datasets, starts, keys)
+    inputs = (test.datasets, starts, keys)
+    every = jax.jit(lambda *a: lax.map(lambda b: chains(*b), a, batch_size=25)).lower(*inputs).compile()
+    compile_seconds = time.perf_counter() - started
+    found = every(*inputs)
     by_chain = np.where(np.asarray(mask), np.asarray(found), 0.0)  # (dataset, chain, draw, latent)
     pooled = np.swapaxes(by_chain, 1, 2).reshape(len(by_chain), -1, by_chain.shape[-1])
-    return ChainDraws(pooled, _r_hats(by_chain[..., test.active]), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return ChainDraws(pooled, _r_hats(by_chain[..., test.active]), seconds, compile_seconds)
 
 
 def prior_draws(test: TestSet, num_draws: int, seed: int) -> Float[Array, "dataset draw latent"]:

@@ -18,7 +18,7 @@ from posterity.results import Answer
 from study.datasets import TestSet
 from study.settings import ROWS, Setting, Task
 
-__all__ = ["InformedDraws", "answer"]
+__all__ = ["InformedDraws", "answer", "as_arrays", "problem_of"]
 
 
 class InformedDraws(NamedTuple):
@@ -57,9 +57,9 @@ def answer(
         refine_seconds: For each dataset that needs it.
         at: Points at which log q is wanted, over the active coordinates.
     """
-    problem = _problem(setting, task)
+    problem = problem_of(setting, task)
     estimator = posterity.informed_estimator(problem, check=False)
-    datasets = [_arrays(test, i, task) for i in range(len(test.z))]
+    datasets = [as_arrays(test, i, task) for i in range(len(test.z))]
     found = estimator.infer_many(datasets, num_draws=4 * num_draws, refine_seconds=refine_seconds)
     rng = np.random.default_rng(0)
     raw = np.stack([_flat(problem, one, np.arange(num_draws)) for one in found])
@@ -76,7 +76,8 @@ def answer(
     return InformedDraws(*whole, found, log_q, np.stack([log_prob(q, z) for q, z in zip(qs, at, strict=True)]))
 
 
-def _problem(setting: Setting, task: Task) -> Problem:
+def problem_of(setting: Setting, task: Task) -> Problem:
+    """The problem through which a setting's datasets are answered."""
     options = dict(setting.options)
     name = setting.model
     if setting.informed == "difference":
@@ -85,7 +86,7 @@ def _problem(setting: Setting, task: Task) -> Problem:
     return entry.problem(ROWS, (task.dims, task.dims), covariates=setting.covariates, check=False, **options)
 
 
-def _arrays(test: TestSet, index: int, task: Task) -> dict[str, Any]:
+def as_arrays(test: TestSet, index: int, task: Task) -> dict[str, Any]:
     """One dataset as a user would hand it over: without padding."""
     mask = np.asarray(test.datasets.row_mask[index])
     values = {name: np.asarray(array[index])[mask] for name, array in test.datasets.values.items()}

@@ -14,9 +14,11 @@ LINEAR_NOISE_VARIANCE = 0.25
 
 
 def exact_moments(test: TestSet) -> tuple[Float[Array, "dataset latent"], Float[Array, "dataset latent latent"]]:
-    """Means and precisions over the active coordinates of z; priors are N(0, I)."""
+    """Means and precisions over the active coordinates of z; priors are N(0, I), or as the model's option says."""
     moments = {"gaussian_mean": _gaussian_mean, "linear_regression_known_noise": _linear_regression}
-    whole_mean, whole_precision = vmap(moments[test.problem.name])(test.datasets)
+    of_one, options = moments[test.problem.name], getattr(test.problem.model, "keywords", {})
+    prior_precision = options.get("prior_sd", 1.0) ** -2
+    whole_mean, whole_precision = vmap(lambda dataset: of_one(dataset, prior_precision))(test.datasets)
     return whole_mean[:, test.active], whole_precision[:, test.active][:, :, test.active]
 
 
@@ -45,15 +47,16 @@ def exact_draws(test: TestSet, num_draws: int, seed: int) -> Float[np.ndarray, "
     return whole
 
 
-def _gaussian_mean(dataset: Dataset) -> tuple[Array, Array]:
+def _gaussian_mean(dataset: Dataset, prior_precision: float) -> tuple[Array, Array]:
     num_obs = dataset.num_obs
     total = jnp.sum(jnp.where(dataset.row_mask[:, None], dataset.values["x"], 0.0), axis=0)
-    return total / (1.0 + num_obs), (1.0 + num_obs) * jnp.eye(total.size)
+    precision = prior_precision + num_obs
+    return total / precision, precision * jnp.eye(total.size)
 
 
-def _linear_regression(dataset: Dataset) -> tuple[Array, Array]:
+def _linear_regression(dataset: Dataset, prior_precision: float) -> tuple[Array, Array]:
     """Z is (w, b); padded rows and absent columns hold zeros."""
     design = jnp.concatenate([dataset.values["x"], jnp.ones((len(dataset.row_mask), 1))], axis=1)
     design = jnp.where(dataset.row_mask[:, None], design, 0.0)
-    precision = jnp.eye(design.shape[1]) + design.T @ design / LINEAR_NOISE_VARIANCE
+    precision = prior_precision * jnp.eye(design.shape[1]) + design.T @ design / LINEAR_NOISE_VARIANCE
     return jnp.linalg.solve(precision, design.T @ dataset.values["y"]) / LINEAR_NOISE_VARIANCE, precision
