@@ -6,7 +6,9 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Float
 
-__all__ = ["c2st", "gaussian_posterior_metrics", "linear_posterior"]
+from posterity.trust.moments import moments_and_quantiles
+
+__all__ = ["c2st", "gaussian_posterior_metrics", "linear_posterior", "moments", "summary"]
 
 Design = Float[Array, "obs latent"]
 
@@ -60,6 +62,20 @@ def c2st(first: np.ndarray, second: np.ndarray, *, seed: int = 0, max_epochs: in
     classifier = MLPClassifier(hidden_layer_sizes=(width, width), max_iter=max_epochs, random_state=seed)
     folds = KFold(n_splits=5, shuffle=True, random_state=seed)
     return float(cross_val_score(classifier, data, labels, cv=folds, scoring="accuracy").mean())
+
+
+def moments(draws: np.ndarray, log_weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd of every scalar of a latent, in the shape of one draw.
+
+    Args:
+        draws: Draws first.
+        log_weights: Normalised; None weighs all draws alike.
+    """
+    number, *shape = np.shape(draws)
+    columns = np.reshape(np.asarray(draws, np.float64), (number, -1)).T
+    weights = np.full(number, 1.0 / number) if log_weights is None else np.exp(log_weights)
+    mean, sd = zip(*(moments_and_quantiles(column, weights, ())[:2] for column in columns), strict=True)
+    return np.reshape(mean, shape), np.reshape(sd, shape)
 
 
 def summary(values: np.ndarray | Array) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Are all modes found? The Gaussian mixture, whose components are exchangeable, so that modes and shares are known.
 
     python benchmarks/missed_modes.py                # 2 components in 2 and 5 dimensions, 3 in 2; 50 datasets each
+    python benchmarks/missed_modes.py --only 3x2     # 3 components in 2 dimensions
 
 Each draw of the answer is assigned to the relabelling of the components that brings it closest to one reference (the
 draw of highest density); every relabelling has the same probability. Reported: verdicts, modes that hold a draw at all,
@@ -84,11 +85,13 @@ def run_case(components, dims, number):
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cases = {f"{components}x{dims}": (components, dims) for components, dims in CASES}
+    parser.add_argument("--only", nargs="+", choices=cases, default=list(cases), help="components x dimensions")
     parser.add_argument("--datasets", type=int, default=50)
     options = parser.parse_args()
     with one_blas_thread():
-        for components, dims in CASES:
-            run_case(components, dims, options.datasets)
+        for case in options.only:
+            run_case(*cases[case], options.datasets)
 
 
 if __name__ == "__main__":

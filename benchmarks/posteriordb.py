@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from metrics import moments
 from posteriordb_models import POSTERIORS, Posterior, by_stan_name
-from references import MissingDataError, folder, moments
+from references import MissingDataError, folder
 from rows import append, read
 
 import posterity
@@ -39,7 +40,7 @@ def compare(answer: posterity.Answer, posterior: Posterior, summary: Mapping[str
     for name, draws in ours.items():
         exact = summary[name]
         mean, sd = exact.get("exact_mean", exact["mean"]), exact.get("exact_sd", exact["sd"])
-        our_mean, our_sd = moments(draws, answer.trusted_log_weights)
+        our_mean, our_sd = map(float, moments(draws, answer.trusted_log_weights))
         gaps[name], ratios[name] = abs(our_mean - mean) / sd, our_sd / sd
     worst_sd = max(ratios, key=lambda name: abs(np.log(ratios[name])))
     return {

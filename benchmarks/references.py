@@ -7,7 +7,7 @@ import numpy as np
 
 import posterity
 
-__all__ = ["MissingDataError", "distinct_draws", "folder", "moments"]
+__all__ = ["MissingDataError", "distinct_draws", "folder"]
 
 
 class MissingDataError(Exception):
@@ -27,14 +27,6 @@ def folder(name: str) -> Path:
     if not found.is_dir():
         raise MissingDataError(f"no {name} data at {found}; set POSTERITY_REFERENCES to the folder that holds {name}/")
     return found
-
-
-def moments(draws: np.ndarray, log_weights: np.ndarray | None) -> tuple[float, float]:
-    """Mean and sd of one scalar's draws; None weighs all alike."""
-    draws = np.asarray(draws, np.float64)
-    weights = np.full(len(draws), 1.0 / len(draws)) if log_weights is None else np.exp(log_weights)
-    mean = weights @ draws
-    return float(mean), float(np.sqrt(weights @ np.square(draws - mean)))
 
 
 def distinct_draws(answer: posterity.Answer, number: int, seed: int = 0) -> np.ndarray:

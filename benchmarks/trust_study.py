@@ -23,6 +23,7 @@ import numpyro
 import numpyro.distributions as dist
 from informed_models import complementary_log_log, negative_binomial, poisson, probit, student_t
 from jax import random, vmap
+from metrics import moments
 from numpyro.infer import MCMC, NUTS
 from rows import append, read
 
@@ -176,15 +177,13 @@ def run_cell(cell, number):
 
 def distance(answer, reference):
     """Largest gap of means in sds of the reference, and largest ratio of sds, either way."""
-    weights = np.exp(answer.weights.log_weights)
     gaps, ratios = [], []
     for site, values in answer.draws.items():
-        ours = np.asarray(values, float).reshape(len(weights), -1)
-        theirs = np.asarray(reference[site], float).reshape(CHAINS * STEPS, -1)
-        mean, sd = weights @ ours, np.sqrt(weights @ (ours - weights @ ours) ** 2)
-        gaps.append(np.abs(mean - theirs.mean(axis=0)) / theirs.std(axis=0))
-        ratios.append(np.exp(np.abs(np.log(sd / theirs.std(axis=0)))))
-    return float(np.max(np.concatenate(gaps))), float(np.max(np.concatenate(ratios)))
+        mean, sd = moments(values, answer.weights.log_weights)
+        exact_mean, exact_sd = moments(np.reshape(reference[site], (CHAINS * STEPS, *mean.shape)))
+        gaps.append(np.max(np.abs(mean - exact_mean) / exact_sd))
+        ratios.append(np.max(np.exp(np.abs(np.log(sd / exact_sd)))))
+    return float(max(gaps)), float(max(ratios))
 
 
 def by_nuts(model, datasets):

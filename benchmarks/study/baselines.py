@@ -7,16 +7,16 @@ import jax
 import numpy as np
 from jax import lax
 
-from study import informed
-from study.best_member import best_forward_diagonal, best_reverse
-from study.chains import SAMPLERS, prior_draws, run_chains
 from study.datasets import TestSet, make_test_set
-from study.exact import exact_log_prob, exact_moments
-from study.jobs import Job
-from study.measures import Metrics, of_draws, predictive, summary, symmetric_kl, weights
-from study.optimum import optimum
+from study.job import Job
+from study.methods import informed
+from study.methods.best_member import best_forward_diagonal, best_reverse
+from study.methods.chains import SAMPLERS, prior_draws, run_chains
+from study.methods.optimum import optimum
+from study.metrics.exact import exact_log_prob, exact_moments
+from study.metrics.measures import Metrics, of_draws, predictive, summary, symmetric_kl, weights
+from study.metrics.reference import Reference, has_reference, reference
 from study.presets import PRESETS, Preset
-from study.reference import Reference, has_reference, reference
 from study.settings import Setting, Task
 from study.tasks import SETTINGS
 

@@ -1,18 +1,16 @@
 """The list of all that a preset asks for: each job is one network or one baseline, and gives one row or a few."""
 
-import dataclasses
 import itertools
 from collections.abc import Iterator
 
-from study.networks import ENCODERS, FAMILIES, OBJECTIVES
+from study import misspecification, questions, tabular
+from study.job import PAPER_TEMPERATURE, Job
+from study.methods.networks import ENCODERS, FAMILIES, OBJECTIVES
 from study.presets import PRESETS
 from study.settings import Setting
 from study.tasks import SETTINGS
 
-__all__ = ["BASELINES", "PAPER_TEMPERATURE", "Job", "jobs"]
-
-PAPER_TEMPERATURE = "paper_temperature"
-"""Stream of networks whose data have the temperature and whose likelihood has not: the paper's code as it is."""
+__all__ = ["BASELINES", "jobs"]
 
 BASELINES = ("prior", "exact", "informed", "mle", "map", "best_diagonal_reverse", "best_diagonal_forward",
              "best_flow_reverse", "nuts", "langevin", "hmc")  # fmt: skip
@@ -25,34 +23,8 @@ HEAVY = {"langevin", "hmc", "best_flow_reverse"}
 """Methods that the laptop preset leaves to the small tasks."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A network to train and judge, or a baseline to run.
-
-    Attributes:
-        part: "networks" or "baselines", or the name of a further study: see `parts`.
-        setting: Name of the setting.
-        method: ENCODER/FAMILY/OBJECTIVE, or a baseline's name.
-        seed: Of the network.
-        stream: Where training datasets come from: the model's "own", or another's; or `PAPER_TEMPERATURE`.
-    """
-
-    part: str
-    setting: str
-    method: str
-    seed: int = 0
-    stream: str = "own"
-
-    @property
-    def name(self) -> str:
-        """What says that a row is this job's."""
-        return f"{self.part}/{self.setting}/{self.method}/{self.stream}/{self.seed}"
-
-
 def jobs(preset: str) -> list[Job]:
     """All jobs of a preset, in the order in which they are worth most: baselines, then seed by seed."""
-    from study import misspecification, questions, tabular
-
     return [
         *_baselines(preset),
         *tabular.jobs(preset),

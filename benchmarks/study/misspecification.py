@@ -19,12 +19,12 @@ from posterity.dataset import Dataset
 from posterity.problem import Problem
 from posterity.problem.covariates import masked_values
 from posterity.training import DatasetStream, OtherModel
-from study import amortized
 from study.baselines import baseline_row
 from study.datasets import TestSet, make_test_set
-from study.jobs import Job
-from study.measures import predictive, weights
-from study.networks import ENCODERS, FAMILIES, OBJECTIVES
+from study.job import Job
+from study.methods import amortized
+from study.methods.networks import ENCODERS, FAMILIES, OBJECTIVES
+from study.metrics.measures import predictive, weights
 from study.presets import PRESETS
 from study.settings import Task
 from study.tasks import SETTINGS

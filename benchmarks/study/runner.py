@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import jax
 from rows import append, read
 
-from study.jobs import Job, jobs
+from study.job import Job
+from study.jobs import jobs
 
 __all__ = ["ERRORS", "NAME", "Outcome", "matches", "run", "to_do"]
 
@@ -142,7 +143,7 @@ def _by_ray(
     until = time.monotonic() + 60.0 * minutes if minutes else float("inf")
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
-    remote = ray.remote(num_cpus=1, max_retries=1)(attempt)
+    remote = ray.remote(num_cpus=1, max_retries=1)(_attempt_elsewhere)
     queue, running = iter(waiting), []
     room = max(1, int(ray.cluster_resources().get("CPU", 1)))
     while True:
@@ -152,3 +153,11 @@ def _by_ray(
             return
         done, running = ray.wait(running)
         yield from ray.get(done)
+
+
+def _attempt_elsewhere(preset: str, job: Job) -> tuple[Job, Rows, float, str | None]:
+    """`attempt` in a process of the cluster, which keeps compiled programs for the next."""
+    from posterity.cli.cache import keep_compiled_programs
+
+    keep_compiled_programs()
+    return attempt(preset, job)

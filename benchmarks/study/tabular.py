@@ -1,112 +1,32 @@
-"""Real tables, zero-shot (the paper's Table 3): networks of variable dimension, and what else one would use.
+"""Real tables, zero-shot (the paper's Table 3): networks of variable dimension, and what else one would use."""
 
-Five folds, shuffled with seed 0; the other four fifths are the dataset. Columns are z-scored by them, and a real target
-is divided so that its sd is the square root of the number of columns, as in the paper's code. The tables come from
-`$POSTERITY_DATA` (a folder with `manifest.json`), or from `../shared/data/tabular` beside the checkout, or else from
-scikit-learn; names after `--openml` are fetched from OpenML. `in_paper` marks those of the paper's own copy.
-"""
-
-import json
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import random, vmap
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 import posterity
 from posterity.dataset import Dataset, bucket_for
 from posterity.problem import Problem
-from study.jobs import Job
-from study.measures import NUM_PREDICTIVE, summary
-from study.predictive import predict_rows
+from study.job import Job
+from study.metrics.measures import NUM_PREDICTIVE, summary
+from study.metrics.predictive import predict_rows
 from study.presets import PRESETS
 from study.settings import Setting
+from study.tables import Fold, Table, folds, tables
 from study.tasks import SETTINGS
 
-__all__ = ["Fold", "Table", "do", "folds", "jobs", "network_rows", "tables"]
+__all__ = ["do", "jobs", "network_rows"]
 
-NUM_FOLDS = 5
-MOST_ROWS, MOST_COLUMNS = 2000, 100
 COLUMNS = {"lr_variable": "LR", "nlr_variable": "NLR", "lc_variable": "LC", "nlc_variable": "NLC"}
 REGRESSION = ("prior", "predict_mean", "ridge", "exact", "nuts", "informed")
 CLASSIFICATION = ("prior", "majority", "map", "nuts", "informed")
 PRIOR_SD_OF_DIFFERENCE = 2**0.5
 """Softmax regression's N(0, 1) weights on two classes are, in their difference, a logistic regression with this sd."""
-
-
-class Table(NamedTuple):
-    """A real table.
-
-    Attributes:
-        name: Its name.
-        x: Covariates, constant columns left out.
-        y: Target; 0 or 1 for a class.
-        is_class: Whether the target is one.
-        in_paper: Whether the paper has it.
-    """
-
-    name: str
-    x: Float[np.ndarray, "row column"]
-    y: Float[np.ndarray, " row"]
-    is_class: bool
-    in_paper: bool
-
-
-class Fold(NamedTuple):
-    """One split of a table, scaled by its training rows."""
-
-    x: np.ndarray
-    y: np.ndarray
-    x_new: np.ndarray
-    y_new: np.ndarray
-
-
-def tables() -> Iterator[Table]:
-    """Every regression table and every table with two classes, within the paper's limits on their size."""
-    folder = Path(os.environ.get("POSTERITY_DATA", Path(__file__).resolve().parents[3] / "shared" / "data" / "tabular"))
-    found = _from_folder(folder) if (folder / "manifest.json").exists() else _from_scikit_learn()
-    for table in found:
-        varies = table.x.std(axis=0) > 0.0
-        table = table._replace(x=table.x[:, varies])
-        if len(table.y) <= MOST_ROWS and table.x.shape[1] <= MOST_COLUMNS:
-            yield table
-
-
-def _from_folder(folder: Path) -> Iterator[Table]:
-    import polars as pl
-
-    for entry in json.loads((folder / "manifest.json").read_text()):
-        if entry["classes"] in (None, 2):
-            frame = pl.read_csv(folder / entry["file"]).to_numpy().astype(np.float64)
-            is_class = entry["task"] == "classification"
-            yield Table(entry["name"], frame[:, :-1], frame[:, -1], is_class, entry["in_paper_copy"])
-
-
-def _from_scikit_learn() -> Iterator[Table]:
-    from sklearn.datasets import load_breast_cancer, load_diabetes
-
-    for name, load, is_class in (("diabetes", load_diabetes, False), ("breast_cancer", load_breast_cancer, True)):
-        x, y = load(return_X_y=True)
-        yield Table(name, np.asarray(x, np.float64), np.asarray(y, np.float64), is_class, False)
-
-
-def folds(table: Table) -> Iterator[Fold]:
-    """Five folds, each scaled by its training rows alone."""
-    from sklearn.model_selection import KFold
-
-    for train, new in KFold(NUM_FOLDS, shuffle=True, random_state=0).split(table.x):
-        mean, sd = table.x[train].mean(axis=0), table.x[train].std(axis=0)
-        sd = np.where(sd > 0.0, sd, 1.0)
-        y, y_new = table.y[train], table.y[new]
-        if not table.is_class:
-            loc, scale = y.mean(), y.std() / np.sqrt(table.x.shape[1])
-            y, y_new = (y - loc) / scale, (y_new - loc) / scale
-        yield Fold((table.x[train] - mean) / sd, y, (table.x[new] - mean) / sd, y_new)
 
 
 def jobs(preset: str) -> Iterator[Job]:

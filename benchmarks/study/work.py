@@ -5,31 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from study import amortized, baselines, misspecification, questions, tabular
+from study import baselines, misspecification, questions, tabular
 from study.datasets import TestSet, make_test_set
-from study.jobs import PAPER_TEMPERATURE, Job
-from study.measures import of_draws, symmetric_kl, weights
+from study.job import PAPER_TEMPERATURE, Job
+from study.methods import amortized
+from study.metrics.measures import of_draws, symmetric_kl, weights
+from study.metrics.reference import has_reference, reference
 from study.presets import PRESETS, Preset
-from study.reference import has_reference, reference
 from study.settings import Setting, Task
 from study.tasks import SETTINGS
 
-__all__ = ["do"]
+__all__ = ["PARTS", "do"]
 
 Row = dict[str, Any]
 
 
 def do(job: Job, preset: str) -> list[Row]:
     """The rows of a job."""
-    parts = {
-        "networks": network_rows,
-        "baselines": baselines.do,
-        "tabular": tabular.do,
-        "misspecified": misspecification.do,
-        "question": questions.do,
-    }
     started = time.perf_counter()
-    rows = parts[job.part](job, preset)
+    rows = PARTS[job.part](job, preset)
     common = {"preset": preset, "job": job.name, "stream": job.stream, "seed": job.seed, "method": job.method}
     seconds = round((time.perf_counter() - started) / len(rows), 1)
     return [common | row | {"seconds": seconds} for row in rows]
@@ -65,3 +59,12 @@ def judge_network(estimator: Any, test: TestSet, setting: Setting, task: Task, s
         metrics |= symmetric_kl(test, found.z, found.log_q, at, found.log_q_at)
     metrics |= of_draws(test, found.z, setting.score, None if truth is None else truth.draws, sizes)
     return {"infer_ms": round(found.milliseconds, 3), "metrics": metrics}
+
+
+PARTS = {
+    "networks": network_rows,
+    "baselines": baselines.do,
+    "tabular": tabular.do,
+    "misspecified": misspecification.do,
+    "question": questions.do,
+}

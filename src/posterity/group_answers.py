@@ -1,7 +1,8 @@
 """Many datasets in one table, one for each value of a column."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,21 +95,9 @@ def infer_groups(
     Z-scores, categories and classes are those of the whole table: the latents of all groups are in one unit, and a
     column that is constant in one group is no obstacle.
 
-    Args:
-        estimator: As in `posterity.infer`.
-        table: A Polars frame, or a CSV or Parquet file.
-        group: Column whose values tell the groups apart; the model does not see it.
-        target: Column that the model's observed vector takes.
-        num_draws: Draws of q for each group.
-        seed: The same seed gives the same draws.
-        standardize: Z-score real columns; if None, for built-in models that are defined on z-scores.
-        categorical: Columns to one-hot encode.
-        drop_missing: Leave out rows with a missing cell.
-        model: The NumPyro model, where a directory's estimator was trained for the user's own.
-        options: Options of a built-in model that is answered without training.
-        source: What messages call the table; its path if None.
-        refine_seconds: Most time that sampling may take for each group; 0 for none.
-        on_progress: Called with the number of finished groups and that of all.
+    `group` is the column whose values tell the groups apart; the model does not see it. `on_progress` is called with
+    the number of finished groups and that of all. All else is as in `posterity.infer`, with draws and time to refine
+    counted for each group.
 
     Raises:
         InputError: The table does not suit the model, there is no such column, or the estimator cannot be loaded.
@@ -119,20 +108,10 @@ def infer_groups(
     how = TableReading(target, standardize, tuple(categorical), drop_missing, source)
     trained, data = estimator_and_dataset(estimator, rest, how, model=model, options=options)
     members = _members(names.drop_nulls().to_numpy()[data.rows])
+    answer_some = partial(trained.infer_many, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
     collected = _Collected()
-    for first in range(0, len(members), TOGETHER):
-        chosen = dict(list(members.items())[first : first + TOGETHER])
-        answers = trained.infer_many(
-            [{name: values[rows] for name, values in data.values.items()} for rows in chosen.values()],
-            num_draws=num_draws,
-            seed=seed,
-            columns=data.columns,
-            groups=list(chosen),
-            refine_seconds=refine_seconds,
-            on_progress=lambda done, first=first: on_progress(first + done, len(members)),
-        )
-        for answer, rows in zip(answers, chosen.values(), strict=True):
-            collected.add(answer, len(rows), trained.problem, data)
+    for answer, num_rows in _answers(answer_some, data, members, on_progress):
+        collected.add(answer, num_rows, trained.problem, data)
     return GroupAnswers(
         groups=pl.DataFrame(collected.groups, schema=_GROUPS),
         latents=pl.DataFrame(collected.latents, schema_overrides=_LATENTS) if collected.latents else _no_latents(),
@@ -142,6 +121,26 @@ def infer_groups(
         num_draws=num_draws,
         seconds=collected.seconds,
     )
+
+
+def _answers(
+    answer_some: Callable[..., list[Answer | Unanswered]],
+    data: TableDataset,
+    members: Mapping[str, np.ndarray],
+    on_progress: Callable[[int, int], None],
+) -> Iterator[tuple[Answer | Unanswered, int]]:
+    """Each group's answer and number of rows; the draws of `TOGETHER` groups are held at once."""
+    names = list(members)
+    for first in range(0, len(names), TOGETHER):
+        chosen = names[first : first + TOGETHER]
+        answers = answer_some(
+            [{name: values[members[group]] for name, values in data.values.items()} for group in chosen],
+            groups=chosen,
+            columns=data.columns,
+            on_progress=lambda done, first=first: on_progress(first + done, len(names)),
+        )
+        for group, answer in zip(chosen, answers, strict=True):
+            yield answer, len(members[group])
 
 
 class _Collected:

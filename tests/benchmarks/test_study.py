@@ -27,7 +27,7 @@ test_set.__test__ = False
 
 @pytest.mark.parametrize("task", ["gm_2d", "lr_1d", "lr_variable_2d"])
 def test_closed_form_differs_from_the_log_joint_by_the_evidence_alone(task):
-    exact, test = study("exact"), test_set(task)
+    exact, test = study("metrics.exact"), test_set(task)
     mean, precision = exact.exact_moments(test)
     draws = exact.exact_draws(test, 8, seed=3)
     log_p = vmap(exact.exact_log_prob)(draws[..., test.active], mean, precision)
@@ -49,7 +49,7 @@ def test_numbers_of_rows_cover_the_range_and_repeat():
 
 def test_truth_predicts_with_the_loss_of_the_noise():
     """Of 40 datasets of 128 rows; the band is five standard errors of the mean squared noise."""
-    measures = study("measures")
+    measures = study("metrics.measures")
     for task, variance, dims in (("lr_2d", 0.25, 1), ("gm_2d", 1.0, 2)):
         test = test_set(task, 40)
         draws = np.asarray(test.z)[:, None]
@@ -58,7 +58,7 @@ def test_truth_predicts_with_the_loss_of_the_noise():
 
 
 def test_mixture_scores_the_nearest_mean_in_any_order():
-    test, measures = test_set("gmm_2d_2cl", 4), study("measures")
+    test, measures = test_set("gmm_2d_2cl", 4), study("metrics.measures")
     z = np.asarray(test.z)[:, None]
     swapped = z.reshape(4, 1, 2, 2)[:, :, ::-1].reshape(4, 1, 4)
     first, second = (measures.predictive(test, draws, "loss")["loss"]["mean"] for draws in (z, swapped))
@@ -67,7 +67,7 @@ def test_mixture_scores_the_nearest_mean_in_any_order():
 
 
 def test_accuracy_of_certain_classifiers():
-    test, measures = test_set("lc_2d", 6), study("measures")
+    test, measures = test_set("lc_2d", 6), study("metrics.measures")
     z = np.asarray(test.z)[:, None]
     right = measures.predictive(test, 100 * z, "accuracy")["accuracy"]["mean"]
     wrong = measures.predictive(test, -100 * z, "accuracy")["accuracy"]["mean"]
@@ -76,7 +76,7 @@ def test_accuracy_of_certain_classifiers():
 
 
 def test_symmetric_kl_is_zero_for_the_posterior_and_known_for_a_shift():
-    exact, measures, test = study("exact"), study("measures"), test_set("gm_2d")
+    exact, measures, test = study("metrics.exact"), study("metrics.measures"), test_set("gm_2d")
     mean, precision = exact.exact_moments(test)
     draws, other = exact.exact_draws(test, 400, 1), exact.exact_draws(test, 400, 2)
     log_p = np.asarray(vmap(exact.exact_log_prob)(draws, mean, precision))
@@ -93,7 +93,7 @@ def test_symmetric_kl_is_zero_for_the_posterior_and_known_for_a_shift():
 
 
 def test_w2_of_a_shift_is_the_shift():
-    test, measures = test_set("gm_2d", 2), study("measures")
+    test, measures = test_set("gm_2d", 2), study("metrics.measures")
     reference = np.random.default_rng(0).normal(size=(2, 200, 2)).astype(np.float32)
     moved = reference[:, :100] + np.array([3.0, 4.0], np.float32)
     found = measures.w2(test, moved, reference, 2, 100)
@@ -102,7 +102,7 @@ def test_w2_of_a_shift_is_the_shift():
 
 
 def test_calibration_tells_a_narrow_posterior():
-    exact, measures, test = study("exact"), study("measures"), test_set("gm_2d", 100)
+    exact, measures, test = study("metrics.exact"), study("metrics.measures"), test_set("gm_2d", 100)
     draws = exact.exact_draws(test, 200, 4)
     fine = measures.calibration(test, draws)
     centre = draws.mean(axis=1, keepdims=True)
@@ -113,7 +113,7 @@ def test_calibration_tells_a_narrow_posterior():
 
 def test_two_classes_are_one_logistic_regression():
     """Log likelihoods through `difference` agree with softmax regression's own."""
-    informed = study("informed")
+    informed = study("methods.informed")
     setting, task = SETTINGS["lc_2d"], SETTINGS["lc_2d"].tasks[0]
     test = test_set("lc_2d", 1)
     logistic = informed._problem(setting, task)
@@ -143,17 +143,35 @@ def test_gaussian_process_has_its_kernel():
 
 
 def test_folds_are_scaled_by_their_training_rows():
-    tabular = study("tabular")
+    tabular, tables = study("tabular"), study("tables")
     rng = np.random.default_rng(0)
     x = rng.normal(3.0, 2.0, size=(50, 4))
-    table = tabular.Table("made up", x, x @ np.ones(4) + 7.0, is_class=False, in_paper=False)
-    found = list(tabular.folds(table))
+    table = tables.Table("made up", x, x @ np.ones(4) + 7.0, is_class=False, in_paper=False)
+    found = list(tables.folds(table))
     assert len(found) == 5 and sum(len(fold.y_new) for fold in found) == 50
     for fold in found:
         np.testing.assert_allclose(fold.x.std(axis=0), 1.0)
         assert fold.y.std() == pytest.approx(2.0) and fold.y.mean() == pytest.approx(0.0, abs=1e-9)  # sqrt(4)
     assert tabular._mean_score(table, tabular._ridge) < 0.01
     assert tabular._mean_score(table, tabular._predict_mean) == pytest.approx(4.0, rel=0.3)
+
+
+def test_tables_of_openml_are_added_by_name(monkeypatch):
+    """Without the network: the fetch is replaced by a frame as scikit-learn gives it."""
+    import pandas as pd
+    import sklearn.datasets
+
+    x = pd.DataFrame({"size": [1.0, 2.0, 3.0], "kind": pd.Categorical(["b", "a", "b"]), "flat": [4, 4, 4]})
+    y = pd.Series(pd.Categorical(["no", "yes", "yes"]))
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda name, **_: (x, y))
+    monkeypatch.setenv("POSTERITY_OPENML", "shops")
+    found = next(table for table in study("tables").tables() if table.name == "shops")
+    assert found.is_class and not found.in_paper
+    np.testing.assert_array_equal(found.x, [[1, 1], [2, 0], [3, 1]])  # the constant column is left out
+    np.testing.assert_array_equal(found.y, [0, 1, 1])
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda name, **_: (x.assign(size=np.nan), y))
+    with pytest.raises(ValueError, match="missing values"):
+        list(study("tables").tables())
 
 
 @pytest.mark.parametrize("preset", ["smoke", "laptop", "paper"])
@@ -196,14 +214,14 @@ def test_runner_writes_rows_keeps_errors_and_goes_on(tmp_path, monkeypatch):
 
 
 def test_attempt_turns_an_error_into_text():
-    _, rows, _, error = runner.attempt("smoke", jobs.Job("baselines", "no such setting", "prior"))
+    _, rows, _, error = runner.attempt("smoke", study("job").Job("baselines", "no such setting", "prior"))
     assert rows == [] and "KeyError" in error
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ot") is None, reason="POT is not installed")
 @pytest.mark.parametrize("name", [job.name for job in jobs.jobs("smoke")])
 def test_smoke_preset(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(study("reference"), "SCRATCH", tmp_path)
+    monkeypatch.setattr(study("metrics.reference"), "SCRATCH", tmp_path)
     (job,) = [job for job in jobs.jobs("smoke") if job.name == name]
     _, rows, _, error = runner.attempt("smoke", job)
     assert error is None, error

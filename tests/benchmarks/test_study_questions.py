@@ -131,7 +131,7 @@ def test_closed_form_follows_the_prior():
     values = {"x": jnp.asarray(x), "y": jnp.asarray(x[..., 0])}
     rows = Dataset(values, jnp.ones((1, 5), bool), {"features": jnp.ones((1, 2), bool)})
     test = datasets.TestSet(problem, rows, rows, jnp.zeros((1, 3)), jnp.ones(3, bool))
-    mean, precision = study("exact").exact_moments(test)
+    mean, precision = study("metrics.exact").exact_moments(test)
     design = np.concatenate([x[0], np.ones((5, 1))], axis=1)
     by_hand = 100.0 * np.eye(3) + design.T @ design / 0.25
     assert_allclose(precision[0], by_hand, rtol=1e-5)

@@ -82,6 +82,12 @@ def test_same_seed_same_weights_other_seed_others(problem, network, never_stoppe
     assert any(np.any(a != b) for a, b in zip(weights(other), weights(never_stopped.network), strict=True))
 
 
+def test_without_validation_the_weights_are_the_same(problem, network, never_stopped):
+    result = run(problem, network, config(validate=False))
+    assert result.validation is None and result.to_json()["validation"] is None
+    assert_same_weights(result.network, never_stopped.network)
+
+
 def test_time_budget_ends_in_time(problem, network):
     result = run(problem, network, config(steps=None, minutes=1 / 60))
     assert result.stop_reason == "minutes"

@@ -1,5 +1,6 @@
 """Sampling from q on: it converges where it can, says so where it cannot, and keeps to the clock."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -11,9 +12,10 @@ from numpy.testing import assert_allclose
 from posterity.estimator import Estimator
 from posterity.problem import Envelope, build_problem
 from posterity.problem.intake import pad_dataset
-from posterity.trust import Budget, judge_refined, pareto_smoothed, refinement
+from posterity.trust import Budget, judge_refined, ladder, pareto_smoothed, refinement, tempering
 from posterity.trust.chains import NUM_CHAINS
 from posterity.trust.ladder import refine
+from posterity.trust.target import Target
 
 NUM_LATENTS = 4
 
@@ -33,23 +35,40 @@ def funnel(y=None):
 
 
 def ready(model, y, q_sd):
-    """Problem, padded dataset, mask and 1000 draws of a wrong q."""
+    """The posterior and 1000 draws of a wrong q."""
     data = {"y": np.asarray(y, np.float32)}
     problem = build_problem(model, data, Envelope((len(y), len(y))), check=False)
-    dataset = pad_dataset(problem, data, len(y))
-    mask = jnp.ones(problem.space.size, bool)
     z = q_sd * np.random.default_rng(0).normal(size=(1000, problem.space.size)).astype(np.float32)
-    return problem, dataset, mask, z
+    return Target(problem, pad_dataset(problem, data, len(y))), z
 
 
 EQUAL = np.full(1000, -np.log(1000.0))
 
 
-def test_a_gaussian_is_found_from_a_wrong_scale():
+@pytest.fixture
+def compiled_on_the_clock(monkeypatch, caplog):
+    """Messages of compilations while a sampler that has a budget runs."""
+
+    def watched(sampler):
+        def run(*args):
+            if np.isinf(args[-1].seconds):  # the trial run, which is there to compile
+                return sampler(*args)
+            with jax.log_compiles(), caplog.at_level("WARNING"):
+                return sampler(*args)
+
+        return run
+
+    for name in ("run_chains", "temper"):
+        monkeypatch.setattr(ladder, name, watched(getattr(ladder, name)))
+    return lambda: [message for message in caplog.messages if message.startswith("Compiling")]
+
+
+def test_a_gaussian_is_found_from_a_wrong_scale(compiled_on_the_clock):
     """Precision of z / sds is I + n 11', so its covariance is I - n / (1 + 4 n) 11' for n rows."""
     y = [1.0, 2.0, 0.5]
-    problem, dataset, mask, z = ready(gaussian, y, q_sd=1.0)
-    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=60.0, min_ess=1000.0))
+    target, z = ready(gaussian, y, q_sd=1.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0, min_ess=1000.0, most_steps=4321))
+    assert not compiled_on_the_clock()
     assert found.problems == () and found.max_r_hat <= 1.01 and found.min_ess >= 1000.0
     assert found.z.shape[0] == NUM_CHAINS and found.z.shape[2] == NUM_LATENTS
     white = found.z.reshape(-1, NUM_LATENTS) / 10.0 ** np.linspace(-2.0, 1.0, NUM_LATENTS)
@@ -61,8 +80,8 @@ def test_a_gaussian_is_found_from_a_wrong_scale():
 
 
 def test_a_funnel_is_not_called_refined():
-    problem, dataset, mask, z = ready(funnel, [0.3, -0.1], q_sd=1.0)
-    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=3.0))
+    target, z = ready(funnel, [0.3, -0.1], q_sd=1.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=3.0))
     assert found.problems
     verdict, reasons = judge_refined(pareto_smoothed(np.random.default_rng(0).standard_cauchy(500)), found)
     assert verdict == "untrusted" and any("refined" in reason for reason in reasons)
@@ -97,12 +116,13 @@ def mixture(y=None):
     numpyro.sample("y", apart, obs=y)
 
 
-def test_modes_get_their_weights_by_tempering():
+def test_modes_get_their_weights_by_tempering(compiled_on_the_clock):
     """Given y, z_0 is N(y -+ 10, 1) with weights 0.3 and 0.7 times the prior there; exp(-(y -+ 10)^2 / 202)."""
     y = 1.0
-    problem, dataset, mask, z = ready(mixture, [y], q_sd=8.0)
-    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=60.0))
+    target, z = ready(mixture, [y], q_sd=8.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0))
     assert (found.sampler, found.problems) == ("tempering", ())
+    assert not compiled_on_the_clock()
     centres = np.array([y + 10.0, y - 10.0])
     odds = np.array([0.3, 0.7]) * np.exp(-(centres**2) / 202.0)
     draws = found.z.reshape(-1, 2)[:, 0]
@@ -114,9 +134,22 @@ def test_modes_get_their_weights_by_tempering():
         assert_allclose(own.std(), 1.0, atol=0.2)
 
 
+def test_divergent_transitions_of_all_kept_rounds_count(monkeypatch):
+    """Rounds before the last temperature is reached are not kept; the last is not the only one that is."""
+    shares = iter([0.9, 0.4, 0.2, 0.1, 0.1])
+
+    def stage(target, base, particles, rng_key):
+        return tempering.Particles(particles.z, jnp.ones(()), particles.log_step, jnp.asarray(next(shares)))
+
+    monkeypatch.setattr(tempering, "_stage", stage)
+    target, z = ready(mixture, [1.0], q_sd=8.0)
+    found = tempering.temper(target, z, random.key(1), Budget(seconds=60.0, min_ess=np.inf, most_steps=20))
+    assert_allclose(found.divergent, np.mean([0.4, 0.2, 0.1, 0.1]), rtol=1e-6)
+
+
 def test_no_time_gives_no_draws_and_a_reason():
-    problem, dataset, mask, z = ready(gaussian, [1.0], q_sd=1.0)
-    found = refine(problem, dataset, mask, z, EQUAL, random.key(1), Budget(seconds=1e-9))
+    target, z = ready(gaussian, [1.0], q_sd=1.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=1e-9))
     assert found.z.shape[1] == 0 and "No refined draws within 1e-09 s" in found.problems[0]
 
 

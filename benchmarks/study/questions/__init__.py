@@ -1,13 +1,13 @@
 """The paper's open questions as small controlled experiments, one file each.
 
 A job's method is QUESTION/VARIANT. A question is a module with `jobs(seed)`, what to run with a seed, and
-`do(job, preset)`, the rows of one of them; a new one is a file, a line in `QUESTIONS` and one in `report_questions`.
+`do(job, preset)`, the rows of one of them; a new one is a file, a line in `QUESTIONS` and one in `page.questions`.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from study.jobs import Job
+from study.job import Job
 from study.presets import PRESETS
 from study.questions import cost, gru_vs_deep_sets, modes, positions, prior
 

@@ -22,11 +22,11 @@ import numpy as np
 from jaxtyping import Float
 
 import posterity
-from study import amortized, informed
-from study.chains import ChainDraws, run_chains
 from study.datasets import TestSet, make_test_set
-from study.jobs import Job
-from study.measures import summary
+from study.job import Job
+from study.methods import amortized, informed
+from study.methods.chains import ChainDraws, run_chains
+from study.metrics.measures import summary
 from study.presets import PRESETS, Preset
 from study.tasks import SETTINGS
 

@@ -23,9 +23,9 @@ from jaxtyping import Array, Bool, Float
 
 from posterity.encoders import GRU, AbstractEncoder, DeepSets
 from posterity.network import build_network
-from study import networks
 from study.datasets import make_test_set
-from study.jobs import Job
+from study.job import Job
+from study.methods import networks
 from study.presets import PRESETS
 from study.questions.shared import judge, order_sensitivity, train_network
 from study.tasks import SETTINGS

@@ -17,11 +17,11 @@ from jax import random
 from posterity.network import AmortizedPosterior, build_network
 from posterity.objectives import AbstractObjective, ForwardKL, ReverseKL
 from posterity.posteriors import FAMILIES, AbstractFamily
-from study import amortized, informed, networks
-from study.best_member import NUM_SAMPLES, best_member
 from study.datasets import TestSet, make_test_set
-from study.jobs import Job
-from study.measures import Metrics, summary, w2
+from study.job import Job
+from study.methods import amortized, informed, networks
+from study.methods.best_member import NUM_SAMPLES, best_member
+from study.metrics.measures import Metrics, summary, w2
 from study.presets import PRESETS, Preset
 from study.questions.mixtures import PairFamily, SwappedFamily, Tempered, nudged
 from study.questions.shared import train_network

@@ -7,9 +7,9 @@ what that costs, `order_kl` and `order_shift` how much of it is left in the answ
 from collections.abc import Iterator
 from typing import Any
 
-from study import amortized
 from study.datasets import make_test_set
-from study.jobs import Job
+from study.job import Job
+from study.methods import amortized
 from study.presets import PRESETS
 from study.questions.shared import order_sensitivity
 from study.tasks import SETTINGS

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from study import amortized
-from study.chains import prior_draws, run_chains
 from study.datasets import TestSet, make_test_set
-from study.jobs import Job
-from study.measures import Metrics, predictive, summary
-from study.optimum import optimum
+from study.job import Job
+from study.methods import amortized
+from study.methods.chains import prior_draws, run_chains
+from study.methods.optimum import optimum
+from study.metrics.measures import Metrics, predictive, summary
 from study.presets import PRESETS
 from study.questions.shared import judge
 from study.settings import Setting, Task

@@ -14,10 +14,10 @@ from posterity.dataset import Dataset
 from posterity.network import AmortizedPosterior, num_params
 from posterity.objectives import AbstractObjective
 from posterity.training import Simulated, train
-from study import amortized, networks
 from study.datasets import TestSet
-from study.exact import exact_draws
-from study.measures import Metrics, predictive, summary, symmetric_kl, weights
+from study.methods import amortized, networks
+from study.metrics.exact import exact_draws
+from study.metrics.measures import Metrics, predictive, summary, symmetric_kl, weights
 from study.presets import Preset
 from study.settings import Setting
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posterity.cli.output import note, print_json, result_console
-from posterity.cli.table_request import TableRequest
+from posterity.cli.table_request import TableRequest, remark
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +30,6 @@ def answer_groups(request: TableRequest, frame: "pl.DataFrame", group: str, outp
         InputError: As in `posterity.infer_groups`.
     """
     which = request.which()
-    from posterity.cli.infer import remark
     from posterity.group_answers import infer_groups
 
     with _Bar() as bar:

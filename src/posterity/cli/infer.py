@@ -11,7 +11,7 @@ import typer
 from posterity.checks import InputError
 from posterity.cli.options import takes_fields_of, without_folders
 from posterity.cli.output import check_output, note, print_json, result_console
-from posterity.cli.table_request import TableRequest
+from posterity.cli.table_request import TableRequest, remark
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from posterity.nuts import NutsReference
     from posterity.results import Summary
     from posterity.table_answer import TableAnswer
-    from posterity.table_dataset import TableDataset
 
 __all__ = ["InferRequest", "infer"]
 
@@ -103,17 +102,6 @@ class InferRequest(TableRequest):
 def infer(ctx, **given: Any) -> None:
     """Infer the posterior of the dataset in a table, and say how far to trust it."""
     raise typer.Exit(InferRequest(**given).run(ctx.obj))
-
-
-def remark(data: "TableDataset") -> None:
-    """What of the table was left out, and what the codes of its classes mean, on standard error."""
-    if data.dropped_rows:
-        note(f"left out {data.dropped_rows} rows with missing values")
-    if data.unused:
-        note(f"columns that the model does not take: {', '.join(data.unused)}")
-    if data.classes:
-        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(data.classes))
-        note(f"classes of '{data.target}': {codes}")
 
 
 def _by_nuts(found: "TableAnswer", seed: int) -> "NutsReference":

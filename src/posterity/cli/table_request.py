@@ -8,13 +8,15 @@ import typer
 
 from posterity.cli.cache import keep_compiled_programs
 from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
+from posterity.cli.output import note
 from posterity.cli.user_model import load_model, names_a_file
 from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
 
 if TYPE_CHECKING:
     from posterity.estimator import Estimator
+    from posterity.table_dataset import TableDataset
 
-__all__ = ["EstimatorName", "TableRequest", "load_estimator"]
+__all__ = ["EstimatorName", "TableRequest", "load_estimator", "remark"]
 
 EstimatorName = Annotated[
     str,
@@ -101,3 +103,14 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
     if is_informed(name_or_path):
         return informed_estimator(name_or_path)
     return load(find_estimator(name_or_path), None if model is None else load_model(model))
+
+
+def remark(data: "TableDataset") -> None:
+    """What of the table was left out, and what the codes of its classes mean, on standard error."""
+    if data.dropped_rows:
+        note(f"left out {data.dropped_rows} rows with missing values")
+    if data.unused:
+        note(f"columns that the model does not take: {', '.join(data.unused)}")
+    if data.classes:
+        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(data.classes))
+        note(f"classes of '{data.target}': {codes}")

@@ -42,6 +42,7 @@ __all__ = ["LocalGaussian", "count_directions", "find_gaussians", "local_lines",
 
 NUM_STARTS = 16
 MOST_NEWTON, NEWTON_GAIN = 60, 0.001  # steps; nats by which a step must improve the log joint to go on
+SAME = 0.1  # length between two modes, in standard deviations, below which they are one
 FEWEST_POINTS = 64
 PROMISING = 10.0  # nats below the best mode at which a relabelled one is worth a search
 LEAST_CURVATURE = 1e-6  # relative to the largest
@@ -57,7 +58,8 @@ class LocalGaussian(eqx.Module):
     Attributes:
         loc: $z^*$.
         factor: Lower-triangular $L$, $L L' = H$.
-        bound: $E_q[\log p(z, D)]$ + entropy, in nats: about the log evidence of this mode.
+        bound: $E_q[\log p(z, D) - \log q(z)]$ in nats, about the log evidence of this mode; where $p(z, D)$ is zero
+            on a part of q, that of q cut off there.
     """
 
     loc: Float[Array, " latent"]
@@ -66,7 +68,9 @@ class LocalGaussian(eqx.Module):
 
 
 def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " latent"]) -> LocalGaussian:
-    """Gaussians at the modes that are found, best first, one for each start: many are the same.
+    """Gaussians at the modes that are found, best first, one for each start.
+
+    Starts are followed one after the other: side by side, all would take as many steps as the slowest.
 
     Args:
         problem: The model.
@@ -74,7 +78,7 @@ def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " laten
         mask: True for active latents.
 
     Returns:
-        Along a leading axis; those that could not be had have bound -inf.
+        Along a leading axis; those that could not be had, or that repeat another, have bound -inf.
     """
     covariates = {argument.name: dataset.values[argument.name] for argument in problem.covariates}
 
@@ -88,10 +92,8 @@ def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " laten
     draws = vmap(prior_draw)(random.split(random.key(0), NUM_STARTS - 1))
     starts = jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
 
-    def around(start: Array) -> LocalGaussian:
-        return _gaussian(target, _newton(target, start, mask), mask)
-
-    found = vmap(around)(starts)
+    modes = lax.map(lambda start: _newton(target, start, mask), starts)
+    found = _gaussians(target, modes, modes[:0], mask)
     best = found.loc[jnp.argmax(found.bound)]
     twins = relabelled(problem, best)
     if twins:
@@ -99,7 +101,11 @@ def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " laten
         promising = jnp.any(vmap(target)(places) > target(best) - PROMISING)
         nothing = jax.tree.map(lambda leaf: jnp.repeat(leaf[:1], len(twins), axis=0), found)
         nothing = eqx.tree_at(lambda g: g.bound, nothing, jnp.full(len(twins), -jnp.inf))
-        more = lax.cond(promising, vmap(around), lambda _: nothing, places)
+
+        def search(places: Array) -> LocalGaussian:
+            return _gaussians(target, lax.map(lambda start: _newton(target, start, mask), places), modes, mask)
+
+        more = lax.cond(promising, search, lambda _: nothing, places)
         found = jax.tree.map(lambda *parts: jnp.concatenate(parts), found, more)
     order = jnp.argsort(-found.bound)
     return jax.tree.map(lambda leaf: leaf[order], found)
@@ -116,10 +122,26 @@ def _newton(target: Target, start: Array, mask: Array) -> Array:
     return damped_newton(look, start, gain=NEWTON_GAIN, most=MOST_NEWTON)
 
 
-def _gaussian(target: Target, mode: Array, mask: Array) -> LocalGaussian:
+def _gaussians(
+    target: Target, modes: Float[Array, "mode latent"], known: Float[Array, "other latent"], mask: Array
+) -> LocalGaussian:
+    """One for each mode that is neither among the known ones nor among those before it."""
+    together = jnp.concatenate([known, modes])
+
+    def one(i: Array) -> LocalGaussian:
+        factor = _factor(-jax.hessian(target)(modes[i]), mask)
+        lengths = jnp.linalg.norm((together - modes[i]) @ factor, axis=1)
+        repeats = jnp.any((lengths < SAME) & (jnp.arange(len(together)) < len(known) + i))
+        repeated = LocalGaussian(modes[i], factor, jnp.asarray(-jnp.inf))
+        return lax.cond(repeats, lambda: repeated, lambda: _gaussian(target, modes[i], factor, mask))
+
+    return lax.map(one, jnp.arange(len(modes)))
+
+
+def _gaussian(target: Target, mode: Array, factor: Array, mask: Array) -> LocalGaussian:
     """Of the Gaussian from the Hessian and the smoothed one, that with the higher bound."""
     points = jnp.asarray(_points(mask.size)) * mask
-    laplace = _bounded(target, mode, _factor(-jax.hessian(target)(mode), mask), points, mask)
+    laplace = _bounded(target, mode, factor, points, mask)
     smooth = _bounded(target, *_smooth(target, laplace, points, mask), points, mask)
     better = jax.tree.map(lambda a, b: jnp.where(smooth.bound > laplace.bound, a, b), smooth, laplace)
     # Where the log joint is -inf or flat all around there is no curvature to speak of: any finite one will do.
@@ -128,9 +150,15 @@ def _gaussian(target: Target, mode: Array, mask: Array) -> LocalGaussian:
 
 
 def _bounded(target: Target, loc: Array, factor: Array, points: Array, mask: Array) -> LocalGaussian:
+    r"""The Gaussian with the bound of $q_S = q / q(S)$, with S where the density is not zero.
+
+    $E_{q_S}[\log p - \log q] + \log q(S) \le \log p(D)$. That of q itself is -inf if one point lies beyond an edge.
+    """
     values = vmap(target)(loc + _spread(factor, points))
-    per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(factor))
-    bound = jnp.mean(values) + jnp.sum(jnp.where(mask, per_latent, 0.0))
+    inside = ~jnp.isneginf(values)
+    per_latent = jnp.log(jnp.diagonal(factor)) - 0.5 * np.log(2.0 * np.pi)
+    log_q = jnp.sum(jnp.where(mask, per_latent, 0.0)) - 0.5 * jnp.sum(jnp.square(points), axis=1)
+    bound = jnp.sum(jnp.where(inside, values - log_q, 0.0)) / jnp.sum(inside) + jnp.log(jnp.mean(inside))
     return LocalGaussian(loc, factor, jnp.where(jnp.isfinite(bound), bound, -jnp.inf))
 
 

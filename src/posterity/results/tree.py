@@ -1,6 +1,6 @@
 """An answer as ArviZ's DataTree, and that tree as a NetCDF file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ from jax import random
 
 from posterity.checks import InputError
 from posterity.files import replacing
+from posterity.problem import Problem
 from posterity.problem.inspection import ROW_PLATE
 from posterity.results.by_row import replicated_data, row_log_likelihood
 from posterity.results.resampling import resampled_indices
@@ -83,19 +84,13 @@ def to_datatree(
     groups["observed_data"] = dataset(answer.observed, rows=True)
     if answer.covariates:
         groups["constant_data"] = dataset(answer.covariates, rows=True)
-    if log_likelihood or posterior_predictive:
-        problem, arrays = answer.require_problem(), {**answer.covariates, **answer.observed}
-        wanted: dict[str, tuple[bool, Callable[[], Mapping[str, np.ndarray]]]] = {
-            "log_likelihood": (log_likelihood, lambda: row_log_likelihood(problem, draws, arrays)),
-            "posterior_predictive": (
-                posterior_predictive,
-                lambda: replicated_data(problem, draws, arrays, random.key(seed)),
-            ),
-        }
-        for name, (is_wanted, compute) in wanted.items():
-            if is_wanted:
-                _refuse_too_large(answer, name, len(index))
-                groups[name] = dataset(compute(), by_row=True)
+    if log_likelihood:
+        problem, arrays = _to_run_again(answer, "log_likelihood", len(index))
+        groups["log_likelihood"] = dataset(row_log_likelihood(problem, draws, arrays), by_row=True)
+    if posterior_predictive:
+        problem, arrays = _to_run_again(answer, "posterior_predictive", len(index))
+        replicated = replicated_data(problem, draws, arrays, random.key(seed))
+        groups["posterior_predictive"] = dataset(replicated, by_row=True)
     tree = xr.DataTree.from_dict(groups)
     for place, attributes in _attributes(answer).items():
         tree[place].attrs.update(attributes)
@@ -159,7 +154,13 @@ def _checked(answer: "Answer", num_draws: int | None) -> int:
     return num_draws
 
 
-def _refuse_too_large(answer: "Answer", group: str, num_draws: int) -> None:
+def _to_run_again(answer: "Answer", group: str, num_draws: int) -> tuple[Problem, dict[str, np.ndarray]]:
+    """The model and the dataset's arrays, for a group of results by row.
+
+    Raises:
+        InputError: There is no model, or the group would be too large.
+    """
+    problem = answer.require_problem()
     per_draw = sum(array.size for array in answer.observed.values())
     if per_draw * num_draws > MAX_VALUES:
         raise InputError(
@@ -167,6 +168,7 @@ def _refuse_too_large(answer: "Answer", group: str, num_draws: int) -> None:
             f"{per_draw * num_draws * 4 / 1e9:.1f} GB; expected at most {MAX_VALUES * 4 / 1e9:.1f} GB. Give "
             f"num_draws={max(1, MAX_VALUES // per_draw)}, or infer from fewer rows"
         )
+    return problem, {**answer.covariates, **answer.observed}
 
 
 def _attributes(answer: "Answer") -> dict[str, dict[str, Any]]:

@@ -11,13 +11,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.dataset import Dataset
-from posterity.problem import Problem
 from posterity.trust import hmc
 from posterity.trust.hmc import Chains, Seen
-from posterity.trust.refinement import FEWEST, Budget, Clock, Refinement, diagnose, unsettled
+from posterity.trust.refinement import FEWEST, Budget, Clock, Refinement, diagnose, successive_keys, unsettled
+from posterity.trust.target import Target
 
 __all__ = ["NUM_CHAINS", "STUCK", "WARMUP", "run_chains"]
 
@@ -29,9 +28,7 @@ FIRST_STEP = 0.5
 
 
 def run_chains(
-    problem: Problem,
-    dataset: Dataset,
-    mask: Bool[Array, " latent"],
+    target: Target,
     z: Float[np.ndarray, "draw latent"],
     log_weights: Float[np.ndarray, " draw"],
     rng_key: PRNGKeyArray,
@@ -40,9 +37,7 @@ def run_chains(
     """Samples one dataset's posterior from where q left off.
 
     Args:
-        problem: The model.
-        dataset: Padded dataset.
-        mask: True for active latents.
+        target: The posterior.
         z: Unconstrained draws of q.
         log_weights: Their normalised importance weights, healthy or not.
         rng_key: Consumed here.
@@ -50,19 +45,19 @@ def run_chains(
     """
     clock = Clock(budget.seconds)
     key_start, key_run = random.split(rng_key)
-    keys = iter(random.split(key_run, len(WARMUP) + budget.most_steps))
-    chains = _start(problem, dataset, mask, jnp.asarray(z), jnp.asarray(log_weights, jnp.float32), key_start)
-    run = partial(_advance, problem, dataset, mask)
+    keys = successive_keys(key_run)
+    chains = _start(target, jnp.asarray(z), jnp.asarray(log_weights, jnp.float32), key_start)
+    run, nothing = partial(_advance, target), partial(unsettled, "chains", NUM_CHAINS, len(target.mask), budget)
     for turn, number in enumerate(WARMUP):
         if not clock.allows(number):
-            return unsettled("chains", NUM_CHAINS, len(mask), budget, clock.elapsed)
+            return nothing(clock.elapsed)
         chains, seen = clock.run(number, partial(run, chains, next(keys), jnp.asarray(number)))
         gain, rescale = jnp.asarray(2.0 / (1.0 + 0.5 * turn)), jnp.asarray(turn >= 2)
-        chains = _adapt(problem, dataset, mask, chains, seen, jnp.asarray(number), gain, rescale)
+        chains = _adapt(target, chains, seen, jnp.asarray(number), gain, rescale)
 
     kept: list[np.ndarray] = []
     divergent: list[float] = []
-    found = unsettled("chains", NUM_CHAINS, len(mask), budget, clock.elapsed)
+    found = nothing(clock.elapsed)
     next_look = float(FEWEST)
     while True:
         going_on = len(kept) * BATCH < budget.most_steps and clock.allows(BATCH)
@@ -74,7 +69,7 @@ def run_chains(
         if num_steps >= FEWEST and (not going_on or num_steps >= next_look):
             steps = np.moveaxis(np.concatenate(kept), 0, 1)
             share = float(np.mean(divergent))
-            judge = partial(diagnose, "chains", steps, np.asarray(mask), share, budget, clock.elapsed)
+            judge = partial(diagnose, "chains", steps, np.asarray(target.mask), share, budget, clock.elapsed)
             found = clock.look(judge)
             next_look = 1.3 * num_steps  # looking takes time, too
         stuck = found.max_r_hat > STUCK and num_steps >= ENOUGH
@@ -83,32 +78,27 @@ def run_chains(
 
 
 @eqx.filter_jit
-def _start(problem: Problem, dataset: Dataset, mask: Array, z: Array, log_weights: Array, rng_key: Array) -> Chains:
+def _start(target: Target, z: Array, log_weights: Array, rng_key: Array) -> Chains:
     """Chains at draws that are resampled by weight, and the scale of all draws."""
     weights = jnp.exp(log_weights)
     # With few effective draws the weighted covariance is singular: then q's own scale serves.
-    enough = 1.0 / jnp.sum(jnp.square(weights)) > 5.0 * mask.size
+    enough = 1.0 / jnp.sum(jnp.square(weights)) > 5.0 * z.shape[1]
     weights = jnp.where(enough, weights, 1.0 / len(weights))
     chosen = z[random.categorical(rng_key, log_weights, shape=(NUM_CHAINS,))]
-    log_density = partial(problem.log_joint, dataset=dataset)
-    return hmc.start(log_density, mask, chosen, hmc.scale_of(z, weights, mask), jnp.log(FIRST_STEP) * jnp.ones(()))
+    return hmc.start(target, chosen, hmc.scale_of(z, weights, target.mask), jnp.log(FIRST_STEP) * jnp.ones(()))
 
 
 @eqx.filter_jit
-def _advance(
-    problem: Problem, dataset: Dataset, mask: Array, chains: Chains, rng_key: Array, number: Array
-) -> tuple[Chains, Seen]:
-    return hmc.advance(partial(problem.log_joint, dataset=dataset), mask, chains, rng_key, number, BATCH)
+def _advance(target: Target, chains: Chains, rng_key: Array, number: Array) -> tuple[Chains, Seen]:
+    return hmc.advance(target, chains, rng_key, number, BATCH)
 
 
 @eqx.filter_jit
-def _adapt(
-    problem: Problem, dataset: Dataset, mask: Array, chains: Chains, seen: Seen, number: Array, gain: Array,
-    rescale: Array,
-) -> Chains:  # fmt: skip
+def _adapt(target: Target, chains: Chains, seen: Seen, number: Array, gain: Array, rescale: Array) -> Chains:
     """A new step size, and where `rescale` says so a new scale, from what all chains saw."""
     log_step = hmc.next_step_size(chains.log_step, seen.acceptance, gain)
     weights = jnp.where(jnp.arange(BATCH) < number, 1.0 / (number * NUM_CHAINS), 0.0)
-    loc, factor = hmc.scale_of(jnp.reshape(seen.z, (-1, mask.size)), jnp.repeat(weights, NUM_CHAINS), mask)
+    together = jnp.reshape(seen.z, (-1, len(target.mask)))
+    loc, factor = hmc.scale_of(together, jnp.repeat(weights, NUM_CHAINS), target.mask)
     scale = jnp.where(rescale, loc, chains.loc), jnp.where(rescale, factor, chains.factor)
-    return hmc.start(partial(problem.log_joint, dataset=dataset), mask, chains.z, scale, log_step)
+    return hmc.start(target, chains.z, scale, log_step)

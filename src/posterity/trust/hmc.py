@@ -15,14 +15,14 @@ import numpy as np
 from jax import lax, random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from posterity.trust.target import AbstractTarget
+
 __all__ = ["Chains", "Seen", "advance", "next_step_size", "scale_of", "start"]
 
 TARGET_ACCEPTANCE = 0.8
 LONGEST = np.pi  # of a trajectory, in the coordinates where the target is about as wide as 1
 MOST_LEAPFROG = 64
 JITTER = 1e-6
-
-LogDensity = Callable[[Float[Array, " latent"]], Float[Array, ""]]
 
 
 class Chains(eqx.Module):
@@ -65,8 +65,7 @@ class Seen(NamedTuple):
 
 
 def start(
-    log_density: LogDensity,
-    mask: Bool[Array, " latent"],
+    target: AbstractTarget,
     z: Float[Array, "chain latent"],
     scale: tuple[Float[Array, " latent"], Float[Array, "latent latent"]],
     log_step: Float[Array, ""],
@@ -74,46 +73,40 @@ def start(
     """Chains at given points.
 
     Args:
-        log_density: Of the target, up to a constant; may be NaN where there is none.
-        mask: True for active latents; the others are moved like standard normals and count for nothing.
+        target: What to sample; masked latents are moved like standard normals and count for nothing.
         z: The points.
         scale: $m$ and $C$.
         log_step: Of the step size.
     """
     loc, factor = scale
     x = jax.scipy.linalg.solve_triangular(factor, (z - loc).T, lower=True).T
-    target = _in_coordinates(log_density, mask, loc, factor)
+    density = _in_coordinates(target, loc, factor)
     _, init = _kernel()
-    states = vmap(lambda at: init(at, target))(jnp.where(mask, x, 0.0))
+    states = vmap(lambda at: init(at, density))(jnp.where(target.mask, x, 0.0))
     return Chains(states, log_step, loc, factor)
 
 
 def advance(
-    log_density: LogDensity,
-    mask: Bool[Array, " latent"],
-    chains: Chains,
-    rng_key: PRNGKeyArray,
-    number: Array | int,
-    most: int,
+    target: AbstractTarget, chains: Chains, rng_key: PRNGKeyArray, number: Array | int, most: int
 ) -> tuple[Chains, Seen]:
     """`number` steps of all chains, at most `most` of them, which fixes the shapes."""
     kernel, _ = _kernel()
-    target = _in_coordinates(log_density, mask, chains.loc, chains.factor)
-    num_chains = len(chains.states.position)
-    step_size, unit = jnp.exp(chains.log_step), jnp.ones(mask.size)
+    density = _in_coordinates(target, chains.loc, chains.factor)
+    num_chains, num_latents = chains.states.position.shape
+    step_size, unit = jnp.exp(chains.log_step), jnp.ones(num_latents)
 
     def step(t: Array, carry: Any) -> Any:
         states, positions, acceptance, divergent = carry
         key_length, key_chains = random.split(random.fold_in(rng_key, t))
         length = random.uniform(key_length, minval=0.0, maxval=LONGEST)
         leapfrog = jnp.clip(jnp.ceil(length / step_size), 1, MOST_LEAPFROG).astype(int)
-        states, info = vmap(lambda key, state: kernel(key, state, target, step_size, unit, leapfrog))(
+        states, info = vmap(lambda key, state: kernel(key, state, density, step_size, unit, leapfrog))(
             random.split(key_chains, num_chains), states
         )
         positions = positions.at[t].set(states.position)
         return states, positions, acceptance + jnp.mean(info.acceptance_rate), divergent + jnp.mean(info.is_divergent)
 
-    carry = (chains.states, jnp.zeros((most, num_chains, mask.size)), jnp.zeros(()), jnp.zeros(()))
+    carry = (chains.states, jnp.zeros((most, num_chains, num_latents)), jnp.zeros(()), jnp.zeros(()))
     states, positions, acceptance, divergent = lax.fori_loop(0, number, step, carry)
     moved = eqx.tree_at(lambda c: c.states, chains, states)
     return moved, Seen(chains.to_latents(positions), acceptance / number, divergent / number)
@@ -145,9 +138,12 @@ def _kernel() -> Any:
     return hmc.build_kernel(), hmc.init
 
 
-def _in_coordinates(log_density: LogDensity, mask: Array, loc: Array, factor: Array) -> LogDensity:
-    def target(x: Array) -> Array:
-        value = log_density(jnp.where(mask, loc + factor @ x, 0.0)) - 0.5 * jnp.sum(jnp.where(mask, 0.0, jnp.square(x)))
+def _in_coordinates(target: AbstractTarget, loc: Array, factor: Array) -> Callable[[Array], Array]:
+    mask = target.mask
+
+    def density(x: Array) -> Array:
+        value = target.log_density(jnp.where(mask, loc + factor @ x, 0.0))
+        value -= 0.5 * jnp.sum(jnp.where(mask, 0.0, jnp.square(x)))
         return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
-    return target
+    return density

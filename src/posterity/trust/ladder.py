@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
 from posterity.dataset import Dataset
 from posterity.problem import Problem
 from posterity.trust.chains import STUCK, WARMUP, run_chains
 from posterity.trust.refinement import FEWEST, Budget, Refinement
+from posterity.trust.target import Target
 from posterity.trust.tempering import FEWEST_STAGES, MOVES, NUM_ISLANDS, NUM_PARTICLES, temper
 from posterity.trust.verdict import Verdict, judge, judge_refined
 from posterity.trust.weights import ImportanceWeights
@@ -62,15 +64,12 @@ def climb(
     verdict, reasons = judge(weights, envelope_reasons)
     if verdict != "untrusted" or budget is None:
         return Climbed(verdict, reasons, None)
-    mask = problem.space.mask(dataset.plate_masks)
-    found = refine(problem, dataset, mask, z, weights.log_weights, rng_key, budget)
+    found = refine(Target(problem, dataset), z, weights.log_weights, rng_key, budget)
     return Climbed(*judge_refined(weights, found, envelope_reasons), found)
 
 
 def refine(
-    problem: Problem,
-    dataset: Dataset,
-    mask: Bool[Array, " latent"],
+    target: Target,
     z: Float[np.ndarray, "draw latent"],
     log_weights: Float[np.ndarray, " draw"],
     rng_key: PRNGKeyArray,
@@ -79,22 +78,20 @@ def refine(
     """Chains from q; if they stick in different modes, tempering in the time that is left.
 
     Args:
-        problem: The model.
-        dataset: Padded dataset.
-        mask: True for active latents.
+        target: The posterior.
         z: Unconstrained draws of q.
         log_weights: Their normalised importance weights, healthy or not.
         rng_key: Consumed here.
         budget: Time for both together, compilation excluded, and what to reach.
     """
     key_chains, key_tempering = random.split(rng_key)
-    _compile(problem, "chains", *_shapes_of((dataset, z)))
-    found = run_chains(problem, dataset, mask, z, log_weights, key_chains, budget)
+    _compile("chains", *_shapes_of((target, z)))
+    found = run_chains(target, z, log_weights, key_chains, budget)
     left = budget.seconds - found.seconds
     if not found.max_r_hat > STUCK or left < _least_time_for_tempering(found):
         return found
-    _compile(problem, "tempering", *_shapes_of((dataset, z)))
-    tempered = temper(problem, dataset, mask, z, key_tempering, dataclasses.replace(budget, seconds=left))
+    _compile("tempering", *_shapes_of((target, z)))
+    tempered = temper(target, z, key_tempering, dataclasses.replace(budget, seconds=left))
     tempered = dataclasses.replace(tempered, seconds=found.seconds + tempered.seconds)
     if tempered.problems:
         return dataclasses.replace(tempered, problems=(*found.problems, *tempered.problems))
@@ -114,13 +111,13 @@ def _shapes_of(arrays: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=256)
-def _compile(problem: Problem, sampler: str, structure: Any, shapes: tuple[Any, ...]) -> None:
+def _compile(sampler: str, structure: Any, shapes: tuple[Any, ...]) -> None:
     """Runs a sampler shortly on arrays of these shapes, once, so that no compilation falls into a budget."""
-    dataset, z = jax.tree.unflatten(structure, [jnp.zeros(shape, dtype) for shape, dtype in shapes])
-    mask = jnp.ones(z.shape[1], bool)
+    target, z = jax.tree.unflatten(structure, [jnp.zeros(shape, dtype) for shape, dtype in shapes])
+    target = eqx.tree_at(lambda t: t.mask, target, jnp.ones_like(target.mask))
     draws = np.random.default_rng(0).normal(size=z.shape).astype(np.float32)
     if sampler == "chains":
         equal = np.full(len(draws), -np.log(len(draws)))
-        run_chains(problem, dataset, mask, draws, equal, random.key(0), Budget(np.inf, most_steps=FEWEST))
+        run_chains(target, draws, equal, random.key(0), Budget(np.inf, most_steps=FEWEST))
     else:
-        temper(problem, dataset, mask, draws, random.key(0), Budget(np.inf, most_steps=1))
+        temper(target, draws, random.key(0), Budget(np.inf, most_steps=1))

@@ -1,15 +1,17 @@
 """What sampling from q on came to, and whether its chains agree: rank R-hat, effective sample size, divergences."""
 
 import dataclasses
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jax import random
+from jaxtyping import Bool, Float, PRNGKeyArray
 
-__all__ = ["FEWEST", "Budget", "Clock", "Refinement", "diagnose", "unsettled"]
+__all__ = ["FEWEST", "Budget", "Clock", "Refinement", "diagnose", "successive_keys", "unsettled"]
 
 FEWEST = 50  # draws of each chain without which R-hat says nothing
 
@@ -101,6 +103,14 @@ class Clock:
         found = function()
         self._kept = 1.3 * (time.perf_counter() - before)
         return found
+
+
+def successive_keys(rng_key: PRNGKeyArray) -> Iterator[PRNGKeyArray]:
+    """Keys without end, each made when it is asked for.
+
+    `split` into as many as a budget may take would be one more program to compile for each budget, on the clock.
+    """
+    return (random.fold_in(rng_key, i) for i in itertools.count())
 
 
 def unsettled(sampler: Sampler, num_chains: int, num_latents: int, budget: Budget, seconds: float) -> Refinement:

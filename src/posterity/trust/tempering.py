@@ -11,6 +11,7 @@ can be compared like chains: if their draws agree, so does the weight that each 
 """
 
 from functools import partial
+from itertools import islice
 
 import equinox as eqx
 import jax
@@ -19,10 +20,9 @@ import numpy as np
 from jax import lax, random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from posterity.dataset import Dataset
-from posterity.problem import Problem
 from posterity.trust import hmc
-from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, unsettled
+from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, successive_keys, unsettled
+from posterity.trust.target import AbstractTarget, Target
 
 __all__ = ["FEWEST_STAGES", "MOVES", "NUM_ISLANDS", "NUM_PARTICLES", "temper"]
 
@@ -69,32 +69,44 @@ class Base(eqx.Module):
         return -0.5 * jnp.sum(jnp.square(white))
 
 
-def temper(
-    problem: Problem,
-    dataset: Dataset,
-    mask: Bool[Array, " latent"],
-    z: Float[np.ndarray, "draw latent"],
-    rng_key: PRNGKeyArray,
-    budget: Budget,
-) -> Refinement:
+class Tempered(AbstractTarget):
+    """One step on the way.
+
+    Attributes:
+        target: The posterior.
+        base: Where the way begins.
+        reached: $t$.
+        mask: True for active latents.
+    """
+
+    target: Target
+    base: Base
+    reached: Float[Array, ""]
+    mask: Bool[Array, " latent"]
+
+    def log_density(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+        r"""$(1 - t) \log b(z) + t \log p(z, D)$."""
+        return self.reached * self.target.log_density(z) + (1.0 - self.reached) * self.base.log_prob(z, self.mask)
+
+
+def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKeyArray, budget: Budget) -> Refinement:
     """Samples one dataset's posterior, several modes of it if there are.
 
     Args:
-        problem: The model.
-        dataset: Padded dataset.
-        mask: True for active latents.
+        target: The posterior.
         z: Unconstrained draws of q.
         rng_key: Consumed here.
         budget: Time, and what to reach.
     """
     clock = Clock(budget.seconds)
     key_start, key_stages = random.split(rng_key)
-    base, particles = _start(mask, jnp.asarray(z), key_start)
-    stage = partial(_stage, problem, dataset, mask, base)
+    base, particles = _start(target.mask, jnp.asarray(z), key_start)
+    stage = partial(_stage, target, base)
     rounds: list[np.ndarray] = []
+    divergent: list[float] = []
     most_rounds = min(MOST_ROUNDS, max(1, budget.most_steps // MOVES))
-    found = unsettled("tempering", NUM_ISLANDS, len(mask), budget, clock.elapsed)
-    for key in random.split(key_stages, min(MOST_STAGES, budget.most_steps)):
+    found = unsettled("tempering", NUM_ISLANDS, len(target.mask), budget, clock.elapsed)
+    for key in islice(successive_keys(key_stages), min(MOST_STAGES, budget.most_steps)):
         if not clock.allows(1) or len(rounds) == most_rounds:
             break
         there = bool(particles.reached >= 1.0)
@@ -102,12 +114,13 @@ def temper(
         if not there:
             continue
         rounds.append(np.asarray(particles.z))
+        divergent.append(float(particles.divergent))
         if len(rounds) & (len(rounds) - 1) == 0:  # looking takes time: after 1, 2, 4, ... rounds
             # Draws of one particle, then of the next: resampling leaves its copies side by side.
-            draws = np.reshape(np.stack(rounds, axis=2), (NUM_ISLANDS, -1, len(mask)))
-            divergent = float(particles.divergent)
-            look = partial(diagnose, "tempering", draws, np.asarray(mask), divergent, budget, clock.elapsed)
-            found = clock.look(look)
+            draws = np.reshape(np.stack(rounds, axis=2), (NUM_ISLANDS, -1, len(target.mask)))
+            share = float(np.mean(divergent))
+            judge = partial(diagnose, "tempering", draws, np.asarray(target.mask), share, budget, clock.elapsed)
+            found = clock.look(judge)
             if not found.problems:
                 break
     return found
@@ -123,14 +136,12 @@ def _start(mask: Array, z: Array, rng_key: Array) -> tuple[Base, Particles]:
 
 
 @eqx.filter_jit
-def _stage(
-    problem: Problem, dataset: Dataset, mask: Array, base: Base, particles: Particles, rng_key: Array
-) -> Particles:
+def _stage(target: Target, base: Base, particles: Particles, rng_key: Array) -> Particles:
     """One step of $t$, resampling, and moves; moves alone once $t$ is 1."""
     key_resample, key_move = random.split(rng_key)
 
     def log_ratio(z: Array) -> Array:
-        value = problem.log_joint(z, dataset) - base.log_prob(z, mask)
+        value = target.log_density(z) - base.log_prob(z, target.mask)
         return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
     ratios = vmap(vmap(log_ratio))(particles.z)
@@ -139,13 +150,11 @@ def _stage(
     z = vmap(_resample)(random.split(key_resample, NUM_ISLANDS), weights, particles.z)
     z = jnp.where(reached > particles.reached, z, particles.z)
 
-    def log_density(at: Array) -> Array:
-        return reached * problem.log_joint(at, dataset) + (1.0 - reached) * base.log_prob(at, mask)
-
-    together = jnp.reshape(z, (-1, mask.size))
-    scale = hmc.scale_of(together, jnp.full(len(together), 1.0 / len(together)), mask)
-    chains = hmc.start(log_density, mask, together, scale, particles.log_step)
-    chains, seen = hmc.advance(log_density, mask, chains, key_move, MOVES, MOVES)
+    tempered = Tempered(target=target, base=base, reached=reached, mask=target.mask)
+    together = jnp.reshape(z, (-1, len(target.mask)))
+    scale = hmc.scale_of(together, jnp.full(len(together), 1.0 / len(together)), target.mask)
+    chains = hmc.start(tempered, together, scale, particles.log_step)
+    chains, seen = hmc.advance(tempered, chains, key_move, MOVES, MOVES)
     log_step = hmc.next_step_size(particles.log_step, seen.acceptance, 1.0)
     return Particles(jnp.reshape(chains.z, particles.z.shape), reached, log_step, seen.divergent)
 

@@ -19,7 +19,7 @@ from posterity.dataset import Dataset
 from posterity.objectives import AbstractObjective, ReverseKL
 from posterity.posteriors import FAMILIES, AbstractFamily, AbstractPosterior, DiagonalGaussian
 from study.datasets import TestSet
-from study.networks import family_options
+from study.methods.networks import family_options
 
 __all__ = ["NUM_SAMPLES", "best_forward_diagonal", "best_member", "best_reverse"]
 

@@ -11,8 +11,8 @@ import optax
 from jax import lax, vmap
 from jaxtyping import Array, Float
 
-from study.chains import prior_draws
 from study.datasets import TestSet
+from study.methods.chains import prior_draws
 
 __all__ = ["LEARNING_RATES", "optimum"]
 
@@ -52,7 +52,7 @@ def optimum(
             z, _ = lax.fori_loop(0, number, step, (start, adam.init(start)))
             return z, objective(z, dataset)
 
-        return lax.map(lambda pair: vmap(lambda s: one(s, pair[1]))(pair[0]), (starts, test.datasets), batch_size=10)
+        return lax.map(lambda pair: vmap(lambda s: one(s, pair[1]))(pair[0]), (starts, test.datasets), batch_size=50)
 
     finals = {rate: run(jnp.asarray(rate), jnp.asarray(iterations)) for rate in LEARNING_RATES}
     best = min(LEARNING_RATES, key=lambda rate: float(jnp.nan_to_num(jnp.mean(finals[rate][1]), nan=jnp.inf)))

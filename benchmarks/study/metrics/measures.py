@@ -12,8 +12,8 @@ from posterity.trust import ess_fraction, pareto_smoothed_many
 from posterity.trust.calibration.judgement import central_coverage
 from posterity.trust.calibration.uniformity import uniformity_p_value
 from study.datasets import TestSet
-from study.exact import exact_log_prob, exact_moments
-from study.predictive import predict_rows
+from study.metrics.exact import exact_log_prob, exact_moments
+from study.metrics.predictive import predict_rows
 from study.presets import Preset
 from study.settings import Score
 

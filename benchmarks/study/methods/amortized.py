@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 import posterity
 from posterity.training import DatasetStream, OtherModel
-from study import networks
 from study.datasets import TestSet
+from study.methods import networks
 from study.settings import Setting
 
 __all__ = ["NetworkDraws", "draw", "of_model", "train", "training_record"]

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from study.chains import run_chains
 from study.datasets import TestSet
-from study.exact import exact_draws
+from study.methods.chains import run_chains
+from study.metrics.exact import exact_draws
 from study.settings import Setting, Task
 
 __all__ = ["SCRATCH", "Reference", "has_reference", "reference"]
 
-SCRATCH = Path(os.environ.get("POSTERITY_STUDY_SCRATCH", Path(__file__).parent / "scratch"))
+SCRATCH = Path(os.environ.get("POSTERITY_STUDY_SCRATCH", Path(__file__).parents[1] / "scratch"))
 NUM_CHAINS = 4
 
 

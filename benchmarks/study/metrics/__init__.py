@@ -1,0 +1,1 @@
+"""What draws are worth: predictions, divergences, distances to a reference, calibration, weights."""

@@ -1,0 +1,54 @@
+"""What samplers aim at: a density over unconstrained latents, known up to a constant."""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float
+
+from posterity.dataset import Dataset
+from posterity.problem import Problem
+
+__all__ = ["AbstractTarget", "Target"]
+
+
+class AbstractTarget(eqx.Module):
+    """A density that many chains can sample.
+
+    Attributes:
+        mask: True for active latents; the density does not depend on the others.
+    """
+
+    mask: eqx.AbstractVar[Bool[Array, " latent"]]
+
+    @abc.abstractmethod
+    def log_density(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+        """Up to a constant, in nats; may be NaN where there is none."""
+
+
+class Target(AbstractTarget):
+    r"""The posterior of one dataset, $p(z, D)$ up to the evidence.
+
+    Attributes:
+        problem: The model.
+        dataset: Padded dataset.
+        mask: True for active latents.
+    """
+
+    problem: Problem = eqx.field(static=True)
+    dataset: Dataset
+    mask: Bool[Array, " latent"]
+
+    def __init__(self, problem: Problem, dataset: Dataset):
+        """The target of one dataset.
+
+        Args:
+            problem: The model.
+            dataset: Padded dataset.
+        """
+        self.problem = problem
+        self.dataset = dataset
+        self.mask = problem.space.mask(dataset.plate_masks)
+
+    def log_density(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+        """Log joint, in nats."""
+        return self.problem.log_joint(z, self.dataset)
