@@ -65,7 +65,8 @@ def _keys(rows: Sequence[Row], names_of) -> list[str]:
 def _text(value) -> str:
     """Any value of a row: a mean with its error, a number, a list, a word."""
     if isinstance(value, dict) and "mean" in value:
-        return "" if value["mean"] is None else plus_minus(value["mean"], value.get("se") or 0.0)
+        mean, error = value["mean"], value.get("se")
+        return "" if mean is None else number(mean) if error is None else plus_minus(mean, error)
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ""}[value]
     if isinstance(value, int | float):
