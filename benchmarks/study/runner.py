@@ -19,7 +19,7 @@ from rows import append, read
 from study.job import Job
 from study.jobs import jobs
 
-__all__ = ["ERRORS", "NAME", "Outcome", "matches", "run", "to_do"]
+__all__ = ["ERRORS", "NAME", "Outcome", "chosen", "matches", "run", "to_do"]
 
 NAME, ERRORS = "study", "study_errors"
 Rows = list[dict[str, Any]]
@@ -41,15 +41,21 @@ class Outcome(NamedTuple):
     left: int
 
 
-def to_do(preset: str, patterns: Sequence[str] = ()) -> list[Job]:
-    """Jobs of a preset that have no row yet.
+def to_do(preset: str, patterns: Sequence[str] = (), seed: int | None = None) -> list[Job]:
+    """Those of the `chosen` jobs that have no row yet."""
+    done = {row["job"] for row in read(NAME) if row["preset"] == preset}
+    return [job for job in chosen(preset, patterns, seed) if job.name not in done]
+
+
+def chosen(preset: str, patterns: Sequence[str] = (), seed: int | None = None) -> list[Job]:
+    """Jobs of a preset.
 
     Args:
         preset: Name of the preset.
         patterns: Shell patterns of which a job's name must match one; all jobs if there are none.
+        seed: Only the jobs of this seed; None for all.
     """
-    done = {row["job"] for row in read(NAME) if row["preset"] == preset}
-    return [job for job in jobs(preset) if matches(job.name, patterns) and job.name not in done]
+    return [job for job in jobs(preset) if matches(job.name, patterns) and seed in (None, job.seed)]
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

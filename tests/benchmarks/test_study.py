@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 
 import jax
 import jax.numpy as jnp
@@ -116,7 +117,7 @@ def test_two_classes_are_one_logistic_regression():
     informed = study("methods.informed")
     setting, task = SETTINGS["lc_2d"], SETTINGS["lc_2d"].tasks[0]
     test = test_set("lc_2d", 1)
-    logistic = informed._problem(setting, task)
+    logistic = informed.problem_of(setting, task)
     z = np.random.default_rng(1).normal(size=(1, 5, 3)).astype(np.float32)
     whole = informed._to_classes(z, 2, np.random.default_rng(2)).astype(np.float32)
     dataset = jax.tree.map(lambda leaf: leaf[0], test.datasets)
@@ -235,6 +236,13 @@ def test_command_lists_jobs(capsys):
     assert main(["bench", "list", "--preset", "smoke"]) == 0
     printed = capsys.readouterr().out
     assert "networks/lr_1d/transformer/flow/reverse/own/0" in printed and "smoke: " in printed
+
+
+def test_command_chooses_by_name_and_seed(capsys):
+    words = ["bench", "list", "--preset", "laptop", "--only", "networks/lr_2d/gru/*", "--seed", "2", "--json"]
+    assert main(words) == 0
+    found = [entry["job"] for entry in json.loads(capsys.readouterr().out)]
+    assert len(found) == 4 and all(name.endswith("/own/2") for name in found)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from posterity.posteriors import FAMILIES
 from posterity.problem.covariates import COVARIATE_LAWS
 from posterity.training import STREAMS
 
-COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+ALL = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+COMMANDS = {name: command for name, command in ALL.items() if not hasattr(command, "commands")}
+BENCH = ALL["bench"].commands
 
 HELP_IMPORTS = """
 import contextlib, io, json, sys
@@ -50,6 +52,13 @@ def test_no_command_shows_the_help(posterity):
 
 def test_unknown_commands_are_one_line(refused):
     assert "No such command 'guess'" in refused("guess")
+
+
+@pytest.mark.parametrize("name", BENCH)
+def test_the_study_takes_json_and_shows_examples(name, posterity):
+    assert "--json" in {option for parameter in BENCH[name].params for option in parameter.opts}
+    outcome = posterity("bench", name, "--help")
+    assert outcome.code == 0 and f"posterity bench {name}" in outcome.out
 
 
 @pytest.mark.parametrize("name", COMMANDS)

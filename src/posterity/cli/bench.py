@@ -22,6 +22,10 @@ Only = Annotated[
     typer.Option(metavar="PATTERN", help="Jobs whose name matches, such as 'networks/lr_*/0'; may be repeated."),
 ]
 
+OneSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Only the jobs of this seed; a preset says which seeds it has.")
+]
+
 bench = typer.Typer(
     help="Reproduce the study of arXiv 2502.06601: list its jobs, run them, write docs/study.md from their rows.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,19 +36,18 @@ bench = typer.Typer(
 @bench.command(
     "list", epilog=examples("posterity bench list", "posterity bench list --preset paper --only 'networks/lr_100d/*'")
 )
-def list_jobs(preset: Presets = "laptop", only: Only = None, as_json: Json = False) -> None:
+def list_jobs(preset: Presets = "laptop", only: Only = None, seed: OneSeed = None, as_json: Json = False) -> None:
     """Jobs of a preset, and which of them have rows."""
     study = _study()
     _known(study, preset)
-    every = [job.name for job in study.jobs.jobs(preset)]
-    left = {job.name for job in study.runner.to_do(preset, only or ())}
-    chosen = [name for name in every if study.runner.matches(name, only or ())]
+    left = {job.name for job in study.runner.to_do(preset)}
+    chosen = [job.name for job in study.runner.chosen(preset, only or (), seed)]
     if as_json:
         print(json.dumps([{"job": name, "done": name not in left} for name in chosen]))
         return
     for name in chosen:
         print("    " if name in left else "done", name)
-    print(f"{preset}: {len(chosen)} jobs, {len(chosen) - len(left)} done ({study.presets.PRESETS[preset].summary})")
+    print(f"{preset}: {len(chosen)} jobs, {len(set(chosen) - left)} done ({study.presets.PRESETS[preset].summary})")
 
 
 @bench.command(
@@ -63,6 +66,8 @@ def run(
         bool, typer.Option("--ray", help="Send the jobs to a Ray cluster: RAY_ADDRESS, or this machine.")
     ] = False,
     minutes: Annotated[float | None, typer.Option(help="Begin no further job after so long.")] = None,
+    seed: OneSeed = None,
+    as_json: Json = False,
 ) -> None:
     """Do what has no row yet. Stop it whenever you like: the same command goes on.
 
@@ -72,7 +77,7 @@ def run(
     _known(study, preset)
     if ray and importlib.util.find_spec("ray") is None:
         raise InputError("posterity bench run --ray needs Ray: pip install 'posterity[ray]', or use --jobs instead")
-    waiting = study.runner.to_do(preset, only or ())
+    waiting = study.runner.to_do(preset, only or (), seed)
     _say(f"{preset}: {len(waiting)} jobs to do")
     started = time.monotonic()
 
@@ -83,6 +88,9 @@ def run(
         _say(f"{done}/{len(waiting)}  {outcome.job.name}: {how}; about {rest / 60:.0f} min left")
 
     failed = study.runner.run(preset, waiting, workers=jobs, ray=ray, minutes=minutes, on_outcome=show)
+    if as_json:
+        left = len(study.runner.to_do(preset, only or (), seed))
+        print(json.dumps({"preset": preset, "done": len(waiting) - left, "failed": failed, "left": left}))
     if failed:
         _say(
             f"{failed} jobs failed; see benchmarks/results/{study.runner.ERRORS}.jsonl. They are tried again next time"
@@ -91,11 +99,12 @@ def run(
 
 
 @bench.command(epilog=examples("posterity bench report"))
-def report() -> None:
+def report(as_json: Json = False) -> None:
     """Write docs/study.md and its figures from the rows that there are."""
     _study()
-    module = importlib.import_module("study.page.page")
-    module.main()
+    page = importlib.import_module("study.page.page")
+    page.main()
+    print(json.dumps({"page": str(page.STUDY_PAGE)}) if as_json else f"wrote {page.STUDY_PAGE}")
 
 
 def _study() -> Any:
