@@ -30,7 +30,7 @@ def jobs(seed: int) -> Iterator[Job]:
 
 def do(job: Job, preset: str) -> list[dict[str, Any]]:
     """One network."""
-    from study.work import judge_network
+    from study.trained import judge_network
 
     setting, sizes = SETTINGS[job.setting], PRESETS[preset]
     (task,) = setting.tasks

@@ -1,7 +1,7 @@
 """LC: softmax regression with a temperature of 0.1 (App. C).
 
 The paper's code draws labels with logits / 0.1 but leaves the temperature out of the likelihood that reverse KL and its
-samplers see. Here it is in both; the study's option `--paper-temperature` restores the paper's mismatch.
+samplers see. Here it is in both; jobs whose stream is `paper_temperature` train under the paper's mismatch.
 """
 
 from study.settings import Setting, Task
