@@ -76,6 +76,22 @@ def test_accuracy_of_certain_classifiers():
     assert right > 90.0  # the truth errs only where a logit over 0.1 is small
 
 
+def test_a_logistic_regression_scores_as_its_softmax_regression():
+    """The same predictions through Bernoulli and through two classes, row by row."""
+    predictive, informed = study("metrics.predictive"), study("methods.informed")
+    setting = SETTINGS["lc_2d"]
+    test, logistic = test_set("lc_2d", 1), informed.problem_of(setting, setting.tasks[0])
+    z = np.random.default_rng(5).normal(size=(1, 1, 3)).astype(np.float32)
+    whole = informed._to_classes(z, 2, np.random.default_rng(6)).astype(np.float32)
+    held_out = jax.tree.map(lambda leaf: leaf[0], test.held_out)
+    masks = logistic.plate_masks({"features": 2})
+    one = predictive.predict_rows(logistic, jnp.asarray(z[0, 0]), dataclasses.replace(held_out, plate_masks=masks))
+    other = predictive.predict_rows(test.problem, jnp.asarray(whole[0, 0]), held_out)
+    np.testing.assert_array_equal(one.score, other.score)
+    np.testing.assert_allclose(one.prediction, other.prediction, atol=1e-4)
+    assert 0.0 < one.score.mean() < 1.0
+
+
 def test_symmetric_kl_is_zero_for_the_posterior_and_known_for_a_shift():
     exact, measures, test = study("metrics.exact"), study("metrics.measures"), test_set("gm_2d")
     mean, precision = exact.exact_moments(test)

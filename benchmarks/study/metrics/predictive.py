@@ -52,7 +52,10 @@ def _predicted(fn: Any, observed: Array, log_prob: Array) -> Predicted:
         means = fn.component_distribution.mean  # (component, dim)
         gaps = jnp.sum(jnp.square(observed[:, None, :] - means), axis=-1)
         return Predicted(jnp.min(gaps, axis=1), log_prob, jnp.zeros((len(observed), 0)))
-    if hasattr(fn, "logits"):
+    if isinstance(fn, dist.BernoulliLogits):
+        correct = (fn.logits > 0.0) == (observed > 0)
+        return Predicted(correct.astype(jnp.float32), log_prob, jnp.stack([1.0 - fn.probs, fn.probs], axis=-1))
+    if isinstance(fn, dist.CategoricalLogits):
         correct = jnp.argmax(fn.logits, axis=-1) == observed
         return Predicted(correct.astype(jnp.float32), log_prob, fn.probs)
     loc = jnp.broadcast_to(fn.mean, observed.shape)
