@@ -251,7 +251,7 @@ def test_smoke_preset(name, tmp_path, monkeypatch):
 def test_command_lists_jobs(capsys):
     assert main(["bench", "list", "--preset", "smoke"]) == 0
     printed = capsys.readouterr().out
-    assert "networks/lr_1d/transformer/flow/reverse/own/0" in printed and "smoke: " in printed
+    assert "networks/lr_1d/transformer/flow/forward/own/0" in printed and "smoke: " in printed
 
 
 def test_command_chooses_by_name_and_seed(capsys):

@@ -23,7 +23,9 @@ __all__ = ["SAMPLERS", "ChainDraws", "prior_draws", "run_chains"]
 
 MAX_R_HAT = 1.01
 SAMPLERS = {
-    "langevin": lambda potential: HMC(potential_fn=potential, num_steps=1, target_accept_prob=0.574),
+    "langevin": lambda potential: HMC(
+        potential_fn=potential, num_steps=1, trajectory_length=None, target_accept_prob=0.574
+    ),
     "hmc": lambda potential: HMC(potential_fn=potential, trajectory_length=1.5),
     "nuts": lambda potential: NUTS(potential_fn=potential, max_tree_depth=8),
 }
