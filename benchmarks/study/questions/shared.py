@@ -43,7 +43,7 @@ def train_network(
 
 
 def judge(estimator: posterity.Estimator, test: TestSet, setting: Setting, sizes: Preset) -> dict[str, Any]:
-    """How it was trained, milliseconds per dataset and metrics: those of `work.judge_network` that need no chains."""
+    """How it was trained, its speed, and those metrics of `trained.judge_network` that need no chains."""
     exact = (
         exact_draws(test, sizes.num_draws, seed=77) if setting.exact else np.zeros((len(test.z), 0, test.z.shape[1]))
     )
