@@ -169,6 +169,26 @@ def test_gaussian_process_has_its_kernel():
     assert abs(np.var(y) - 1.0) < 0.25 and np.corrcoef(y[far, 0], y[far, 1])[0, 1] < 0.6
 
 
+@pytest.mark.parametrize(("lengthscale", "loss", "fits"), [(1.0, 0.24, True), (0.693, 0.37, False)])
+def test_the_paper_s_loss_on_gaussian_processes_tells_the_lengthscale(lengthscale, loss, fits):
+    """Expected L2 of LR's exact posterior, for which Table 23 has 0.266; a standard error here is 0.015 at most."""
+    process = study("misspecification").GaussianProcess(lengthscale=lengthscale)
+    problem = SETTINGS["lr_1d"].problem()
+    masks = problem.plate_masks(problem.capacity)
+    keys = jax.random.split(jax.random.key(1), 400)
+    drawn = jax.jit(vmap(lambda key: process.draw(problem, key, jnp.ones(224, bool), masks)[0].values))(keys)
+    losses = []
+    for x, y in zip(np.asarray(drawn["x"])[..., 0], np.asarray(drawn["y"]), strict=True):
+        design = np.column_stack([x, np.ones_like(x)])
+        precision = np.eye(2) + design[:96].T @ design[:96] / 0.25
+        mean = np.linalg.solve(precision, design[:96].T @ y[:96] / 0.25)
+        spread = np.einsum("ij,jk,ik->i", design[96:], np.linalg.inv(precision), design[96:])
+        losses.append(np.mean((y[96:] - design[96:] @ mean) ** 2 + spread))
+    found = np.mean(losses)
+    assert abs(found - loss) < 0.05
+    assert (abs(found - 0.266) < 0.05) == fits
+
+
 def test_folds_are_scaled_by_their_training_rows():
     tabular, tables = study("tabular"), study("tables")
     rng = np.random.default_rng(0)
