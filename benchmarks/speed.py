@@ -42,14 +42,14 @@ def training_rate(problem: Problem, network: eqx.Module) -> tuple[float, float]:
     """Datasets per second of training, and seconds of compilation."""
     config = posterity.TrainingConfig(steps=10_000, batch_size=BATCH, chunk_steps=50)
     chunk = make_chunk(problem, network, posterity.ForwardKL(), posterity.Simulated(), config)
-    state, zero = initial_state(network, config), jnp.zeros(())
+    state, key, zero = initial_state(network, config), random.key(config.seed), jnp.zeros(())
     started = time.perf_counter()
-    state, _ = jax.block_until_ready(chunk(state, zero, (64, NUM_ROWS)))
+    state, _ = jax.block_until_ready(chunk(state, key, zero, (64, NUM_ROWS)))
     first = time.perf_counter() - started
     times = []
     for _ in range(4):
         started = time.perf_counter()
-        state, _ = jax.block_until_ready(chunk(state, zero, (64, NUM_ROWS)))
+        state, _ = jax.block_until_ready(chunk(state, key, zero, (64, NUM_ROWS)))
         times.append(time.perf_counter() - started)
     best = float(np.median(times))
     return 50 * BATCH / best, first - best

@@ -1,5 +1,6 @@
 """The loop: budgets, endings, resuming to the bit, metrics; on a network that trains in a second."""
 
+import dataclasses
 import json
 import math
 import os
@@ -166,8 +167,19 @@ def test_one_compilation_per_padded_size(problem, network):
     chunk = make_chunk(problem, network, ForwardKL(), Simulated(), config())
     state = initial_state(network, config())
     for rows in ((4, 4), (5, 8), (4, 4), (5, 8)):
-        state, _ = chunk(state, np.zeros((), np.float32), rows)
+        state, _ = chunk(state, random.key(0), np.zeros((), np.float32), rows)
     assert chunk._cache_size() == 2
+
+
+@pytest.mark.parametrize("family", ["diagonal", "flow"])
+def test_runs_that_differ_in_their_seed_share_a_compiled_program(problem, family):
+    programs = set()
+    for seed in (0, 1):
+        network = build_network(problem, dataclasses.replace(TINY, family=family), rng_key=random.key(seed))
+        chunk = make_chunk(problem, network, ForwardKL(), Simulated(), config(seed=seed))
+        state = initial_state(network, config())
+        programs.add(chunk.lower(state, random.key(seed), np.zeros((), np.float32), (5, 8)).as_text())
+    assert len(programs) == 1
 
 
 @pytest.mark.parametrize(

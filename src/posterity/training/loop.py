@@ -142,6 +142,7 @@ class _Run:
         self.problem, self.network, self.stream = problem, network, stream
         self.config, self.on_progress = config, on_progress
         self.chunk = make_chunk(problem, network, objective, stream, config)
+        self.rng_key = random.key(config.seed)
         self.state: TrainingState = initial_state(network, config)
         self.buckets = row_ranges(*problem.envelope.rows)
         self.folder: RunFolder | None = None
@@ -222,7 +223,7 @@ class _Run:
         index = self.step // self.config.chunk_steps
         rows = self.buckets[_pick(self.buckets, np.random.default_rng([self.config.seed, index]))]
         started = time.monotonic()
-        state, report = self.chunk(self.state, jnp.asarray(self._time_share()), rows)
+        state, report = self.chunk(self.state, self.rng_key, jnp.asarray(self._time_share()), rows)
         loss, skipped = float(report.mean_loss), int(report.skipped)  # waits for the device
         took = time.monotonic() - started
         if rows in self.compiled:
@@ -241,7 +242,7 @@ class _Run:
     def _validate(self, num_datasets: int, num_draws: int) -> None:
         """Judges the averaged weights on fixed held-out datasets."""
         self.num_validations = math.floor(self.share * NUM_VALIDATIONS)
-        key = random.fold_in(random.key(self.config.seed), 2**31)  # no step counts that far
+        key = random.fold_in(self.rng_key, 2**31)  # no step counts that far
         self.validation = validate(
             self.problem,
             self._averaged(),

@@ -77,11 +77,12 @@ def make_chunk(
     objective: AbstractObjective,
     stream: DatasetStream,
     config: TrainingConfig,
-) -> Callable[[TrainingState, Float[Array, ""], tuple[int, int]], tuple[TrainingState, ChunkReport]]:
-    """The compiled function `(state, time_progress, (low, high)) -> (state, report)`.
+) -> Callable[[TrainingState, PRNGKeyArray, Float[Array, ""], tuple[int, int]], tuple[TrainingState, ChunkReport]]:
+    """The compiled function `(state, rng_key, time_progress, (low, high)) -> (state, report)`.
 
     It does `config.chunk_steps` steps on fresh datasets with `low..high` rows, padded to `high`. Every draw
-    depends on the seed and the number of the step alone, so a resumed run repeats them to the bit.
+    depends on the run's key and the number of the step alone, so a resumed run repeats them to the bit. The key is an
+    argument, so that runs that differ in their seed share one compiled program.
 
     Args:
         problem: What is learned.
@@ -105,16 +106,16 @@ def make_chunk(
         keys = random.split(rng_key, config.batch_size)
         return jnp.mean(vmap(lambda key: dataset_loss(params, key, progress, low, high))(keys))
 
-    @partial(jax.jit, static_argnums=2)
+    @partial(jax.jit, static_argnums=3)
     def run_chunk(
-        state: TrainingState, time_progress: Float[Array, ""], rows: tuple[int, int]
+        state: TrainingState, rng_key: PRNGKeyArray, time_progress: Float[Array, ""], rows: tuple[int, int]
     ) -> tuple[TrainingState, ChunkReport]:
         low, high = rows
 
         def one_step(state: TrainingState, _: None) -> tuple[TrainingState, tuple[Array, Array]]:
             progress = jnp.minimum(jnp.maximum(time_progress, _step_progress(state.step, config)), 1.0)
-            rng_key = random.fold_in(random.key(config.seed), state.step)
-            loss, gradient = jax.value_and_grad(batch_loss)(state.params, rng_key, progress, low, high)
+            key_step = random.fold_in(rng_key, state.step)
+            loss, gradient = jax.value_and_grad(batch_loss)(state.params, key_step, progress, low, high)
             return advance(state, gradient, progress, optimizer, config), (loss, optax.tree.norm(gradient))
 
         state, (losses, norms) = lax.scan(one_step, state, None, length=config.chunk_steps)
