@@ -14,11 +14,11 @@ __all__ = ["BASELINES", "jobs"]
 
 BASELINES = ("prior", "exact", "informed", "mle", "map", "best_diagonal_reverse", "best_diagonal_forward",
              "best_flow_reverse", "nuts", "langevin", "hmc")  # fmt: skip
-LARGE = ("gm_100d", "lr_100d", "lc_100d")
+LARGE = ("gm_100d", "gmm_5d_2cl", "lr_100d", "lc_100d")
 SMOKE = ("lr_1d",)
 SMOKE_METHODS = ("exact", "informed", "map", "langevin", "best_diagonal_reverse")
 SMOKE_NETWORKS = ("transformer/flow/forward",)
-LAPTOP_VARIABLE = ("lr_variable", "lc_variable", "nlr_variable", "nlc_variable")
+LAPTOP_VARIABLE = ("gmm_variable_2cl", "lr_variable", "lc_variable", "nlr_variable", "nlc_variable")
 HEAVY = {"langevin", "hmc", "best_flow_reverse"}
 """Methods that the laptop preset leaves to the small tasks."""
 
@@ -43,7 +43,7 @@ def _baselines(preset: str) -> Iterator[Job]:
     for setting in SETTINGS.values():
         if preset == "smoke" and setting.name not in SMOKE:
             continue
-        large = setting.name in LARGE or setting.name == "gmm_5d_2cl"
+        large = setting.name in LARGE
         if preset == "laptop" and not (_small(setting) or large):
             continue
         for method in BASELINES:
@@ -82,7 +82,7 @@ def _paper_temperature(preset: str) -> Iterator[Job]:
 
 
 def _on_laptop(setting: Setting, method: str, seed: int) -> bool:
-    """Small tasks with every method; large ones with the Transformer; one seed of those that serve real tables."""
+    """Small tasks with every method; large ones with the Transformer; one seed of variable dimension."""
     if setting.name in LARGE:
         return method.startswith("transformer/")
     return _small(setting) or (setting.name in LAPTOP_VARIABLE and seed == 0)

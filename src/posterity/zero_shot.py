@@ -79,7 +79,7 @@ def _builtin_problem(
 ) -> Problem:
     """The problem of a built-in model, as wide as the example; the library's own tests have checked it."""
     entry = lookup("model", name, MODELS)
-    if columns is None and example is not None and entry.matrix in example and not entry.fixed_columns:
+    if columns is None and example is not None and entry.matrix in example:
         width = np.shape(example[entry.matrix])[-1]
         columns = (width, width)
     return entry.problem(columns=columns, check=False, **options)

@@ -24,7 +24,6 @@ OPTIONS = {
     "neural_regression": {"hidden_size": 3, "num_layers": 2},
     "neural_classification": {"hidden_size": 3, "activation": "relu", "num_classes": 3},
 }
-VARIABLE = [name for name, entry in MODELS.items() if not entry.fixed_columns]
 
 
 class Case(NamedTuple):
@@ -34,7 +33,7 @@ class Case(NamedTuple):
     by_size: Mapping[int, Mapping[str, Any]]
 
 
-@pytest.fixture(scope="module", params=VARIABLE)
+@pytest.fixture(scope="module", params=MODELS)
 def case(request) -> Case:
     entry = MODELS[request.param]
     options = OPTIONS.get(request.param, {})

@@ -139,7 +139,7 @@ def test_every_model_builds_with_its_defaults(name):
     assert problem.envelope.rows == (16, 128)
     assert problem.covariate_law.name == ("normal" if entry.target is None else "table")
     assert [a.name for a in problem.data] == [entry.target[0] if entry.target else entry.matrix]
-    expected = {} if entry.fixed_columns else {entry.plate: entry.columns}
+    expected = {entry.plate: entry.columns}
     assert problem.envelope.plates == expected and set(problem.plate_axes) == set(expected)
 
 
@@ -221,12 +221,8 @@ def test_options_reach_the_model():
     assert sizes == {"b": (4,), "w_in": (2, 4), "w_out": (4, 5)}
 
 
-def test_columns_that_cannot_vary():
-    with pytest.raises(
-        InputError, match="number of dims is fixed within one estimator; give one number instead of 1:3"
-    ):
-        MODELS["gaussian_mixture"].envelope(None, (1, 3))
-    assert MODELS["gaussian_mixture"].envelope((8, 9), (3, 3)) == Envelope((8, 9))
+def test_envelopes():
+    assert MODELS["gaussian_mixture"].envelope((8, 9), (3, 3)) == Envelope((8, 9), {"dims": (3, 3)})
     assert MODELS["gaussian_mean"].envelope(None, (1, 3)) == Envelope((16, 128), {"dims": (1, 3)})
 
 

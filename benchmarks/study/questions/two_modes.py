@@ -14,11 +14,11 @@ from jaxtyping import Float
 
 from study.datasets import TestSet
 from study.settings import Setting
-from study.tasks.gaussian_mixture import COMPONENT_SD, setting
+from study.tasks.gaussian_mixture import COMPONENT_SD, fixed
 
 __all__ = ["SETTING", "certain_posterior", "mode_shares", "swapped_labels"]
 
-SETTING: Setting = setting(60, 2)
+SETTING: Setting = fixed(60, 2)
 Draws = Float[np.ndarray, "dataset draw latent"]
 
 

@@ -29,7 +29,6 @@ class BuiltinModel:
         columns: Default envelope of that plate.
         matrix: Name of the argument that holds a matrix.
         target: Name and dtype of the observed vector; None where the matrix itself is the data.
-        fixed_columns: The number of columns cannot vary within one estimator.
         standardized: Defined on z-scored columns (a real-valued target too).
         informed: Answered without training, by the informed posterior.
         linear: Latents `w`, `b` (and `sigma`) of a linear predictor, which convert to the user's units.
@@ -42,7 +41,6 @@ class BuiltinModel:
     columns: tuple[int, int] = (1, 10)
     matrix: str = "x"
     target: tuple[str, str] | None = ("y", "float32")
-    fixed_columns: bool = False
     standardized: bool = True
     informed: bool = True
     linear: bool = False
@@ -84,20 +82,8 @@ class BuiltinModel:
         return functools.partial(self.model, **options) if options else self.model
 
     def envelope(self, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> Envelope:
-        """The envelope of this model, defaults filled in.
-
-        Raises:
-            InputError: A range of columns where their number cannot vary.
-        """
-        columns = columns or self.columns
-        if not self.fixed_columns:
-            return Envelope(rows or self.rows, {self.plate: columns})
-        if columns[0] != columns[1]:
-            raise InputError(
-                f"model '{self.name}': the number of {self.plate} is fixed within one estimator; give one "
-                f"number instead of {columns[0]}:{columns[1]}"
-            )
-        return Envelope(rows or self.rows)
+        """The envelope of this model, defaults filled in."""
+        return Envelope(rows or self.rows, {self.plate: columns or self.columns})
 
     def example(self, num_columns: int) -> dict[str, Array]:
         """A made-up dataset of the right shapes."""

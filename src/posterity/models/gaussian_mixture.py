@@ -41,7 +41,6 @@ ENTRY = BuiltinModel(
     plate="dims",
     columns=(2, 2),
     target=None,
-    fixed_columns=True,
     informed=False,
     standardized=False,
 )

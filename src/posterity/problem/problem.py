@@ -18,6 +18,7 @@ from posterity.dataset import Dataset
 from posterity.problem.arguments import Argument, Model, model_name
 from posterity.problem.covariates import CovariateLaw, masked_values
 from posterity.problem.envelope import Envelope
+from posterity.problem.events import MaskEvents
 from posterity.problem.inspection import DataSite, LatentSite
 from posterity.problem.plates import AxisGroup
 from posterity.problem.space import LatentSpace, PlateMasks, broadcast_mask
@@ -180,7 +181,9 @@ class Problem:
 
     def site_log_probs_at(self, latents: Mapping[str, Array], dataset: Dataset) -> dict[str, Float[Array, "..."]]:
         """Log probabilities of each site at latents in their supports; see `site_log_probs`."""
-        model = handlers.seed(self.model, random.key(0))  # every latent is given: the key is never used
+        seeded = handlers.seed(self.model, random.key(0))
+        model = MaskEvents(seeded, f"model '{self.name}'", self._event_masks(dataset.plate_masks))
+        # Every latent is given: the key is never used.
         log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
         sites = (*self.space.sites, *self.data_sites)
         return {
@@ -226,6 +229,16 @@ class Problem:
                 by_row = jnp.all(jnp.reshape(inside, (dataset.row_mask.shape[0], -1)), axis=1)
                 outside[site.argument] = dataset.row_mask & ~by_row
         return outside
+
+    def _event_masks(self, plate_masks: PlateMasks) -> dict[str, Bool[Array, "*event"]]:
+        """For data sites with event axes along variable plates, the entries of an event that count."""
+        masks = {}
+        for site in self.data_sites:
+            argument = next(a for a in self.data if a.name == site.argument)
+            first = len(site.plates) - 1  # its batch axes come first, and rows are no axis of an argument's shape
+            if any(argument.plates[first:]):
+                masks[site.name] = broadcast_mask(argument.plates[first:], plate_masks, argument.shape[first:])
+        return masks
 
     def _data_placeholders(self, num_rows: int) -> dict[str, Array]:
         return {a.name: jnp.zeros((num_rows, *a.shape), a.dtype) for a in self.data}
