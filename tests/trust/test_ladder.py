@@ -79,6 +79,34 @@ def test_a_gaussian_is_found_from_a_wrong_scale(compiled_on_the_clock):
     assert_allclose(np.cov(white.T), np.eye(NUM_LATENTS) - n / (1.0 + NUM_LATENTS * n) * ones, atol=0.16)
 
 
+def quadrant(y=None):
+    """Sixty latents, each almost cut off at 0: what a separable classification looks like."""
+    z = numpyro.sample("z", dist.Normal(jnp.zeros(60), 1.0))
+    numpyro.sample("y", dist.Bernoulli(logits=20.0 * z).to_event(1), obs=y)
+
+
+def test_many_latents_are_found_from_a_q_that_is_far_too_narrow():
+    """A few draws carry all the weight, and the first steps are refused: the scale must not follow what stands still.
+
+    Each latent has density N(0, 1) times sigmoid(20 z)^2, up to a constant.
+    """
+    target, z = ready(quadrant, np.ones((2, 60)), q_sd=0.1)
+    z += 0.3
+    log_weights = np.asarray(jax.vmap(target.log_density)(z)) - np.sum(-50.0 * np.square(z - 0.3), axis=1)
+    log_weights = np.asarray(jax.nn.log_softmax(log_weights))
+    assert 1.0 / np.sum(np.exp(2.0 * log_weights)) < 10.0
+    found = refine(target, z, log_weights, random.key(1), Budget(seconds=60.0, most_steps=800))
+    assert found.problems == ()
+    grid = np.linspace(-1.0, 6.0, 7001)
+    density = np.exp(-0.5 * grid**2 - 2.0 * np.logaddexp(0.0, -20.0 * grid))
+    mean = np.average(grid, weights=density)
+    sd = np.sqrt(np.average((grid - mean) ** 2, weights=density))
+    draws = found.z.reshape(-1, 60)
+    # At least 400 effective draws: five standard errors of a mean are a quarter of an sd.
+    assert_allclose(draws.mean(axis=0), mean, atol=0.25 * sd)
+    assert_allclose(draws.std(axis=0), sd, rtol=0.25)
+
+
 def test_a_funnel_is_not_called_refined():
     target, z = ready(funnel, [0.3, -0.1], q_sd=1.0)
     found = refine(target, z, EQUAL, random.key(1), Budget(seconds=3.0))

@@ -1,16 +1,18 @@
 r"""Chains that start from q where its weights are unhealthy, against a clock.
 
-32 chains start at draws of q, resampled by weight, in q's own scale. Between batches of steps, what all chains have
-seen together sets the step size, and the scale anew. The batches are short, and no batch is begun that would not end
-in time. Whether it worked is for rank R-hat, the effective sample size and divergent transitions to say.
+32 chains start at draws of q, resampled by weight, in q's own scale. At first the step size follows the acceptance
+rate, and between batches of steps the scale follows what all chains have seen together. The batches are short, and no
+batch is begun that would not end in time. Whether it worked is for rank R-hat, the effective sample size and divergent
+transitions to say.
 """
 
 from functools import partial
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
+from jax import lax, random
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.trust import hmc
@@ -22,9 +24,9 @@ __all__ = ["NUM_CHAINS", "STUCK", "WARMUP", "run_chains"]
 
 NUM_CHAINS = 32
 BATCH = 25  # steps, at most: what the clock cannot interrupt
-WARMUP = (5, 10, 25, 25, 25, 25, 25)  # steps; after each, step size and scale are set anew
+WARMUP = (15, 25, 25, 25, 25, 25)  # steps; after each but the first the scale is set anew
 STUCK, ENOUGH = 1.2, 200  # R-hat after so many steps at which chains are in different modes: more steps do not help
-FIRST_STEP = 0.5
+FIRST_STEP, FIRST_GAIN = 0.5, 0.5
 
 
 def run_chains(
@@ -51,9 +53,10 @@ def run_chains(
     for turn, number in enumerate(WARMUP):
         if not clock.allows(number):
             return nothing(clock.elapsed)
-        chains, seen = clock.run(number, partial(run, chains, next(keys), jnp.asarray(number)))
-        gain, rescale = jnp.asarray(2.0 / (1.0 + 0.5 * turn)), jnp.asarray(turn >= 2)
-        chains = _adapt(target, chains, seen, jnp.asarray(number), gain, rescale)
+        gain = jnp.asarray(FIRST_GAIN / (1.0 + 0.5 * turn))
+        chains, seen = clock.run(number, partial(run, chains, next(keys), jnp.asarray(number), gain))
+        if turn:
+            chains = _rescale(target, chains, seen, jnp.asarray(number))
 
     kept: list[np.ndarray] = []
     divergent: list[float] = []
@@ -62,7 +65,7 @@ def run_chains(
     while True:
         going_on = len(kept) * BATCH < budget.most_steps and clock.allows(BATCH)
         if going_on:
-            chains, seen = clock.run(BATCH, partial(run, chains, next(keys), jnp.asarray(BATCH)))
+            chains, seen = clock.run(BATCH, partial(run, chains, next(keys), jnp.asarray(BATCH), jnp.zeros(())))
             kept.append(np.asarray(seen.z))
             divergent.append(float(seen.divergent))
         num_steps = len(kept) * BATCH
@@ -84,21 +87,31 @@ def _start(target: Target, z: Array, log_weights: Array, rng_key: Array) -> Chai
     # With few effective draws the weighted covariance is singular: then q's own scale serves.
     enough = 1.0 / jnp.sum(jnp.square(weights)) > 5.0 * z.shape[1]
     weights = jnp.where(enough, weights, 1.0 / len(weights))
-    chosen = z[random.categorical(rng_key, log_weights, shape=(NUM_CHAINS,))]
+    chosen = z[random.categorical(rng_key, _tempered(log_weights), shape=(NUM_CHAINS,))]
     return hmc.start(target, chosen, hmc.scale_of(z, weights, target.mask), jnp.log(FIRST_STEP) * jnp.ones(()))
 
 
-@eqx.filter_jit
-def _advance(target: Target, chains: Chains, rng_key: Array, number: Array) -> tuple[Chains, Seen]:
-    return hmc.advance(target, chains, rng_key, number, BATCH)
+def _tempered(log_weights: Float[Array, " draw"]) -> Float[Array, " draw"]:
+    """The weights to the largest power up to 1 that leaves each chain an effective draw to start from."""
+
+    def effective(power: Array) -> Array:
+        return 1.0 / jnp.sum(jnp.square(jax.nn.softmax(power * log_weights)))
+
+    powers = jnp.linspace(1.0, 0.0, 101)
+    return powers[jnp.argmax(lax.map(effective, powers) >= NUM_CHAINS)] * log_weights
 
 
 @eqx.filter_jit
-def _adapt(target: Target, chains: Chains, seen: Seen, number: Array, gain: Array, rescale: Array) -> Chains:
-    """A new step size, and where `rescale` says so a new scale, from what all chains saw."""
-    log_step = hmc.next_step_size(chains.log_step, seen.acceptance, gain)
-    weights = jnp.where(jnp.arange(BATCH) < number, 1.0 / (number * NUM_CHAINS), 0.0)
+def _advance(target: Target, chains: Chains, rng_key: Array, number: Array, gain: Array) -> tuple[Chains, Seen]:
+    return hmc.advance(target, chains, rng_key, number, BATCH, gain)
+
+
+@eqx.filter_jit
+def _rescale(target: Target, chains: Chains, seen: Seen, number: Array) -> Chains:
+    """The chains in the scale of what all of them saw, as far as it can be told from so many draws."""
+    draws = number * NUM_CHAINS
+    weights = jnp.where(jnp.arange(BATCH) < number, 1.0 / draws, 0.0)
     together = jnp.reshape(seen.z, (-1, len(target.mask)))
-    loc, factor = hmc.scale_of(together, jnp.repeat(weights, NUM_CHAINS), target.mask)
-    scale = jnp.where(rescale, loc, chains.loc), jnp.where(rescale, factor, chains.factor)
-    return hmc.start(target, chains.z, scale, log_step)
+    found = hmc.scale_of(together, jnp.repeat(weights, NUM_CHAINS), target.mask)
+    scale = hmc.shrunk(found, draws * seen.acceptance, (chains.loc, chains.factor))
+    return hmc.start(target, chains.z, scale, chains.log_step)

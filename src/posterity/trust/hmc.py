@@ -17,12 +17,16 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.trust.target import AbstractTarget
 
-__all__ = ["Chains", "Seen", "advance", "next_step_size", "scale_of", "start"]
+__all__ = ["Chains", "Scale", "Seen", "advance", "next_step_size", "scale_of", "shrunk", "start"]
 
 TARGET_ACCEPTANCE = 0.8
 LONGEST = np.pi  # of a trajectory, in the coordinates where the target is about as wide as 1
 MOST_LEAPFROG = 64
 JITTER = 1e-6
+HALF_TRUST = 4  # draws for each latent at which a covariance counts as much as the one before it
+
+Scale = tuple[Float[Array, " latent"], Float[Array, "latent latent"]]
+"""$m$ and $C$."""
 
 
 class Chains(eqx.Module):
@@ -67,7 +71,7 @@ class Seen(NamedTuple):
 def start(
     target: AbstractTarget,
     z: Float[Array, "chain latent"],
-    scale: tuple[Float[Array, " latent"], Float[Array, "latent latent"]],
+    scale: Scale,
     log_step: Float[Array, ""],
 ) -> Chains:
     """Chains at given points.
@@ -87,16 +91,31 @@ def start(
 
 
 def advance(
-    target: AbstractTarget, chains: Chains, rng_key: PRNGKeyArray, number: Array | int, most: int
+    target: AbstractTarget,
+    chains: Chains,
+    rng_key: PRNGKeyArray,
+    number: Array | int,
+    most: int,
+    gain: Array | float = 0.0,
 ) -> tuple[Chains, Seen]:
-    """`number` steps of all chains, at most `most` of them, which fixes the shapes."""
+    """Some steps of all chains.
+
+    Args:
+        target: What to sample.
+        chains: Where they are.
+        rng_key: Consumed here.
+        number: Of steps.
+        most: No more than these, which fixes the shapes.
+        gain: How fast the step size follows the acceptance rate, step by step; 0 leaves it as it is.
+    """
     kernel, _ = _kernel()
     density = _in_coordinates(target, chains.loc, chains.factor)
     num_chains, num_latents = chains.states.position.shape
-    step_size, unit = jnp.exp(chains.log_step), jnp.ones(num_latents)
+    unit = jnp.ones(num_latents)
 
     def step(t: Array, carry: Any) -> Any:
-        states, positions, acceptance, divergent = carry
+        states, log_step, positions, acceptance, divergent = carry
+        step_size = jnp.exp(log_step)
         key_length, key_chains = random.split(random.fold_in(rng_key, t))
         length = random.uniform(key_length, minval=0.0, maxval=LONGEST)
         leapfrog = jnp.clip(jnp.ceil(length / step_size), 1, MOST_LEAPFROG).astype(int)
@@ -104,11 +123,13 @@ def advance(
             random.split(key_chains, num_chains), states
         )
         positions = positions.at[t].set(states.position)
-        return states, positions, acceptance + jnp.mean(info.acceptance_rate), divergent + jnp.mean(info.is_divergent)
+        accepted = jnp.mean(info.acceptance_rate)
+        log_step = next_step_size(log_step, accepted, gain)
+        return states, log_step, positions, acceptance + accepted, divergent + jnp.mean(info.is_divergent)
 
-    carry = (chains.states, jnp.zeros((most, num_chains, num_latents)), jnp.zeros(()), jnp.zeros(()))
-    states, positions, acceptance, divergent = lax.fori_loop(0, number, step, carry)
-    moved = eqx.tree_at(lambda c: c.states, chains, states)
+    carry = (chains.states, chains.log_step, jnp.zeros((most, num_chains, num_latents)), jnp.zeros(()), jnp.zeros(()))
+    states, log_step, positions, acceptance, divergent = lax.fori_loop(0, number, step, carry)
+    moved = Chains(states, log_step, chains.loc, chains.factor)
     return moved, Seen(chains.to_latents(positions), acceptance / number, divergent / number)
 
 
@@ -117,9 +138,7 @@ def next_step_size(log_step: Array, acceptance: Array, gain: Array | float) -> A
     return log_step + gain * (acceptance - TARGET_ACCEPTANCE)
 
 
-def scale_of(
-    z: Float[Array, "draw latent"], weights: Float[Array, " draw"], mask: Bool[Array, " latent"]
-) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
+def scale_of(z: Float[Array, "draw latent"], weights: Float[Array, " draw"], mask: Bool[Array, " latent"]) -> Scale:
     """Weighted mean of draws and Cholesky factor of their covariance; the identity where that is singular."""
     loc = weights @ z
     gaps = (z - loc) * jnp.sqrt(weights)[:, None]
@@ -130,6 +149,18 @@ def scale_of(
     factor = jnp.linalg.cholesky(scaled + JITTER * jnp.eye(mask.size))
     factor = jnp.where(jnp.all(jnp.isfinite(factor)), factor, jnp.eye(mask.size))
     return jnp.where(mask, loc, 0.0), size[:, None] * factor
+
+
+def shrunk(new: Scale, number: Array | float, old: Scale) -> Scale:
+    r"""The scale of a number of draws, shrunk towards the one before: $\Sigma = s \Sigma_1 + (1 - s) \Sigma_0$.
+
+    Few draws, or draws of chains that hardly moved, have a covariance that is nearly singular in many dimensions, and
+    chains in its coordinates would not move at all. $s = n / (n + 4 d)$ for $n$ draws of $d$ latents.
+    """
+    (loc, factor), (before, factor_before) = new, old
+    share = number / (number + HALF_TRUST * loc.size)
+    covariance = share * factor @ factor.T + (1.0 - share) * factor_before @ factor_before.T
+    return share * loc + (1.0 - share) * before, jnp.linalg.cholesky(covariance)
 
 
 def _kernel() -> Any:
