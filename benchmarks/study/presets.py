@@ -34,6 +34,6 @@ class Preset:
 
 PRESETS = {
     "smoke": Preset("does everything run? small models, two minutes", 8, 200, 2, 100, 100, (0,), 2.0, 50),
-    "laptop": Preset("two cores, about 8 hours, resumable", 100, 1000, 20, 500, 500, (0, 1, 2), 5.0, 1000),
+    "laptop": Preset("two cores, about 8 hours, resumable", 100, 1000, 20, 500, 500, (0, 1, 2), 30.0, 1000),
     "paper": Preset("the paper's sizes and lengths, for a GPU", 100, 1000, 100, 2500, 2500, (0, 1, 2), 30.0, 1000),
 }

@@ -173,13 +173,22 @@ def test_seeds_are_paired():
     rows = Study([row(v, m, seed=i) for m, pair in values.items() for i, v in enumerate(pair)])
     found = contrasts.measured(contrasts.gain(*keys(*values), "loss"), rows)
     assert (found.value, found.error) == (pytest.approx(1.1), pytest.approx(0.1))
-    assert (found.finding, found.num_seeds) == ("for", 2)
+    assert (found.finding, found.pairing) == ("for", "2 seeds")
 
 
 def test_single_seeds_are_not_paired():
     rows = Study([row(10.0, "gru/flow/reverse", se=3.0), row(11.0, "deep_sets/flow/reverse", se=4.0)])
     found = contrasts.measured(contrasts.gain(*keys("gru/flow/reverse", "deep_sets/flow/reverse"), "loss"), rows)
-    assert (found.value, found.error, found.finding) == (1.0, 5.0, "undecided")
+    assert (found.value, found.error, found.finding, found.pairing) == (1.0, 5.0, "undecided", "1 seed")
+
+
+def test_real_tables_are_paired():
+    """Tables differ by far more than methods do; those that only one method has do not count."""
+    scores = {"gru/flow/reverse": {"a": 1.0, "b": 50.0, "c": 9.0}, "gru/flow/forward": {"a": 2.0, "b": 51.2, "d": 0.0}}
+    rows = Study([row(9.0, m, "LR", se=20.0, setup="tabular", tables=found) for m, found in scores.items()])
+    found = contrasts.measured(contrasts.gain(*(Key("tabular", "LR", m) for m in scores), "loss"), rows)
+    assert (found.value, found.error) == (pytest.approx(1.1), pytest.approx(0.1))
+    assert (found.finding, found.pairing) == ("for", "2 tables")
 
 
 def test_a_contrast_turns_with_its_measure():

@@ -94,7 +94,8 @@ def flows_help_forward_more(_: Study, paper: PaperValues) -> list[Contrast]:
 
 def reverse_loses_modes(_: Study, __: PaperValues) -> list[Contrast]:
     """Forward over reverse KL, both with flows, by the distance to reference draws of a mixture."""
-    keys = [[Key("fixed", "GMM 5D 2cl", f"{e}/flow/{o}") for o in OBJECTIVES] for e in ENCODERS]
+    columns = ("GMM 2D 2cl", "GMM 5D 2cl")
+    keys = [[Key("fixed", c, f"{e}/flow/{o}") for o in OBJECTIVES] for c, e in product(columns, ENCODERS)]
     return [gain(forward, reverse, "w2") for forward, reverse in keys]
 
 

@@ -1,8 +1,9 @@
 """Paired comparisons between methods on the same datasets, from which claims are judged."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,11 +53,11 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Difference:
-    """A contrast's value, its standard error, and how many seeds it was paired over (1: not paired)."""
+    """A contrast's value, its standard error, and what it was paired over, in words."""
 
     value: float
     error: float
-    num_seeds: int
+    pairing: str
 
     @property
     def finding(self) -> str:
@@ -81,26 +82,41 @@ def gain(better: Key, worse: Key, measure: str, what: str = "") -> Contrast:
 def measured(contrast: Contrast, study: Study) -> Difference | None:
     """Our value of a contrast; None if a term is missing or not finite, or if presets differ.
 
-    Paired over the seeds that all terms have, if there are two; else the terms' errors are taken as independent,
-    which is cautious, because all methods answer the same test datasets.
+    On real tables it is paired by table, over all tables that the terms share; else by seed, if the terms share two or
+    more; else the terms' errors are taken as independent, which is cautious, because all methods answer the same test
+    datasets.
     """
     if len({study.preset(key) for _, key in contrast.terms}) > 1:
         return None
-    tables = [study.by_seed(key, contrast.measure) for _, key in contrast.terms]
     weights = [weight for weight, _ in contrast.terms]
-    seeds = sorted(set.intersection(*(set(table) for table in tables)))
-    if len(seeds) > 1:
-        sums = [sum(w * t[seed]["mean"] for w, t in zip(weights, tables, strict=True)) for seed in seeds]
-        found = Difference(float(np.mean(sums)), float(np.std(sums, ddof=1) / math.sqrt(len(seeds))), len(seeds))
-    elif estimates := [e for _, key in contrast.terms if (e := study.estimate(key, contrast.measure))]:
-        if len(estimates) < len(weights):
-            return None
-        value = sum(w * e.value for w, e in zip(weights, estimates, strict=True))
-        error = math.hypot(*(w * max(e.error, e.dataset_error) for w, e in zip(weights, estimates, strict=True)))
-        found = Difference(value, error, 1)
+    by_table = [study.by_table(key, contrast.measure) for _, key in contrast.terms]
+    if all(len(scores) > 1 for scores in by_table):
+        found = _paired(weights, by_table, "tables")
     else:
+        by_seed = [study.by_seed(key, contrast.measure) for _, key in contrast.terms]
+        means = [{seed: entry["mean"] for seed, entry in entries.items()} for entries in by_seed]
+        found = _paired(weights, means, "seeds") or _independent(contrast, study)
+    return found if found and math.isfinite(found.value) else None
+
+
+def _paired(weights: Sequence[float], values: Sequence[Mapping[Any, float]], what: str) -> Difference | None:
+    """Over the entries that all terms have; None if there are not two."""
+    shared = sorted(set.intersection(*(set(each) for each in values)))
+    if len(shared) < 2:
         return None
-    return found if math.isfinite(found.value) else None
+    sums = [sum(w * each[name] for w, each in zip(weights, values, strict=True)) for name in shared]
+    return Difference(float(np.mean(sums)), float(np.std(sums, ddof=1) / math.sqrt(len(sums))), f"{len(sums)} {what}")
+
+
+def _independent(contrast: Contrast, study: Study) -> Difference | None:
+    estimates = [study.estimate(key, contrast.measure) for _, key in contrast.terms]
+    known = [estimate for estimate in estimates if estimate is not None]
+    if len(known) < len(estimates):
+        return None
+    weights = [weight for weight, _ in contrast.terms]
+    value = sum(w * e.value for w, e in zip(weights, known, strict=True))
+    error = math.hypot(*(w * max(e.error, e.dataset_error) for w, e in zip(weights, known, strict=True)))
+    return Difference(value, error, "1 seed")
 
 
 def in_paper(contrast: Contrast, paper: PaperValues) -> float | None:

@@ -64,6 +64,15 @@ class Study:
         found = {row["seed"]: row["metrics"].get(measure) for row in self.rows(key)}
         return {seed: entry for seed, entry in found.items() if entry and entry.get("mean") is not None}
 
+    def by_table(self, key: Key, measure: str) -> dict[str, float]:
+        """Scores on real tables, seeds averaged; none for a measure that is not theirs."""
+        scores: dict[str, list[float]] = defaultdict(list)
+        for row in self.rows(key):
+            if measure in row["metrics"]:
+                for name, score in row.get("tables", {}).items():
+                    scores[name].append(score)
+        return {name: float(np.mean(found)) for name, found in scores.items()}
+
     def steps(self, key: Key) -> int | None:
         """Training steps of the shortest run, None where nothing was trained."""
         steps = [row["steps"] for row in self.rows(key) if row.get("steps")]

@@ -13,12 +13,12 @@ from study.page.words import number, plus_minus
 __all__ = ["claims_section"]
 
 INTRO = (
-    "Every comparison is turned so that a positive difference speaks for the claim. It is paired by seed where both "
-    "sides have two seeds or more, otherwise the errors over test datasets are taken as independent, which is "
-    "cautious: both sides answer the same datasets. For: above zero by more than two standard errors; against: below. "
-    "A claim **holds** if most comparisons made are for it, and is judged if at least a third could be made. "
-    "Differences are in the paper's measure, which rewards under-dispersion; the last column has the same comparison "
-    "by the held-out log predictive density in nats per row, which does not."
+    "Every comparison is turned so that a positive difference speaks for the claim. On real tables it is paired by "
+    "table, else by seed where both sides have two or more; otherwise the errors over test datasets are taken as "
+    "independent, which is cautious: both sides answer the same datasets. For: above zero by more than two standard "
+    "errors; against: below. A claim **holds** if most comparisons made are for it, and is judged if at least a third "
+    "could be made. Differences are in the paper's measure, which rewards under-dispersion; the last column has the "
+    "same comparison by the held-out log predictive density in nats per row, which does not."
 )
 
 
@@ -48,9 +48,8 @@ def _details(
 
 
 def _line(contrast: Contrast, found: Difference, study: Study, paper: PaperValues) -> list[str]:
-    pairing = f"{found.num_seeds} seeds" if found.num_seeds > 1 else "1 seed"
     other = measured(contrast.by("log_predictive"), study)
     return [
-        contrast.where, contrast.what, f"{plus_minus(found.value, found.error)} ({pairing})",
+        contrast.where, contrast.what, f"{plus_minus(found.value, found.error)} ({found.pairing})",
         number(in_paper(contrast, paper)), found.finding, plus_minus(other.value, other.error) if other else "",
     ]  # fmt: skip

@@ -24,6 +24,7 @@ ANSWERS = (*NETWORKS, "informed")
 SAMPLERS = ("mle", "langevin", "hmc")
 BESIDE = ("exact", "nuts", "map", "ridge", "best_diagonal_reverse", "best_diagonal_forward", "best_flow_reverse",
           "predict_mean", "majority")  # fmt: skip
+VOTING = ("nuts", "informed")
 
 
 def records_section(study: Study, cells: Sequence[Cell]) -> str:
@@ -68,4 +69,11 @@ def _best(
 
 def _beside(study: Study, setup: str, column: str, measure: str) -> str:
     found = [(m, study.estimate(Key(setup, column, m), measure)) for m in BESIDE]
-    return "; ".join(f"{label(method)} {number(estimate.value)}" for method, estimate in found if estimate)
+    told = [f"{label(method)} {number(estimate.value)}" for method, estimate in found if estimate]
+    return "; ".join(told + (_votes(study, setup, column) if measure == "accuracy" else []))
+
+
+def _votes(study: Study, setup: str, column: str) -> list[str]:
+    """Accuracy where all draws of an answer vote, which is what one would use, and which a single draw cannot have."""
+    found = [(m, study.estimate(Key(setup, column, m), "accuracy_ensemble")) for m in VOTING]
+    return [f"all draws of {label(method)} voting {number(estimate.value)}" for method, estimate in found if estimate]
