@@ -112,7 +112,7 @@ def _informed(
     metrics["ess"] = summary([answer.weights.ess / answer.num_draws for answer in found.answers])
     metrics["seconds_per_dataset"] = summary(seconds)
     metrics["median_seconds"] = {"mean": float(np.median(seconds)), "se": None}
-    if exact is not None:
+    if exact is not None and found.log_q is not None:
         metrics |= symmetric_kl(test, found.raw, found.log_q, exact, found.log_q_at)
     raw = predictive(test, found.raw, setting.score)
     return found.trusted, metrics | {f"raw_{name}": value for name, value in raw.items()}

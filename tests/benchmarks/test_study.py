@@ -312,3 +312,10 @@ def test_command_outside_a_checkout(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "__file__", str(tmp_path / "bench.py"))
     assert main(["bench", "list"]) == 2
     assert "no benchmarks/study here" in capsys.readouterr().err
+
+
+def test_halves_of_a_reference_come_from_different_chains():
+    order = study("metrics.reference")._halves_of_chains(20)
+    assert sorted(order) == list(range(20))
+    first, second = set(order[:10] % 4), set(order[10:] % 4)
+    assert first == {0, 1} and second == {2, 3}

@@ -25,10 +25,10 @@ class InformedDraws(NamedTuple):
     """Answers to every test dataset.
 
     Attributes:
-        raw: Draws of q as they are.
+        raw: Draws before they are weighted: of q, or of the chains where an answer was refined.
         trusted: Draws of equal weight after correction or refinement.
         answers: What they come from.
-        log_q: Of the raw draws, in nats, where asked for.
+        log_q: Of the raw draws, in nats, where asked for and none of them come from chains.
         log_q_at: Log q at the points that were asked for.
     """
 
@@ -68,7 +68,7 @@ def answer(
     whole = [np.zeros((*raw.shape[:2], test.problem.space.size), np.float32) for _ in range(2)]
     for place, draws in zip(whole, (raw, trusted), strict=True):
         place[..., test.active] = back(draws, task.dims, rng)
-    if at is None:
+    if at is None or any(one.verdict == "refined" for one in found):
         return InformedDraws(*whole, found)
     log_prob = eqx.filter_jit(lambda q, z: vmap(q.log_prob)(z))
     qs = [estimator.posterior(dataset).q for dataset in datasets]

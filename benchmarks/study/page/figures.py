@@ -62,8 +62,10 @@ def _dot_figure(study: Study, cells: Sequence[Cell]):
         _dots(axes, study, found, methods)
         axes.set_title(column)
     grid.flat[0].set_yticks(range(len(methods)), [_short(method) for method in methods])
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    told = {}
+    for axes in grid.flat:  # a panel without a reference has no line for it
+        told |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -75,8 +77,8 @@ def _dots(axes, study: Study, cells: Sequence[Cell], methods: Sequence[str]) -> 
     axes.errorbar([e.value for e, _ in known], [p for _, p in known], xerr=[e.error for e, _ in known], fmt="D",
                   color=OURS, ms=3, lw=0.8, label="ours (± standard error)")  # fmt: skip
     reference = reference_of(study, cells[0].setup, cells[0].column, cells[0].measure)
-    where = reference.value if reference is not None else math.nan
-    axes.axvline(where, color=REFERENCE, ls="--", lw=0.8, label="reference named in the table")
+    if reference is not None:
+        axes.axvline(reference.value, color=REFERENCE, ls="--", lw=0.8, label="reference named in the table")
     values = [cell.value for cell in cells]
     if cells[0].measure != "accuracy" and max(values) > WIDE * min(values):
         _logarithmic(axes, max(values) / min(values))
