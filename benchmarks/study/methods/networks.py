@@ -6,7 +6,8 @@ import posterity
 from posterity.training import TrainingConfig
 from study.settings import Setting
 
-__all__ = ["ENCODERS", "FAMILIES", "OBJECTIVES", "PRESETS", "architecture", "family_options", "objective", "training"]
+__all__ = ["ENCODERS", "ENCODER_OPTIONS", "FAMILIES", "OBJECTIVES", "PRESETS", "architecture", "family_options",
+           "objective", "training"]  # fmt: skip
 
 ENCODERS = ("transformer", "deep_sets", "gru")
 FAMILIES = ("diagonal", "flow")

@@ -7,6 +7,7 @@ from report_text import table
 from study.judging.paper_cells import NETWORKS, Cell, label, paper_steps
 from study.judging.values import Study
 from study.judging.verdicts import MEASURES, WORDS, judge, reference_of
+from study.methods.networks import ENCODER_OPTIONS
 from study.page.words import number, ours, paper, steps
 
 __all__ = ["compact_section", "counts_table", "full_section", "training_lengths"]
@@ -67,8 +68,15 @@ def training_lengths(study: Study) -> str:
         counts, shares = zip(*lengths, strict=True)
         body.append([preset, str(len(lengths)), f"{min(counts):,} to {max(counts):,}",
                      f"{min(shares):.2%} to {max(shares):.2%}"])  # fmt: skip
-    header = ["preset", "networks", "training steps", "share of the paper's steps"]
+        body[-1] += [_size(preset), _size("paper")]
+    header = ["preset", "networks", "training steps", "share of the paper's steps", "Transformer", "in the paper"]
     return table(header, body) if body else "No network has been trained for this page yet."
+
+
+def _size(preset: str) -> str:
+    """What a Transformer of a preset can hold."""
+    size = ENCODER_OPTIONS[preset]["transformer"]
+    return f"{size['depth']} blocks of width {size['width']}, embedding of {size['embedding_size']}"
 
 
 def full_section(study: Study, cells: Sequence[Cell], name: str) -> str:
