@@ -136,7 +136,6 @@ REFUSALS = {
     "other plate": (["gaussian_mean", "--features", "1:3"], "--plate dims=LOW:HIGH"),
     "plate twice": (["linear_regression", "--features", "2", "--plate", "features=3"], "given twice"),
     "plate without name": (["linear_regression", "--plate", "3"], "expected NAME=VALUE"),
-    "fixed columns": (["gaussian_mixture", "--plate", "dims=1:3"], "fixed within one estimator"),
     "unknown option": (["linear_regression", "--set", "prior_sds=2"], "Did you mean 'prior_sd'"),
     "wrong option": (["linear_regression", "--set", "prior_sd=wide"], "must be float"),
     "budget": (["linear_regression", "--steps", "0"], "steps must be positive"),
