@@ -154,7 +154,8 @@ def test_certain_posterior_has_the_evidence_of_its_partition():
     rng = np.random.default_rng(0)
     z, label = rng.normal(size=(2, 2, 60)), rng.integers(2, size=(2, 24))
     x = np.take_along_axis(z, label[..., None], axis=1) + 0.1**0.5 * rng.normal(size=(2, 24, 60))
-    rows = Dataset({"x": jnp.asarray(x, jnp.float32)}, jnp.asarray(np.arange(24) < [[20], [24]]), {})
+    rows = Dataset({"x": jnp.asarray(x, jnp.float32)}, jnp.asarray(np.arange(24) < [[20], [24]]),
+                   {"dims": jnp.ones((2, x.shape[2]), bool)})  # fmt: skip
     problem, z = two_modes.SETTING.problem(), jnp.asarray(z.reshape(2, 120), jnp.float32)
     test = datasets.TestSet(problem, rows, rows, z, jnp.ones(120, bool))
     draws, evidence = two_modes.certain_posterior(test, 20)
@@ -207,7 +208,7 @@ def test_draws_of_mixtures_have_their_mean_and_density(kind, gaussians, rng_key)
 
 def test_tempering_begins_at_the_prior_and_ends_at_reverse_kl(rng_key):
     problem = SETTINGS["gmm_2d_2cl"].problem()
-    dataset = Dataset({"x": random.normal(rng_key, (9, 2))}, jnp.arange(9) < 7, {})
+    dataset = Dataset({"x": random.normal(rng_key, (9, 2))}, jnp.arange(9) < 7, {"dims": jnp.ones(2, bool)})
     q = DiagonalGaussian(jnp.zeros(4), jnp.ones(4), jnp.ones(4, bool))  # the prior
 
     @jax.jit
