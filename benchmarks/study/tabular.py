@@ -23,8 +23,12 @@ from study.tasks import SETTINGS
 __all__ = ["do", "jobs", "network_rows"]
 
 COLUMNS = {"lr_variable": "LR", "nlr_variable": "NLR", "lc_variable": "LC", "nlc_variable": "NLC"}
-REGRESSION = ("prior", "predict_mean", "ridge", "exact", "nuts", "informed")
-CLASSIFICATION = ("prior", "majority", "map", "nuts", "informed")
+BESIDE = {
+    "lr_variable": ("prior", "predict_mean", "ridge", "exact", "nuts", "informed"),
+    "lc_variable": ("prior", "majority", "map", "nuts", "informed"),
+    "nlr_variable": ("prior", "predict_mean"),
+    "nlc_variable": ("prior", "majority"),
+}
 PRIOR_SD_OF_DIFFERENCE = 2**0.5
 """Softmax regression's N(0, 1) weights on two classes are, in their difference, a logistic regression with this sd."""
 
@@ -34,10 +38,9 @@ def jobs(preset: str) -> Iterator[Job]:
     if preset == "smoke":
         yield Job("tabular", "lr_variable", "predict_mean")
         return
-    for method in REGRESSION:
-        yield Job("tabular", "lr_variable", method)
-    for method in CLASSIFICATION:
-        yield Job("tabular", "lc_variable", method)
+    for name, methods in BESIDE.items():
+        for method in methods:
+            yield Job("tabular", name, method)
 
 
 def do(job: Job, preset: str) -> list[dict[str, Any]]:
@@ -159,7 +162,7 @@ def _drawers(setting: Setting, preset: str) -> dict[str, Drawer]:
     """Draws of exact and sampled posteriors, of the model at the table's own width."""
     sizes = PRESETS[preset]
     name, options = setting.model, dict(setting.options)
-    if setting.score == "accuracy":  # the difference of both classes' weights, which is all that predicts
+    if name == "categorical_regression":  # the difference of both classes' weights, which is all that predicts
         name = "logistic_regression"
         options = {"prior_sd": PRIOR_SD_OF_DIFFERENCE, "temperature": options["temperature"]}
 
