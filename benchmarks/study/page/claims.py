@@ -14,11 +14,12 @@ __all__ = ["claims_section"]
 
 INTRO = (
     "Every comparison is turned so that a positive difference speaks for the claim. On real tables it is paired by "
-    "table, else by seed where both sides have two or more; otherwise the errors over test datasets are taken as "
-    "independent, which is cautious: both sides answer the same datasets. For: above zero by more than two standard "
-    "errors; against: below. A claim **holds** if most comparisons made are for it, and is judged if at least a third "
-    "could be made. Differences are in the paper's measure, which rewards under-dispersion; the last column has the "
-    "same comparison by the held-out log predictive density in nats per row, which does not."
+    "table, over all tables at hand and not only the paper's; else by seed where both sides have two or more; "
+    "otherwise the errors over test datasets are taken as independent, which is cautious: both sides answer the same "
+    "datasets. For: above zero by more than two standard errors; against: below. A claim **holds** if most comparisons "
+    "made are for it, and is judged if at least a third could be made. Differences are in the paper's measure, which "
+    "rewards under-dispersion; the last column has the same comparison by the held-out log predictive density in nats "
+    "per row, which does not."
 )
 
 

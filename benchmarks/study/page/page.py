@@ -59,7 +59,7 @@ def _summary(study: Study, cells: Sequence[Cell]) -> str:
     lengths = (
         "Of each cell the rows of its largest preset count (smoke, laptop, paper), and the newest of each seed. A "
         "laptop trains smaller networks for far shorter than the paper did, which by itself can set values apart: an "
-        "embedding of 64 cannot even hold a mean in 100 dimensions."
+        "embedding shorter than a mean cannot hold it."
     )
     errors = (
         "± of ours is the standard error over seeds; with one seed, over its test datasets. The paper's ± is as "

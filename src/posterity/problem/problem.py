@@ -181,9 +181,8 @@ class Problem:
 
     def site_log_probs_at(self, latents: Mapping[str, Array], dataset: Dataset) -> dict[str, Float[Array, "..."]]:
         """Log probabilities of each site at latents in their supports; see `site_log_probs`."""
-        seeded = handlers.seed(self.model, random.key(0))
+        seeded = handlers.seed(self.model, random.key(0))  # every latent is given: the key is never used
         model = MaskEvents(seeded, f"model '{self.name}'", self._event_masks(dataset.plate_masks))
-        # Every latent is given: the key is never used.
         log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
         sites = (*self.space.sites, *self.data_sites)
         return {
