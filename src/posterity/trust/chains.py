@@ -9,14 +9,14 @@ transitions to say.
 from functools import partial
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, random
+from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.trust import hmc
 from posterity.trust.hmc import Chains, Seen
+from posterity.trust.powers import finite_weights, largest_power
 from posterity.trust.refinement import FEWEST, Budget, Clock, Refinement, diagnose, successive_keys, unsettled
 from posterity.trust.target import Target
 
@@ -87,18 +87,10 @@ def _start(target: Target, z: Array, log_weights: Array, rng_key: Array) -> Chai
     # With few effective draws the weighted covariance is singular: then q's own scale serves.
     enough = 1.0 / jnp.sum(jnp.square(weights)) > 5.0 * z.shape[1]
     weights = jnp.where(enough, weights, 1.0 / len(weights))
-    chosen = z[random.categorical(rng_key, _tempered(log_weights), shape=(NUM_CHAINS,))]
+    # Flattened until each chain has an effective draw to start from.
+    flattened = largest_power(log_weights[None], NUM_CHAINS) * finite_weights(log_weights)
+    chosen = z[random.categorical(rng_key, flattened, shape=(NUM_CHAINS,))]
     return hmc.start(target, chosen, hmc.scale_of(z, weights, target.mask), jnp.log(FIRST_STEP) * jnp.ones(()))
-
-
-def _tempered(log_weights: Float[Array, " draw"]) -> Float[Array, " draw"]:
-    """The weights to the largest power up to 1 that leaves each chain an effective draw to start from."""
-
-    def effective(power: Array) -> Array:
-        return 1.0 / jnp.sum(jnp.square(jax.nn.softmax(power * log_weights)))
-
-    powers = jnp.linspace(1.0, 0.0, 101)
-    return powers[jnp.argmax(lax.map(effective, powers) >= NUM_CHAINS)] * log_weights
 
 
 @eqx.filter_jit

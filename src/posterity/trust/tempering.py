@@ -17,10 +17,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, random, vmap
+from jax import random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.trust import hmc
+from posterity.trust.powers import finite_weights, largest_power
 from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, successive_keys, unsettled
 from posterity.trust.target import AbstractTarget, Target
 
@@ -32,7 +33,6 @@ SHARE = 0.5  # of the particles that each stage leaves effective
 MOVES = 5  # steps of HMC in each stage
 FEWEST_STAGES = 10  # that it takes as a rule
 MOST_STAGES, MOST_ROUNDS = 300, 32  # of both together; of moves after the last stage
-HALVINGS = 30
 FIRST_STEP = 0.3
 
 
@@ -145,8 +145,10 @@ def _stage(target: Target, base: Base, particles: Particles, rng_key: Array) -> 
         return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
     ratios = vmap(vmap(log_ratio))(particles.z)
-    reached = particles.reached + _increment(ratios, 1.0 - particles.reached)
-    weights = jax.nn.softmax(jnp.where(reached > particles.reached, reached - particles.reached, 0.0) * _finite(ratios))
+    reached = particles.reached + largest_power(ratios, SHARE * NUM_PARTICLES, 1.0 - particles.reached)
+    weights = jax.nn.softmax(
+        jnp.where(reached > particles.reached, reached - particles.reached, 0.0) * finite_weights(ratios)
+    )
     z = vmap(_resample)(random.split(key_resample, NUM_ISLANDS), weights, particles.z)
     z = jnp.where(reached > particles.reached, z, particles.z)
 
@@ -157,28 +159,6 @@ def _stage(target: Target, base: Base, particles: Particles, rng_key: Array) -> 
     chains, seen = hmc.advance(tempered, chains, key_move, MOVES, MOVES)
     log_step = hmc.next_step_size(particles.log_step, seen.acceptance, 1.0)
     return Particles(jnp.reshape(chains.z, particles.z.shape), reached, log_step, seen.divergent)
-
-
-def _finite(ratios: Array) -> Array:
-    """Ratios of -inf as numbers that no step of t can lift, so that 0 times them is 0."""
-    return jnp.maximum(ratios, -1e30)
-
-
-def _increment(ratios: Float[Array, "island particle"], most: Array) -> Array:
-    """The largest step that leaves half of every island's particles effective, by bisection; a little at least."""
-
-    def effective(step: Array) -> Array:
-        weights = jax.nn.softmax(step * _finite(ratios), axis=1)
-        return jnp.min(1.0 / jnp.sum(jnp.square(weights), axis=1)) / ratios.shape[1]
-
-    def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bounds
-        middle = 0.5 * (low + high)
-        good = effective(middle) >= SHARE
-        return jnp.where(good, middle, low), jnp.where(good, high, middle)
-
-    low, _ = lax.fori_loop(0, HALVINGS, halve, (jnp.zeros(()), most))
-    return jnp.where(effective(most) >= SHARE, most, jnp.clip(low, jnp.minimum(1e-6, most), most))
 
 
 def _resample(
