@@ -48,17 +48,18 @@ def baseline_row(method: str, test: TestSet, setting: Setting, task: Task, prese
         preset: Decides how much is done.
     """
     sizes = PRESETS[preset]
-    truth = reference(test, setting, task, 2 * sizes.w2_draws) if has_reference(setting, task) else None
+    truth = reference(test, setting, task, sizes) if has_reference(setting, task) else None
     started = time.perf_counter()
     draws, extra = _draws(method, test, setting, task, truth, preset)
-    milliseconds = 1e3 * (time.perf_counter() - started) / len(test.z)
+    milliseconds = 1e3 * (time.perf_counter() - started) / len(draws)
+    test = test.first(len(draws))
     if method in POINTS:
         metrics = predictive(test, draws, setting.score)
     else:
         metrics = of_draws(test, draws, setting.score, None if truth is None else truth.draws, sizes)
     if truth is not None and draws is truth.draws:  # a reference is as far from itself as two sets of its draws
         metrics["w2"] = metrics["w2_floor"]
-    return {"infer_ms": round(milliseconds, 3), "metrics": extra | metrics}
+    return {"infer_ms": round(milliseconds, 3), "num_datasets": len(draws), "metrics": extra | metrics}
 
 
 def _draws(
@@ -91,6 +92,7 @@ def _best_member(
     at = truth.draws[:, :number] if truth is not None and setting.exact else None
     if method == "best_diagonal_forward":
         assert truth is not None
+        test = test.first(len(truth.draws))
         found = best_forward_diagonal(test, truth.draws, number, at=at)
     else:
         found = best_reverse(test, method.split("_")[1], number, preset=preset, at=at)

@@ -15,6 +15,8 @@ class Preset:
         num_draws: Draws of each posterior.
         w2_datasets: Test datasets of which W2 is taken.
         w2_draws: Draws on either side of it; the paper has 2500.
+        neural_references: Test datasets of a neural network of which NUTS makes a reference: one takes it a minute of
+            a core or more, at its deepest trees.
         chain_draws: Draws kept per chain of a sampler.
         seeds: Seeds of the networks.
         refine_seconds: Most time to refine one answer.
@@ -26,6 +28,7 @@ class Preset:
     num_draws: int
     w2_datasets: int
     w2_draws: int
+    neural_references: int
     chain_draws: int
     seeds: tuple[int, ...]
     refine_seconds: float
@@ -33,7 +36,7 @@ class Preset:
 
 
 PRESETS = {
-    "smoke": Preset("does everything run? small models, two minutes", 8, 200, 2, 100, 100, (0,), 2.0, 50),
-    "laptop": Preset("two cores, about 8 hours, resumable", 100, 1000, 20, 500, 500, (0, 1, 2), 30.0, 1000),
-    "paper": Preset("the paper's sizes and lengths, for a GPU", 100, 1000, 100, 2500, 2500, (0, 1, 2), 30.0, 1000),
+    "smoke": Preset("does everything run? small models, two minutes", 8, 200, 2, 100, 8, 100, (0,), 2.0, 50),
+    "laptop": Preset("two cores, about 8 hours, resumable", 100, 1000, 20, 500, 20, 500, (0, 1, 2), 30.0, 1000),
+    "paper": Preset("the paper's sizes and lengths, for a GPU", 100, 1000, 100, 2500, 100, 2500, (0, 1, 2), 30.0, 1000),
 }

@@ -39,7 +39,7 @@ def do(job: Job, preset: str) -> list[Row]:
 
 def judge_network(estimator: Any, test: TestSet, setting: Setting, task: Task, sizes: Preset) -> Row:
     """Milliseconds per dataset, compiled, and all metrics of a network on one task."""
-    truth = reference(test, setting, task, 2 * sizes.w2_draws) if has_reference(setting, task) else None
+    truth = reference(test, setting, task, sizes) if has_reference(setting, task) else None
     at = np.zeros((len(test.z), 0, test.z.shape[1]), np.float32)
     if truth is not None and setting.exact:
         at = truth.draws[:, : sizes.num_draws].astype(np.float32)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from study.datasets import TestSet
 from study.methods.chains import run_chains
 from study.metrics.exact import exact_draws
+from study.presets import Preset
 from study.settings import Setting, Task
 
 __all__ = ["SCRATCH", "Reference", "has_reference", "in_every_order", "reference"]
@@ -45,8 +46,14 @@ def has_reference(setting: Setting, task: Task) -> bool:
     return setting.exact or task.small or setting.name in ("gmm_5d_2cl", "lc_100d")
 
 
-def reference(test: TestSet, setting: Setting, task: Task, num_draws: int) -> Reference:
-    """Draws of a task's posteriors, from the file if there is one of the same size."""
+def reference(test: TestSet, setting: Setting, task: Task, sizes: Preset) -> Reference:
+    """Draws of a task's posteriors, from the file if there is one of the same size; twice as many as W2 takes.
+
+    Of neural networks only the first few: see `Preset.neural_references`.
+    """
+    num_draws = 2 * sizes.w2_draws
+    if setting.model.startswith("neural_"):
+        test = test.first(sizes.neural_references)
     if setting.exact:
         draws = exact_draws(test, num_draws, seed=77)
         ones = np.ones(len(draws))
