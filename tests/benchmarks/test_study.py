@@ -319,3 +319,26 @@ def test_halves_of_a_reference_come_from_different_chains():
     assert sorted(order) == list(range(20))
     first, second = set(order[:10] % 4), set(order[10:] % 4)
     assert first == {0, 1} and second == {2, 3}
+
+
+def test_a_neural_network_has_references_of_the_first_datasets_alone(tmp_path, monkeypatch):
+    references, baselines = study("metrics.reference"), study("baselines")
+    sizes = dataclasses.replace(study("presets").PRESETS["smoke"], w2_datasets=2, w2_draws=4, neural_references=2)
+    monkeypatch.setitem(study("presets").PRESETS, "smoke", sizes)
+    monkeypatch.setattr(references, "SCRATCH", tmp_path)
+    sampled = []
+
+    def chains(test, sampler, *, num_draws, num_chains, **others):
+        sampled.append(test.z)
+        draws = np.repeat(np.asarray(test.z)[:, None], num_draws * num_chains, axis=1)
+        return study("methods.chains").ChainDraws(draws, np.ones(len(draws)), 1.0, 0.5)
+
+    monkeypatch.setattr(references, "run_chains", chains)
+    setting, test = SETTINGS["nlr_1d"], test_set("nlr_1d", 5)
+    row = baselines.baseline_row("nuts", test, setting, setting.tasks[0], "smoke")
+    np.testing.assert_array_equal(sampled, test.z[None, :2])
+    assert row["num_datasets"] == 2
+    # Draws that are all the truth predict with the loss of the noise, whose variance is 0.25, and no wider than it.
+    assert row["metrics"]["loss"]["mean"] == pytest.approx(0.25, abs=0.05)
+    assert row["metrics"]["w2"]["mean"] == 0.0
+    assert baselines.baseline_row("prior", test, setting, setting.tasks[0], "smoke")["num_datasets"] == 5

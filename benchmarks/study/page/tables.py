@@ -9,6 +9,7 @@ from study.judging.values import Study
 from study.judging.verdicts import MEASURES, WORDS, judge, reference_of
 from study.methods.networks import ENCODER_OPTIONS
 from study.page.words import number, ours, paper, steps
+from study.presets import PRESETS
 
 __all__ = ["compact_section", "counts_table", "full_section", "training_lengths"]
 
@@ -33,7 +34,9 @@ NOTES = {
     "6": "Two finite sets of draws of one distribution are apart, too, and the further the fewer they are: the floor "
     "is what two sets of reference draws give, as many as are compared. The paper compares 2500 draws with its "
     "Langevin draws, ours are compared with the exact posterior's or with NUTS, fewer of them in smaller presets. So a "
-    "value near the floor cannot be told from the posterior, and only values well above it compare.",
+    "value near the floor cannot be told from the posterior, and only values well above it compare. NUTS takes long "
+    f"for neural networks: the laptop preset has references of their first {PRESETS['laptop'].neural_references} of "
+    f"{PRESETS['laptop'].num_datasets} test datasets, which their NUTS rows are over, too.",
 }
 MARKS = {"reproduced": "R", "improved": "I", "not reproduced": "N"}
 COLUMNS_SIDE_BY_SIDE = 5
