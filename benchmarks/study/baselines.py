@@ -48,12 +48,13 @@ def baseline_row(method: str, test: TestSet, setting: Setting, task: Task, prese
         preset: Decides how much is done.
     """
     sizes = PRESETS[preset]
-    truth = reference(test, setting, task, sizes) if has_reference(setting, task) else None
+    needed = has_reference(setting, task) and method not in POINTS
+    truth = reference(test, setting, task, sizes) if needed else None
     started = time.perf_counter()
     draws, extra = _draws(method, test, setting, task, truth, preset)
     milliseconds = 1e3 * (time.perf_counter() - started) / len(draws)
     test = test.first(len(draws))
-    if method in POINTS:
+    if method in POINTS:  # neither calibrated nor near to a posterior
         metrics = predictive(test, draws, setting.score)
     else:
         metrics = of_draws(test, draws, setting.score, None if truth is None else truth.draws, sizes)
