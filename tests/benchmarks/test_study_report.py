@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from study_modules import study
 
@@ -168,12 +169,27 @@ def keys(*methods):
 
 
 def test_seeds_are_paired():
-    """Both seeds move by 10 together, and the difference by 0.2 only."""
-    values = {"gru/flow/reverse": (10.0, 20.0), "deep_sets/flow/reverse": (11.0, 21.2)}
-    rows = Study([row(v, m, seed=i) for m, pair in values.items() for i, v in enumerate(pair)])
+    """All seeds move by 10 together, and the difference by 0.2 only."""
+    values = {"gru/flow/reverse": (10.0, 20.0, 30.0), "deep_sets/flow/reverse": (11.0, 21.2, 31.1)}
+    rows = Study([row(v, m, seed=i) for m, each in values.items() for i, v in enumerate(each)])
     found = contrasts.measured(contrasts.gain(*keys(*values), "loss"), rows)
-    assert (found.value, found.error) == (pytest.approx(1.1), pytest.approx(0.1))
-    assert (found.finding, found.pairing) == ("for", "2 seeds")
+    assert (found.value, found.error) == (pytest.approx(1.1), pytest.approx(0.1 / math.sqrt(3.0)))
+    assert (found.finding, found.pairing) == ("for", "3 seeds")
+
+
+@pytest.mark.parametrize(("pairs", "finding"), [(2, "undecided"), (3, "undecided"), (4, "for")])
+def test_few_pairs_have_to_agree_the_better(pairs, finding):
+    """3.3 standard errors from zero: t at 5% asks for 12.7, 4.3 and 3.2 with 1, 2 and 3 degrees of freedom."""
+    assert contrasts.Difference(3.3, 1.0, "", pairs - 1).finding == finding
+
+
+def test_equal_methods_are_told_apart_as_rarely_as_stated():
+    draws = np.random.default_rng(0).normal(size=(4000, 3))
+    values = ({i: v for i, v in enumerate(each)} for each in draws)
+    zeros = dict.fromkeys(range(3), 0.0)
+    found = [contrasts._paired((1.0, -1.0), (each, zeros), "seeds").finding for each in values]
+    rate = 1.0 - found.count("undecided") / len(found)
+    assert abs(rate - contrasts.FALSE_ALARMS) < 4.0 * math.sqrt(0.05 * 0.95 / 4000)  # false alarms of this test: 1e-4
 
 
 def test_single_seeds_are_not_paired():
@@ -182,13 +198,29 @@ def test_single_seeds_are_not_paired():
     assert (found.value, found.error, found.finding, found.pairing) == (1.0, 5.0, "undecided", "1 seed")
 
 
+def test_single_seeds_are_paired_by_dataset_where_rows_have_them():
+    """Datasets differ by far more than methods do."""
+    values = {"gru/flow/reverse": [1.0, 50.0, 9.0], "deep_sets/flow/reverse": [2.0, 51.2, 10.1]}
+    entries = {m: {"loss": {"mean": sum(v) / 3, "se": 15.0, "by_dataset": v}} for m, v in values.items()}
+    rows = [row(0.0, m, metrics=metrics) for m, metrics in entries.items()]
+    contrast = contrasts.gain(*keys(*values), "loss")
+    found = contrasts.measured(contrast, Study(rows))
+    assert (found.value, found.error) == (pytest.approx(1.1), pytest.approx(0.1 / math.sqrt(3.0)))
+    assert (found.finding, found.pairing) == ("for", "3 datasets")
+    del entries["gru/flow/reverse"]["loss"]["by_dataset"]
+    assert contrasts.measured(contrast, Study(rows)).pairing == "1 seed"
+
+
 def test_real_tables_are_paired():
     """Tables differ by far more than methods do; those that only one method has do not count."""
-    scores = {"gru/flow/reverse": {"a": 1.0, "b": 50.0, "c": 9.0}, "gru/flow/forward": {"a": 2.0, "b": 51.2, "d": 0.0}}
+    scores = {
+        "gru/flow/reverse": {"a": 1.0, "b": 50.0, "c": 3.0, "e": 9.0},
+        "gru/flow/forward": {"a": 2.0, "b": 51.2, "c": 4.1, "d": 0.0},
+    }
     rows = Study([row(9.0, m, "LR", se=20.0, setup="tabular", tables=found) for m, found in scores.items()])
     found = contrasts.measured(contrasts.gain(*(Key("tabular", "LR", m) for m in scores), "loss"), rows)
-    assert (found.value, found.error) == (pytest.approx(1.1), pytest.approx(0.1))
-    assert (found.finding, found.pairing) == ("for", "2 tables")
+    assert (found.value, found.error) == (pytest.approx(1.1), pytest.approx(0.1 / math.sqrt(3.0)))
+    assert (found.finding, found.pairing) == ("for", "3 tables")
 
 
 def test_a_contrast_turns_with_its_measure():
@@ -210,6 +242,24 @@ def test_the_papers_own_comparison():
     paper = contrasts.by_key(CELLS)
     keys = [Key("fixed", "GMM 5D 2cl", f"transformer/flow/{objective}") for objective in ("forward", "reverse")]
     assert contrasts.in_paper(contrasts.gain(*keys, "w2"), paper) == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize(
+    ("findings", "word"),
+    [
+        (["for", "for", "undecided"], "holds"),
+        (["against", "against", "for"], "does not hold"),
+        (["for", "undecided"], "undecided"),
+        (["for", "undecided", "undecided"], "undecided"),
+        (["for", "against"], "mixed"),
+        (["for", "against", "for", "against", "undecided"], "mixed"),
+        (["for", None, None, None], "not enough rows"),
+    ],
+)
+def test_verdicts_on_claims(findings, word):
+    values = {"for": 1.0, "against": -1.0, "undecided": 0.0}
+    found = [name and contrasts.Difference(values[name], 0.1, "") for name in findings]
+    assert claims.claim_verdict(found) == word
 
 
 @pytest.mark.parametrize(("reverse", "word"), [(3.0, "holds"), (1.0, "does not hold")])

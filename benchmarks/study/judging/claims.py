@@ -30,11 +30,17 @@ class Claim:
 
 
 def claim_verdict(differences: list[Difference | None]) -> str:
-    """Whether most of the comparisons made speak for the claim by more than two standard errors."""
-    made = [difference for difference in differences if difference is not None]
+    """Whether most of the comparisons made speak for the claim, or against it.
+
+    "mixed" where most can be told from zero and go either way; "undecided" where most cannot.
+    """
+    made = [difference.finding for difference in differences if difference is not None]
     if not made or len(made) < ENOUGH * len(differences):
         return "not enough rows"
-    return "holds" if 2 * sum(d.finding == "for" for d in made) > len(made) else "does not hold"
+    for word, share in (("holds", made.count("for")), ("does not hold", made.count("against"))):
+        if 2 * share > len(made):
+            return word
+    return "undecided" if 2 * made.count("undecided") >= len(made) else "mixed"
 
 
 def measure_of(column: str) -> str:

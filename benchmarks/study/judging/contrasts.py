@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from study.judging.paper_cells import Cell, Key, label
 from study.judging.values import Study
 from study.judging.verdicts import sign
 
-__all__ = ["Contrast", "Difference", "PaperValues", "by_key", "gain", "in_paper", "measured"]
+__all__ = ["FALSE_ALARMS", "Contrast", "Difference", "PaperValues", "by_key", "gain", "in_paper", "measured"]
 
 PaperValues = Mapping[tuple[Key, str], Cell]
-CLEAR = 2.0  # standard errors
+FALSE_ALARMS = 0.05  # of comparisons between equals that are found for or against
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,25 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Difference:
-    """A contrast's value, its standard error, and what it was paired over, in words."""
+    """A contrast of our values.
+
+    Attributes:
+        value: The difference.
+        error: Its standard error.
+        pairing: What it was paired over, in words.
+        degrees_of_freedom: Of the error; infinite where it was not estimated from the differences themselves.
+    """
 
     value: float
     error: float
     pairing: str
+    degrees_of_freedom: float = math.inf
 
     @property
     def finding(self) -> str:
-        """`for`, `against`, or `undecided` where it is within two standard errors of zero."""
-        if abs(self.value) <= CLEAR * self.error or self.value == 0.0:
+        """`for`, `against`, or `undecided` where a t-test at 5%, two-sided, cannot tell it from zero."""
+        clear = stats.t.ppf(1.0 - FALSE_ALARMS / 2.0, self.degrees_of_freedom)
+        if abs(self.value) <= clear * self.error or self.value == 0.0:
             return "undecided"
         return "for" if self.value > 0 else "against"
 
@@ -83,19 +93,16 @@ def measured(contrast: Contrast, study: Study) -> Difference | None:
     """Our value of a contrast; None if a term is missing or not finite, or if presets differ.
 
     On real tables it is paired by table, over all tables that the terms share; else by seed, if the terms share two or
-    more; else the terms' errors are taken as independent, which is cautious, because all methods answer the same test
-    datasets.
+    more; else by test dataset, all methods answering the same, where the rows of a seed have a value of each. Without
+    that the terms' errors are taken as independent, which is cautious.
     """
     if len({study.preset(key) for _, key in contrast.terms}) > 1:
         return None
     weights = [weight for weight, _ in contrast.terms]
-    by_table = [study.by_table(key, contrast.measure) for _, key in contrast.terms]
-    if all(len(scores) > 1 for scores in by_table):
-        found = _paired(weights, by_table, "tables")
-    else:
-        by_seed = [study.by_seed(key, contrast.measure) for _, key in contrast.terms]
-        means = [{seed: entry["mean"] for seed, entry in entries.items()} for entries in by_seed]
-        found = _paired(weights, means, "seeds") or _independent(contrast, study)
+    found = None
+    for what, values in (("tables", study.by_table), ("seeds", study.mean_by_seed), ("datasets", study.by_dataset)):
+        found = found or _paired(weights, [values(key, contrast.measure) for _, key in contrast.terms], what)
+    found = found or _independent(contrast, study)
     return found if found and math.isfinite(found.value) else None
 
 
@@ -105,7 +112,8 @@ def _paired(weights: Sequence[float], values: Sequence[Mapping[Any, float]], wha
     if len(shared) < 2:
         return None
     sums = [sum(w * each[name] for w, each in zip(weights, values, strict=True)) for name in shared]
-    return Difference(float(np.mean(sums)), float(np.std(sums, ddof=1) / math.sqrt(len(sums))), f"{len(sums)} {what}")
+    error = float(np.std(sums, ddof=1) / math.sqrt(len(sums)))
+    return Difference(float(np.mean(sums)), error, f"{len(sums)} {what}", len(sums) - 1)
 
 
 def _independent(contrast: Contrast, study: Study) -> Difference | None:

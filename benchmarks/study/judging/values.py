@@ -64,6 +64,18 @@ class Study:
         found = {row["seed"]: row["metrics"].get(measure) for row in self.rows(key)}
         return {seed: entry for seed, entry in found.items() if entry and entry.get("mean") is not None}
 
+    def mean_by_seed(self, key: Key, measure: str) -> dict[int, float]:
+        """The mean over test datasets, for each seed that has this measure."""
+        return {seed: entry["mean"] for seed, entry in self.by_seed(key, measure).items()}
+
+    def by_dataset(self, key: Key, measure: str) -> dict[tuple[int, int], float]:
+        """The value on each test dataset, by seed and number of the dataset; none where rows have means alone."""
+        return {
+            (seed, number): value
+            for seed, entry in self.by_seed(key, measure).items()
+            for number, value in enumerate(entry.get("by_dataset", ()))
+        }
+
     def by_table(self, key: Key, measure: str) -> dict[str, float]:
         """Scores on real tables, seeds averaged; none for a measure that is not theirs."""
         scores: dict[str, list[float]] = defaultdict(list)

@@ -22,7 +22,7 @@ __all__ = ["NUM_PREDICTIVE", "Metrics", "of_draws", "predictive", "summary", "sy
 NUM_PREDICTIVE = 25
 """Draws that predict, as in the paper."""
 
-Metrics = dict[str, dict[str, float]]
+Metrics = dict[str, dict[str, Any]]
 Draws = Float[np.ndarray, "dataset draw latent"]
 
 
@@ -30,6 +30,11 @@ def summary(values: Any) -> dict[str, float]:
     """Mean over datasets with its standard error."""
     values = np.asarray(values, np.float64)
     return {"mean": float(values.mean()), "se": float(values.std(ddof=1) / np.sqrt(values.size))}
+
+
+def with_values(values: Any) -> dict[str, Any]:
+    """`summary`, and the values themselves to four digits, so that methods can be compared dataset by dataset."""
+    return summary(values) | {"by_dataset": [float(f"{value:.4g}") for value in np.asarray(values, np.float64)]}
 
 
 def of_draws(test: TestSet, draws: Draws, score: Score, reference: Draws | None, sizes: Preset) -> Metrics:
@@ -47,10 +52,11 @@ def predictive(test: TestSet, draws: Draws, score: Score) -> Metrics:
 
     The first is averaged over single draws (paper, App. D, eq. 15): not the loss of a posterior's prediction, and
     lowest for a posterior that is too narrow. In percent for accuracy. `log_predictive` is in nats per held-out row.
+    Both of these with their value on each dataset.
     """
     found = [np.asarray(part, np.float64) for part in _predictive(test, jnp.asarray(draws[:, :NUM_PREDICTIVE]), score)]
     scale = 100.0 if score == "accuracy" else 1.0
-    metrics = {score: summary(scale * found[0]), "log_predictive": summary(found[1])}
+    metrics = {score: with_values(scale * found[0]), "log_predictive": with_values(found[1])}
     if np.isfinite(found[2]).all():
         metrics[f"{score}_ensemble"] = summary(scale * found[2])
     return metrics

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from report_text import table
 
 from study.judging.claims import CLAIMS, Claim, claim_verdict, differences
-from study.judging.contrasts import Contrast, Difference, PaperValues, by_key, in_paper, measured
+from study.judging.contrasts import FALSE_ALARMS, Contrast, Difference, PaperValues, by_key, in_paper, measured
 from study.judging.paper_cells import Cell
 from study.judging.values import Study
 from study.page.words import number, plus_minus
@@ -14,10 +14,12 @@ __all__ = ["claims_section"]
 
 INTRO = (
     "Every comparison is turned so that a positive difference speaks for the claim. On real tables it is paired by "
-    "table, over all tables at hand and not only the paper's; else by seed where both sides have two or more; "
-    "otherwise the errors over test datasets are taken as independent, which is cautious: both sides answer the same "
-    "datasets. For: above zero by more than two standard errors; against: below. A claim **holds** if most comparisons "
-    "made are for it, and is judged if at least a third could be made. Differences are in the paper's measure, which "
+    "table, over all tables at hand and not only the paper's; else by seed where both sides have two or more; else by "
+    "test dataset where the rows have a value of each; otherwise the errors over test datasets are taken as "
+    "independent (1 seed), which is cautious: both sides answer the same datasets. For: above zero by a t-test at "
+    f"{FALSE_ALARMS:.0%}, two-sided; against: below. A claim **holds** if most comparisons made are for it and **does "
+    "not hold** if most are against; it is **undecided** if at least half cannot be told from zero, and otherwise "
+    "**mixed**. It is judged if at least a third could be made. Differences are in the paper's measure, which "
     "rewards under-dispersion; the last column has the same comparison by the held-out log predictive density in nats "
     "per row, which does not."
 )
