@@ -5,6 +5,7 @@ no other, and is tried again at the next run.
 """
 
 import fnmatch
+import itertools
 import multiprocessing
 import os
 import time
@@ -23,6 +24,8 @@ __all__ = ["ERRORS", "NAME", "Outcome", "chosen", "matches", "run", "to_do"]
 
 NAME, ERRORS = "study", "study_errors"
 Rows = list[dict[str, Any]]
+JOBS_PER_CACHE = 6  # jobs share small compiled programs, but all that they compile would fill the memory
+_ATTEMPTS = itertools.count(1)
 
 
 class Outcome(NamedTuple):
@@ -103,7 +106,8 @@ def attempt(preset: str, job: Job) -> tuple[Job, Rows, float, str | None]:
         rows, error = do(job, preset), None
     except Exception:  # one job of hundreds must not stop the others
         rows, error = [], traceback.format_exc()
-    jax.clear_caches()  # the next job compiles programs of its own
+    if next(_ATTEMPTS) % JOBS_PER_CACHE == 0:
+        jax.clear_caches()
     return job, rows, time.perf_counter() - started, error
 
 
