@@ -284,6 +284,13 @@ def test_claims_without_rows_are_not_judged():
         assert claims.claim_verdict([difference for _, difference in found]) == "not enough rows"
 
 
+def test_claims_about_networks_are_compared_on_the_main_tables_and_the_small_tasks():
+    columns = claims.main_columns(contrasts.by_key(CELLS))
+    assert len(columns) == len(set(columns)) == 21
+    assert {("fixed", "LR 100D"), ("variable", "NLC 50D"), ("fixed", "LR 2D"), ("fixed", "NLC 2D")} <= set(columns)
+    assert ("fixed", "NLR tanh-1L 1D") not in columns  # in the appendix alone
+
+
 def test_the_champion_meets_the_best_of_the_others():
     rows = [row(v, m) for m, v in (("transformer/flow/reverse", 29.0), (NETWORK, 28.0), ("gru/flow/forward", 90.0))]
     (claim,) = (c for c in claims.CLAIMS if c.name == "Best in high dimension")

@@ -8,6 +8,7 @@ from study.judging.contrasts import Contrast, Difference, PaperValues, gain, mea
 from study.judging.paper_cells import ENCODERS, FAMILIES, NETWORKS, OBJECTIVES, Key
 from study.judging.values import Study
 from study.judging.verdicts import sign
+from study.tasks import SETTINGS
 
 __all__ = ["CLAIMS", "ENOUGH", "Claim", "claim_verdict", "differences"]
 
@@ -49,8 +50,11 @@ def measure_of(column: str) -> str:
 
 
 def main_columns(paper: PaperValues) -> list[tuple[str, str]]:
-    """Setup and column of Tables 1 and 2."""
-    return list(dict.fromkeys((c.setup, c.column) for c in paper.values() if c.table in ("1", "2")))
+    """Setup and column of Tables 1 and 2, and of the small tasks, for which every preset has all networks."""
+    small = {("fixed", task.column) for setting in SETTINGS.values() for task in setting.tasks if task.small}
+    columns = dict.fromkeys((c.setup, c.column) for c in paper.values())
+    main = {(c.setup, c.column) for c in paper.values() if c.table in ("1", "2")}
+    return [column for column in columns if column in main | small]
 
 
 def best_in_high_dimension(study: Study, paper: PaperValues) -> list[Contrast]:
