@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from posterity.estimator import Estimator
 from posterity.problem import Envelope, build_problem
 from posterity.problem.intake import pad_dataset
-from posterity.trust import Budget, judge_refined, ladder, pareto_smoothed, refinement, tempering
+from posterity.trust import Budget, chains, judge_refined, ladder, pareto_smoothed, refinement, tempering
 from posterity.trust.chains import NUM_CHAINS
 from posterity.trust.ladder import refine
 from posterity.trust.target import Target
@@ -189,3 +189,15 @@ def test_times_below_zero_are_refused(seconds):
     width = estimator.problem.arguments[0].shape[0]
     with pytest.raises(posterity.InputError, match="time to refine must be at least 0"):
         estimator.infer({estimator.problem.arguments[0].name: np.zeros((4, width))}, refine_seconds=seconds)
+
+
+def test_chains_start_at_many_draws_and_at_none_without_weight():
+    """One draw carries everything, forty more have a little, the others lie outside the support."""
+    target, z = ready(gaussian, [1.0], q_sd=1.0)
+    log_weights = jnp.full(1000, -jnp.inf).at[0].set(0.0).at[1:41].set(-5e5)
+    starts = np.asarray(chains._start(target, jnp.asarray(z), log_weights, random.key(2)).z)
+    distances = np.linalg.norm(starts[:, None] - z, axis=2)
+    chosen = distances.argmin(axis=1)
+    assert distances.min(axis=1).max() < 1e-4  # starts are draws, but for rounding
+    assert len(chosen) == NUM_CHAINS and chosen.max() <= 40
+    assert len(set(chosen)) > NUM_CHAINS // 3
