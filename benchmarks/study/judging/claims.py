@@ -38,8 +38,8 @@ def claim_verdict(differences: list[Difference | None]) -> str:
     made = [difference.finding for difference in differences if difference is not None]
     if not made or len(made) < ENOUGH * len(differences):
         return "not enough rows"
-    for word, share in (("holds", made.count("for")), ("does not hold", made.count("against"))):
-        if 2 * share > len(made):
+    for word, count in (("holds", made.count("for")), ("does not hold", made.count("against"))):
+        if 2 * count > len(made):
             return word
     return "undecided" if 2 * made.count("undecided") >= len(made) else "mixed"
 
@@ -50,7 +50,7 @@ def measure_of(column: str) -> str:
 
 
 def main_columns(paper: PaperValues) -> list[tuple[str, str]]:
-    """Setup and column of Tables 1 and 2, and of the small tasks, for which every preset has all networks."""
+    """Setup and column of Tables 1 and 2, and of the small tasks, for which a laptop trains all networks."""
     small = {("fixed", task.column) for setting in SETTINGS.values() for task in setting.tasks if task.small}
     columns = dict.fromkeys((c.setup, c.column) for c in paper.values())
     main = {(c.setup, c.column) for c in paper.values() if c.table in ("1", "2")}
