@@ -5,6 +5,7 @@ They lie in `benchmarks/study/scratch/`, which git ignores: some megabytes a tas
 
 import itertools
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from study.datasets import TestSet
-from study.methods.chains import run_chains
+from study.methods.chains import STEPS, run_chains
 from study.metrics.exact import exact_draws
 from study.presets import Preset
 from study.settings import Setting, Task
@@ -31,7 +32,7 @@ class Reference(NamedTuple):
         draws: Shape `(dataset, draw, latent)`; the two halves are independent of each other.
         converged: 1 where rank R-hat is at most 1.01, or the draws are exact.
         r_hat: Largest of a latent, per dataset.
-        seconds: That it took, for all.
+        seconds: That making them took, for all datasets.
     """
 
     method: str
@@ -55,10 +56,12 @@ def reference(test: TestSet, setting: Setting, task: Task, sizes: Preset) -> Ref
     if setting.model.startswith("neural_"):
         test = test.first(sizes.neural_references)
     if setting.exact:
+        started = time.perf_counter()
         draws = exact_draws(test, num_draws, seed=77)
         ones = np.ones(len(draws))
-        return Reference("exact", draws, ones, ones, 0.0)
-    path = SCRATCH / f"{task.name}-{len(test.z)}-{num_draws}-by-chain.npz"
+        return Reference("exact", draws, ones, ones, time.perf_counter() - started)
+    num_warmup, thinning = STEPS["nuts"]
+    path = SCRATCH / f"{task.name}-{len(test.z)}-{num_draws}-nuts-{num_warmup}-{thinning}.npz"
     if path.exists():
         with np.load(path) as kept:
             return Reference("nuts", kept["draws"], kept["converged"], kept["r_hat"], float(kept["seconds"]))
