@@ -3,9 +3,19 @@
 import os
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
-# Before anything loads it: test processes share the cores already, and its threads would wait for each other.
+PROGRAMS = Path(__file__).parents[1] / ".pytest_cache" / "programs"
+
+# Before anything loads JAX or NumPy; processes that tests start inherit it. Test processes share the cores already, and
+# threads of the linear algebra library would wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Tests compile more than they compute: little effort for each program, and each but once in a checkout (`make clean`).
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
 import jaxtyping
@@ -14,6 +24,14 @@ from jaxtyping import PRNGKeyArray
 
 # Before anything imports posterity: every annotated shape and type in it is checked from here on.
 jaxtyping.install_import_hook("posterity", "typechecker.checked")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Keeps the compiled programs of past versions from growing without end."""
+    from posterity.cli.cache import forget_oldest
+
+    if PROGRAMS.is_dir() and not hasattr(session.config, "workerinput"):  # one process of many does it
+        forget_oldest(PROGRAMS)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from posterity import MODELS, Architecture
 from posterity.dataset import Dataset, stack_datasets
 from posterity.encoders import ENCODERS
 from posterity.network import build_network, network_skeleton
-from posterity.objectives import OBJECTIVES
+from posterity.objectives import ForwardKL, ReverseKL
 from posterity.posteriors import FAMILIES
 from posterity.problem.intake import pad_dataset
 
@@ -114,7 +114,7 @@ def test_batch_equals_its_singles(network, problem, arrays):
         assert_allclose(row, log_probs(network, problem, dataset, z), rtol=2e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+@pytest.mark.parametrize("objective", [ForwardKL, ReverseKL])  # of the symmetric one it is their mean
 def test_every_weight_gets_a_gradient(network, problem, arrays, objective):
     datasets = stack_datasets(
         [pad_dataset(problem, {"x": arrays["x"][:, :k], "y": arrays["y"]}, 8) for k in (1, 2)]

@@ -3,15 +3,13 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import pytest
 from cli.cases import OWN_MODEL, TINY, regression_table, shop_table
-from jax.experimental.compilation_cache import compilation_cache
 
 from posterity.cli.app import main
 
@@ -67,36 +65,6 @@ def shared(tmp_path_factory) -> Path:
     return folder
 
 
-@contextmanager
-def quick_compilation(shared: Path) -> Iterator[None]:
-    """Programs are compiled with little effort, and what one test compiled serves the others from disk."""
-    settings = {
-        "jax_compilation_cache_dir": str(shared / "programs"),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-        "jax_disable_most_optimizations": True,
-    }
-    before = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()  # what was compiled before decided that there is no cache
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-
-
-@pytest.fixture(autouse=True)
-def compiled_quickly(shared, monkeypatch) -> Iterator[None]:
-    # For the processes that tests start:
-    monkeypatch.setenv("POSTERITY_CACHE_DIR", str(shared / "programs"))
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    with quick_compilation(shared):
-        yield
-
-
 def once(path: Path, make: Callable[[], None]) -> Path:
     """Makes `path` in the first test process that asks; the others wait for it."""
     lock, done = (path.with_name(f"{path.name}.{state}") for state in ("lock", "done"))
@@ -108,8 +76,7 @@ def once(path: Path, make: Callable[[], None]) -> Path:
                 return path
             time.sleep(0.5)
         raise TimeoutError(f"another test process did not make {path}") from None
-    with quick_compilation(path.parent):
-        make()
+    make()
     done.touch()
     return path
 

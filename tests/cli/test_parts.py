@@ -107,7 +107,7 @@ def test_the_cache_forgets_what_is_oldest(tmp_path, monkeypatch):
     for age, name in enumerate(["new", "middle", "old"]):
         (tmp_path / name).write_bytes(b"x" * 100)
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    cache._forget_oldest(tmp_path)
+    cache.forget_oldest(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["middle", "new"]
 
 

@@ -13,7 +13,6 @@ from scipy import special
 from posterity.dataset import Dataset, stack_datasets
 from posterity.informed.anchor import SETTLED, find_anchor, laplace_anchor
 from posterity.informed.structure import conditional_terms, read_structure
-from posterity.problem.tracing import quick_jit
 
 NUM_ROWS, SIZE = 16, 3
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
@@ -96,7 +95,7 @@ def looks():
         }
 
     many = stack([padded_terms(name) for name in cases] + [terms_of(*MASKED, num_rows=NUM_ROWS, num_latents=SIZE)])
-    found = jax.device_get(quick_jit(lambda many: jax.lax.map(look, many))(many))
+    found = jax.device_get(jax.jit(lambda many: jax.lax.map(look, many))(many))
     return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate([*cases, "masked"])}
 
 
@@ -217,7 +216,7 @@ def reordered():
             return find_anchor(terms), laplace_anchor(terms), laplace_anchor(terms, jnp.zeros(problem.space.size))
 
         many = stack_datasets(variants)
-        found[name] = dataset, *jax.device_get(quick_jit(lambda many, look=look: jax.lax.map(look, many))(many))
+        found[name] = dataset, *jax.device_get(jax.jit(lambda many, look=look: jax.lax.map(look, many))(many))
     return found
 
 

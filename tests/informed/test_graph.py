@@ -8,7 +8,6 @@ from jax.scipy.linalg import solve_triangular
 from numpy.testing import assert_allclose, assert_array_equal
 
 from posterity.informed.graph import Dependence, trace_graph
-from posterity.problem.tracing import quick_jit
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
 W = jnp.asarray([0.3, -1.2, 0.7])
@@ -84,7 +83,7 @@ def runs():
             found[name] = (FUNCTIONS[name][0](w, x), everything[output], needed[output], everything)
         return found
 
-    return {name: graph for name, (graph, _) in graphs.items()}, jax.device_get(quick_jit(run)(W - 0.5, X[::-1] + 0.1))
+    return {name: graph for name, (graph, _) in graphs.items()}, jax.device_get(jax.jit(run)(W - 0.5, X[::-1] + 0.1))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

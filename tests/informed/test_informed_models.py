@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from posterity.informed.informed import LARGEST, InformedNetwork
 from posterity.informed.network import RowNetwork
 from posterity.informed.structure import read_structure
-from posterity.problem.tracing import quick_jit
 
 NUM_ROWS, NUM_PADDED, NUM_DATASETS, NUM_DRAWS = 40, 4, 4, 500
 NAMED_BY_HAND = {"non_centred": ("tau",)}
@@ -43,7 +42,7 @@ def case(request):
         again = vmap(q.log_prob)(jnp.where(mask, z[:50], 1e6))
         return {"mask": mask, "z": z, "log_q": log_q, "again": again, "ess": ess_share(log_p - log_q)}
 
-    return jax.device_get(quick_jit(lambda many: lax.map(look, many))(stack(many)))
+    return jax.device_get(jax.jit(lambda many: lax.map(look, many))(stack(many)))
 
 
 def test_importance_ess(case):

@@ -17,7 +17,6 @@ from posterity.informed.anchor import find_anchor
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
 from posterity.informed.row_map import BETA, CENTRES, RowMap, bounded_slope
-from posterity.problem.tracing import quick_jit
 
 NUM_CASES, NUM_ROWS, SIZE, NUM_DRAWS = 6, 10, 3, 16
 WILDNESS = (0.0, 0.5, 1.0, 2.0, 3.0, 30.0)  # of the raw slopes; the last is far beyond what a network gives
@@ -86,7 +85,7 @@ def laws():
             "mode_first": q.row_map.transform_and_log_det(jnp.zeros(SIZE))[0],
         }  # fmt: skip
 
-    found = quick_jit(lambda keys, wild: lax.map(look, (keys, wild)))(KEYS, jnp.asarray(WILDNESS))
+    found = jax.jit(lambda keys, wild: lax.map(look, (keys, wild)))(KEYS, jnp.asarray(WILDNESS))
     return jax.device_get(found)
 
 
@@ -179,7 +178,7 @@ def test_density_integrates_to_one(laws, case):
     assert_allclose(np.exp(log_q.astype(np.float64)).sum() * (axis[1] - axis[0]) ** 2 * jacobian, 1.0, atol=5e-3)
 
 
-@quick_jit
+@jax.jit
 def _integrand(q, z):
     return vmap(q.log_prob)(z)
 
@@ -218,7 +217,7 @@ def test_implicit_gradient_agrees_with_finite_differences(laws):
 
         step = 1e-5
 
-        @quick_jit
+        @jax.jit
         def compare(arguments, directions):
             gradient = jax.grad(value)(arguments)
             found = {name: jnp.sum(gradient[name] * directions[name]) for name in arguments}
@@ -246,7 +245,7 @@ def test_implicit_gradient_agrees_with_finite_differences(laws):
 def network_numbers():
     """Log densities of a trained network's posterior, of the same with its rows permuted, with its latents rotated."""
 
-    @quick_jit
+    @jax.jit
     def look(weights, many, points):
         network = eqx.combine(weights, FUNCTIONS)
 
@@ -306,7 +305,7 @@ def test_untrained_network_improves_on_the_anchor():
             shares.append(ess_share(vmap(terms.log_joint)(z) - log_q))
         return jnp.stack(shares)
 
-    shares = np.asarray(quick_jit(lambda keys: lax.map(one, keys))(random.split(random.key(6), 10)))
+    shares = np.asarray(jax.jit(lambda keys: lax.map(one, keys))(random.split(random.key(6), 10)))
     bent, flat = np.median(shares, axis=0)
     assert bent > 0.8
     assert flat < 0.7
@@ -317,7 +316,7 @@ def gradients():
     """Of both directions of KL by the network's weights: draws, and the density at a given point."""
     terms = logistic_terms(random.key(7), NUM_ROWS, SIZE)
 
-    @quick_jit
+    @jax.jit
     def look(weights):
         network = eqx.combine(weights, FUNCTIONS)
         anchor = find_anchor(terms)

@@ -14,7 +14,6 @@ from posterity.informed.informed import InformedNetwork
 from posterity.informed.network import RowNetwork
 from posterity.informed.scale import LOWEST, NUM_KNOTS, PiecewiseDensity, find_grid
 from posterity.informed.structure import read_structure
-from posterity.problem.tracing import quick_jit
 
 # ---------------------------------------------------------------------------------- the piecewise density
 
@@ -53,7 +52,7 @@ def densities():
         }
 
     values = jnp.asarray(np.stack(list(PIECEWISE.values())), jnp.float32)
-    found = quick_jit(lambda *given: lax.map(look, given))(values, random.split(random.key(0), len(PIECEWISE)))
+    found = jax.jit(lambda *given: lax.map(look, given))(values, random.split(random.key(0), len(PIECEWISE)))
     found = jax.device_get(found)
     return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate(PIECEWISE)}
 
@@ -139,7 +138,7 @@ def grids():
         return PiecewiseDensity(knots, values)
 
     found = jax.device_get(
-        quick_jit(lambda *given: lax.map(find, given))(*jnp.asarray(list(peaks.values()), jnp.float32).T)
+        jax.jit(lambda *given: lax.map(find, given))(*jnp.asarray(list(peaks.values()), jnp.float32).T)
     )
     return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate(peaks)}
 
@@ -175,7 +174,7 @@ def test_grid_survives_what_cannot_be_evaluated():
         value = -0.5 * jnp.square(tau - 1.0)
         return Anchor(start, *NO_TERMS), jnp.where(tau > 5.0, jnp.nan, jnp.where(tau < -5.0, -jnp.inf, value))
 
-    knots, _, values = quick_jit(lambda: find_grid(look, look, jnp.zeros(1)))()
+    knots, _, values = jax.jit(lambda: find_grid(look, look, jnp.zeros(1)))()
     density = PiecewiseDensity(knots, values)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(density))
     assert knots[0] < -1.0
@@ -204,7 +203,7 @@ def linear():
         return {"z": z, "log_q": log_q, "again": again, "log_p": vmap(lambda v: problem.log_joint(v, dataset))(z)}
 
     keys = random.split(random.key(1), NUM_DATASETS)
-    found = jax.device_get(quick_jit(lambda *given: lax.map(look, given))(stack(datasets), keys))
+    found = jax.device_get(jax.jit(lambda *given: lax.map(look, given))(stack(datasets), keys))
     return jax.device_get(datasets), found
 
 

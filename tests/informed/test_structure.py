@@ -16,7 +16,6 @@ from posterity.dataset import stack_datasets
 from posterity.informed.structure import NotInformedError, Structure, conditional_terms, read_structure
 from posterity.models import MODELS
 from posterity.problem import Envelope, build_problem
-from posterity.problem.tracing import quick_jit
 
 NAMED_BY_HAND = {"non_centred": ("tau",)}  # the spread multiplies other latents, so it cannot be told from them
 NUM_ROWS, NUM_PADDED, FEWER_COLUMNS = 6, 3, 2
@@ -35,7 +34,7 @@ def case(request):
     dirty = soil(problem, draw(problem, random.key(2), NUM_ROWS, FEWER_COLUMNS)[0], NUM_PADDED)
     zs = 0.8 * random.normal(random.key(3), (2 * NUM_POINTS, problem.space.size))
 
-    @quick_jit
+    @jax.jit
     def numbers(datasets, zs):
         def both(given):
             dataset, z = given

@@ -15,7 +15,6 @@ from numpyro.infer.util import potential_energy
 from posterity.dataset import Dataset
 from posterity.models import MODELS, BuiltinModel
 from posterity.problem import Envelope, Problem, build_problem
-from posterity.problem.tracing import quick_jit
 
 NUM_ROWS, PADDED_ROWS, CAPACITY = 6, 10, 4
 SMALL_SIZES = (1, 3)
@@ -48,7 +47,7 @@ def case(request) -> Case:
         )
         for a in problem.arguments
     }
-    compute = quick_jit(lambda z, values: {n: _numbers(problem, s, n, z, values) for n, s in small.items()})
+    compute = jax.jit(lambda z, values: {n: _numbers(problem, s, n, z, values) for n, s in small.items()})
     return Case(problem, jax.device_get(compute(z, values)))
 
 
@@ -164,7 +163,7 @@ def draws(request) -> tuple[str, Problem, Dataset, np.ndarray]:
     problem = _unchecked(entry, CAPACITY, {}, Envelope((4, 16), {entry.plate: (1, CAPACITY)}))
     masks = problem.plate_masks(dict.fromkeys(problem.capacity, SIZE))
     row_mask = jnp.arange(5) < 3
-    simulate = quick_jit(jax.vmap(lambda key: problem.simulate(key, row_mask, masks)))
+    simulate = jax.jit(jax.vmap(lambda key: problem.simulate(key, row_mask, masks)))
     datasets, z = jax.device_get(simulate(random.split(random.key(8), NUM_DATASETS)))
     return request.param, problem, datasets, z
 

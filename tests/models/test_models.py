@@ -14,7 +14,6 @@ from posterity.dataset import Dataset
 from posterity.models import MODELS
 from posterity.problem import Envelope, build_problem
 from posterity.problem.intake import pad_dataset
-from posterity.problem.tracing import quick_jit
 
 RNG = np.random.default_rng(6)
 
@@ -34,7 +33,7 @@ def unchecked(name, num_columns, **options):
 def log_joint(problem, dataset, latents):
     """Log joint at latents given in their supports, where the bijectors are identities."""
     z = problem.space.unconstrain({k: jnp.asarray(v, jnp.float32) for k, v in latents.items()})
-    return float(quick_jit(problem.log_joint)(z, pad_dataset(problem, dataset)))
+    return float(jax.jit(problem.log_joint)(z, pad_dataset(problem, dataset)))
 
 
 # --------------------------------------------------------------------------------------- closed forms
@@ -121,7 +120,7 @@ def test_evidence_of_gaussian_mean_in_one_dimension():
     problem = unchecked("gaussian_mean", 1)
     grid = np.linspace(-8.0, 8.0, 2001)
     padded = pad_dataset(problem, {"x": x})
-    values = quick_jit(jax.vmap(lambda z: problem.log_joint(z, padded)))(jnp.asarray(grid[:, None], jnp.float32))
+    values = jax.jit(jax.vmap(lambda z: problem.log_joint(z, padded)))(jnp.asarray(grid[:, None], jnp.float32))
     evidence = np.log(np.trapezoid(np.exp(np.asarray(values, np.float64)), grid))
     expected = stats.multivariate_normal.logpdf(x[:, 0], np.zeros(4), np.eye(4) + np.ones((4, 4)))
     assert_allclose(evidence, expected, atol=1e-4)
@@ -162,13 +161,13 @@ def test_kinds_of_data(name):
 def test_poisson_counts_stay_within_32_bits():
     """The log rate is capped, so that neither draws nor densities overflow."""
     problem = unchecked("poisson_regression", 1, prior_sd=100.0)
-    simulate = quick_jit(
+    simulate = jax.jit(
         jax.vmap(lambda key: problem.simulate(key, jnp.ones(4, bool), problem.plate_masks({"features": 1})))
     )
     datasets, z = simulate(random.split(random.key(0), 200))
     counts = np.asarray(datasets.values["y"])
     assert counts.min() >= 0 and counts.max() > 1e7
-    assert np.all(np.isfinite(quick_jit(jax.vmap(problem.log_joint))(z, datasets)))
+    assert np.all(np.isfinite(jax.jit(jax.vmap(problem.log_joint))(z, datasets)))
 
 
 # -------------------------------------------------------------------------------------------- options
@@ -248,7 +247,7 @@ def test_datasets_of_another_size_than_trained_are_still_right():
     small = unchecked("linear_regression", 2)
     z = jnp.asarray(RNG.normal(size=5), jnp.float32)
     wide = jnp.asarray([z[0], z[1], 9.0, z[2], z[3]])
-    evaluate = quick_jit(lambda a, b: (problem.log_joint(wide, a), small.log_joint(z[:4], b)))
+    evaluate = jax.jit(lambda a, b: (problem.log_joint(wide, a), small.log_joint(z[:4], b)))
     dataset = {"x": x, "y": y}
     assert_allclose(*evaluate(pad_dataset(problem, dataset), pad_dataset(small, dataset)), rtol=1e-5)
     assert isinstance(pad_dataset(problem, dataset), Dataset)

@@ -20,7 +20,6 @@ from posterity.problem import (
     TableLike,
     build_problem,
 )
-from posterity.problem.tracing import quick_jit
 
 X = Argument("x", "covariate", (6,), "float32", ("features",))
 AGE = Argument("age", "covariate", (), "float32", ())
@@ -31,13 +30,13 @@ ROW_MASK = jnp.arange(NUM_ROWS) < 80
 
 def draw(law, rng_key, arguments, row_mask):
     """One draw, compiled: call by call it would take a second."""
-    return quick_jit(lambda key: law.draw(key, arguments, row_mask, {}))(rng_key)
+    return jax.jit(lambda key: law.draw(key, arguments, row_mask, {}))(rng_key)
 
 
 @pytest.fixture(scope="module")
 def tables():
     """Many draws of a matrix and a vector of covariates, `(dataset, row, column)`, the vector last; real rows only."""
-    draw_all = quick_jit(jax.vmap(lambda key: TableLike().draw(key, (X, AGE), ROW_MASK, {})))
+    draw_all = jax.jit(jax.vmap(lambda key: TableLike().draw(key, (X, AGE), ROW_MASK, {})))
     drawn = draw_all(random.split(random.key(0), NUM_DATASETS))
     return np.concatenate([drawn["x"], drawn["age"][..., None]], axis=-1).astype(np.float64)[:, :80]
 
@@ -124,7 +123,7 @@ def build(envelope=None, covariates="resampled", example=EXAMPLE):
 def test_problem_masks_what_a_law_draws():
     problem = build(Envelope((2, 8), {"features": (1, 3)}))
     masks = problem.plate_masks({"features": 2})
-    drawn = quick_jit(lambda key: problem.draw_covariates(key, jnp.arange(8) < 5, masks))(random.key(0))
+    drawn = jax.jit(lambda key: problem.draw_covariates(key, jnp.arange(8) < 5, masks))(random.key(0))
     assert_array_equal(drawn["x"][5:], 0.0)
     assert_array_equal(drawn["group"][5:], 0)
     assert_array_equal(drawn["x"][:, 2], 0.0)

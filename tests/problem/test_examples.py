@@ -18,7 +18,6 @@ from posterity.dataset import Dataset
 from posterity.problem import Envelope, Problem, build_problem
 from posterity.problem.intake import pad_dataset
 from posterity.problem.soundness import check_problem
-from posterity.problem.tracing import quick_jit
 
 PADDED_ROWS = 12
 ENVELOPE = Envelope(rows=(6, PADDED_ROWS))
@@ -76,7 +75,7 @@ def case(request) -> Case:
     exact = pad_dataset(problem, example, NUM_ROWS)
     dirty = _dirty(pad_dataset(problem, example, PADDED_ROWS))
     z = jnp.asarray(np.random.default_rng(1).normal(0.0, 0.5, problem.space.size), jnp.float32)
-    compute = quick_jit(functools.partial(_numbers, problem))
+    compute = jax.jit(functools.partial(_numbers, problem))
     return Case(
         problem, simulated, np.asarray(drawn), np.asarray(z), jax.device_get(compute(z, exact, dirty, simulated))
     )

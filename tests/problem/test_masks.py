@@ -12,7 +12,6 @@ from scipy import integrate, stats
 
 from posterity.dataset import Dataset
 from posterity.problem import Envelope, build_problem
-from posterity.problem.tracing import quick_jit
 
 CAPACITY, SIZE, NUM_ROWS = 4, 2, 6
 
@@ -101,7 +100,7 @@ def case(request):
         }
 
     asarrays = [{k: jnp.asarray(v) for k, v in values.items()} for values in (arrays, cut)]
-    return problem, jax.device_get(quick_jit(numbers)(z, *asarrays))
+    return problem, jax.device_get(jax.jit(numbers)(z, *asarrays))
 
 
 def test_masked_model_is_the_small_model(case):
@@ -142,7 +141,7 @@ def test_sites_outside_a_plate_see_masked_latents_when_simulated():
         check=False,
     )
     masks, rows = problem.plate_masks({"features": SIZE}), jnp.ones(4, bool)
-    simulate = quick_jit(jax.vmap(lambda key: problem.simulate(key, rows, masks)[1]))
+    simulate = jax.jit(jax.vmap(lambda key: problem.simulate(key, rows, masks)[1]))
     latents = jax.vmap(problem.space.constrain)(simulate(random.split(random.key(3), 2000)))
     gap = np.asarray(latents["total"] - jnp.sum(latents["w"], axis=1))
     assert_array_equal(latents["w"][:, SIZE:], 0.0)
@@ -157,7 +156,7 @@ def test_prior_draws_that_underflow_stay_finite():
         numpyro.sample("y", dist.Poisson(numpyro.sample("rate", dist.Gamma(0.01, 1.0))), obs=y)
 
     problem = build_problem(model, {"y": np.array([0, 1])}, check=False)
-    draw = quick_jit(jax.vmap(lambda key: problem.sample_prior(key, {}, 2)))
+    draw = jax.jit(jax.vmap(lambda key: problem.sample_prior(key, {}, 2)))
     z = np.asarray(draw(random.split(random.key(0), 500)))
     assert np.all(np.isfinite(z)) and 0.2 < np.mean(z < -86.0) < 0.6
 
@@ -168,7 +167,7 @@ def test_masked_coordinates_are_drawn_as_exact_zeros():
     envelope = Envelope((4, 16), {"sensors": (1, CAPACITY)})
     problem = build_problem(model, _arrays(model, shapes), envelope, check=False)
     masks = problem.plate_masks({"sensors": SIZE})
-    z = quick_jit(lambda key: problem.sample_prior(key, {}, NUM_ROWS, masks))(random.key(0))
+    z = jax.jit(lambda key: problem.sample_prior(key, {}, NUM_ROWS, masks))(random.key(0))
     assert_array_equal(z != 0.0, problem.space.mask(masks))
 
 
@@ -182,7 +181,7 @@ def test_evidence_with_a_bijector_in_the_way():
     problem = build_problem(model, {"y": y}, check=False)
     dataset = Dataset({"y": jnp.asarray(y, jnp.float32)}, jnp.ones(3, bool), {})
     grid = np.linspace(-6.0, 3.0, 3001)
-    values = quick_jit(jax.vmap(lambda z: problem.log_joint(z, dataset)))(jnp.asarray(grid[:, None], jnp.float32))
+    values = jax.jit(jax.vmap(lambda z: problem.log_joint(z, dataset)))(jnp.asarray(grid[:, None], jnp.float32))
     evidence = np.trapezoid(np.exp(np.asarray(values, np.float64)), grid)
     expected, _ = integrate.quad(lambda s: stats.halfnorm.pdf(s) * np.prod(stats.norm.pdf(y, 0, s)), 0, 20)
     assert_allclose(evidence, expected, rtol=1e-4)
@@ -196,7 +195,7 @@ def test_rows_the_likelihood_cannot_produce():
     problem = build_problem(model, {"y": np.array([0, 1]), "n": np.array([3, 3])}, check=False)
     values = {"y": jnp.array([4, 2, 3, -1, 9]), "n": jnp.array([3, 3, 3, 3, 3])}
     dataset = Dataset(values, jnp.array([True, True, True, True, False]), {})
-    assert_array_equal(quick_jit(problem.unsupported_rows)(dataset)["y"], [True, False, False, True, False])
+    assert_array_equal(jax.jit(problem.unsupported_rows)(dataset)["y"], [True, False, False, True, False])
 
 
 def test_support_that_follows_a_latent_is_left_to_the_likelihood():
@@ -205,8 +204,8 @@ def test_support_that_follows_a_latent_is_left_to_the_likelihood():
 
     problem = build_problem(model, {"y": np.array([0.5, 9.0])}, check=False)
     dataset = Dataset({"y": jnp.array([0.5, 9.0])}, jnp.ones(2, bool), {})
-    assert quick_jit(problem.unsupported_rows)(dataset) == {}
-    below, above = quick_jit(jax.vmap(lambda z: problem.log_joint(z, dataset)))(jnp.log(jnp.array([[8.0], [10.0]])))
+    assert jax.jit(problem.unsupported_rows)(dataset) == {}
+    below, above = jax.jit(jax.vmap(lambda z: problem.log_joint(z, dataset)))(jnp.log(jnp.array([[8.0], [10.0]])))
     assert below == -jnp.inf and jnp.isfinite(above)
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["cache_directory", "keep_compiled_programs"]
+__all__ = ["cache_directory", "forget_oldest", "keep_compiled_programs"]
 
 MAX_BYTES = 512 * 1024**2
 
@@ -28,7 +28,7 @@ def keep_compiled_programs() -> None:
     folder = cache_directory()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _forget_oldest(folder)
+        forget_oldest(folder)
     except OSError:
         return
     if not os.access(folder, os.W_OK):
@@ -39,7 +39,7 @@ def keep_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _forget_oldest(folder: Path) -> None:
+def forget_oldest(folder: Path) -> None:
     """Keeps the cache within `MAX_BYTES`: the oldest programs go first."""
     entries = [(entry.stat(), entry) for entry in folder.iterdir() if entry.is_file()]
     excess = sum(status.st_size for status, _ in entries) - MAX_BYTES

@@ -15,11 +15,11 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
 
 from posterity.checks import InputError
+from posterity.compilation import quick_jit
 from posterity.dataset import Dataset
 from posterity.problem.arguments import Argument
 from posterity.problem.plates import cut
 from posterity.problem.problem import Problem
-from posterity.problem.tracing import quick_jit
 
 __all__ = ["check_problem"]
 

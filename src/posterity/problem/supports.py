@@ -12,8 +12,9 @@ from jaxtyping import Array
 from numpyro import handlers
 
 from posterity.checks import InputError
+from posterity.compilation import quick_jit
 from posterity.problem.arguments import Model
-from posterity.problem.tracing import Shapes, is_latent, is_observed, quick_jit
+from posterity.problem.tracing import Shapes, is_latent, is_observed
 
 __all__ = ["fixed_supports"]
 

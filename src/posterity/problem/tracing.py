@@ -4,7 +4,6 @@ Nothing is computed here. A model that looks at values while it builds its sites
 data-dependent shapes are found.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -32,7 +31,6 @@ __all__ = [
     "base_distribution",
     "is_latent",
     "is_observed",
-    "quick_jit",
     "shapes_of",
 ]
 
@@ -108,28 +106,6 @@ def base_distribution(distribution: Distribution) -> Distribution:
     while isinstance(distribution, (ExpandedDistribution, Independent, MaskedDistribution)):
         distribution = distribution.base_dist
     return distribution
-
-
-def quick_jit(function: Callable[..., Found]) -> Callable[..., Found]:
-    """Compiles with little effort, for what runs only a few times: a quarter of the seconds on a CPU."""
-    return jax.jit(function, compiler_options=_quick_options())
-
-
-@functools.cache
-def _quick_options() -> dict[str, Any] | None:
-    """Options that this version of XLA knows, or None."""
-    if jax.default_backend() != "cpu":
-        return None
-    options = {
-        "xla_backend_optimization_level": 0,
-        "xla_cpu_use_fusion_emitters": False,
-        "xla_llvm_disable_expensive_passes": True,
-    }
-    try:
-        jax.jit(lambda: 0, compiler_options=options).lower().compile()
-    except Exception:  # an XLA that renamed one: slower, but as right
-        return None
-    return options
 
 
 def _with_arguments(trace: Trace, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
