@@ -4,9 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import equinox as eqx
 import jax
 
-__all__ = ["quick_jit"]
+__all__ = ["quick_filter_jit", "quick_jit"]
 
 Found = TypeVar("Found")
 
@@ -14,6 +15,11 @@ Found = TypeVar("Found")
 def quick_jit(function: Callable[..., Found]) -> Callable[..., Found]:
     """Compiles with little effort, for what runs only a few times: a quarter of the seconds on a CPU."""
     return jax.jit(function, compiler_options=_quick_options())
+
+
+def quick_filter_jit(function: Callable[..., Found]) -> Callable[..., Found]:
+    """The same for functions that also take or give what is no array, as Equinox's modules may hold."""
+    return eqx.filter_jit(function, compiler_options=_quick_options())
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError, did_you_mean, lookup
+from posterity.compilation import quick_filter_jit
 from posterity.dataset import Dataset, bucket_for, bucket_sizes
 from posterity.encoders import ENCODERS, AbstractEncoder
 from posterity.network.architecture import Architecture
@@ -87,7 +88,11 @@ def build_network(problem: Problem, architecture: Architecture, *, rng_key: PRNG
     datasets, z = draw_calibration(problem, key_calibration)
     features = fit_row_features(problem.arguments, datasets)
     loc, scale = latent_location_scale(problem, z, datasets.plate_masks)
-    return assemble_network(problem, architecture, features, loc, scale, rng_key=key_weights)
+    # As one program: on its own, each of the dozens of weights would be compiled for seconds.
+    assemble = quick_filter_jit(
+        lambda key, *constants: assemble_network(problem, architecture, *constants, rng_key=key)
+    )
+    return assemble(key_weights, features, loc, scale)
 
 
 def network_skeleton(problem: Problem, architecture: Architecture) -> AmortizedPosterior:
