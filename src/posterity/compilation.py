@@ -19,7 +19,8 @@ def quick_jit(function: Callable[..., Found]) -> Callable[..., Found]:
 
 def quick_filter_jit(function: Callable[..., Found]) -> Callable[..., Found]:
     """The same for functions that also take or give what is no array, as Equinox's modules may hold."""
-    return eqx.filter_jit(function, compiler_options=_quick_options())
+    # Equinox hands the options on to `jax.jit`; its signatures for type checkers leave them out.
+    return eqx.filter_jit(function, compiler_options=_quick_options())  # pyright: ignore[reportCallIssue]
 
 
 @functools.cache
