@@ -22,8 +22,8 @@ demo: $(VENV)/.installed-base  ## a posterior for a real table, beside the same 
 test: $(VENV)/.installed-dev  ## the fast tests, doctests included
 	$(BIN)/python -m pytest --numprocesses $(JOBS)
 
-test-slow: $(VENV)/.installed-dev  ## the statistical and learning tests
-	$(BIN)/python -m pytest --numprocesses $(JOBS) -m slow
+test-slow: $(VENV)/.installed-dev  ## the statistical and learning tests, compiled as users have it
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= $(BIN)/python -m pytest --numprocesses $(JOBS) -m slow
 
 lint: $(VENV)/.installed-dev  ## style, docstrings, format, types; changes nothing
 	$(BIN)/ruff check
