@@ -15,7 +15,7 @@ class Preset:
         num_draws: Draws of each posterior.
         w2_datasets: Test datasets of which W2 is taken.
         w2_draws: Draws on either side of it; the paper has 2500.
-        neural_references: Test datasets of a neural network of which NUTS makes a reference: one takes it about half a
+        neural_references: Test datasets of a neural network of which NUTS makes a reference: one takes it about a
             minute of a core, at its deepest trees.
         chain_draws: Draws kept per chain of a sampler.
         seeds: Seeds of the networks.
