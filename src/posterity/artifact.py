@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, PRNGKeyArray
 
 from posterity.checks import InputError, lookup
+from posterity.compilation import filter_jit
 from posterity.dataset import Dataset
 from posterity.identity import describe_model
 from posterity.models import MODELS
@@ -220,7 +220,7 @@ def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarr
     return tensors
 
 
-@eqx.filter_jit
+@filter_jit
 def _golden_inputs(
     network: AmortizedPosterior,
     problem: Problem,
@@ -252,7 +252,7 @@ def _check_golden(path: Path, network: AmortizedPosterior, problem: Problem, gol
                 )
 
 
-@eqx.filter_jit
+@filter_jit
 def _densities(network: AmortizedPosterior, problem: Problem, dataset: Dataset, z: Array) -> tuple[Array, Array]:
     q = network(dataset, problem.space.mask(dataset.plate_masks))
     return vmap(q.log_prob)(z), vmap(problem.log_joint, in_axes=(0, None))(z, dataset)

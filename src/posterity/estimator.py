@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 from jax import vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.artifact import Contents, read_artifact, write_artifact
 from posterity.checks import InputError
+from posterity.compilation import filter_jit
 from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.inference import Request, answer_dataset, answer_datasets, pad_for
 from posterity.informed.informed import InformedNetwork
@@ -185,7 +185,7 @@ class Estimator:
         write_artifact(contents, Path(path))
 
 
-@eqx.filter_jit
+@filter_jit
 def _posterior(network: AmortizedPosterior | InformedNetwork, problem: Problem, dataset: Any) -> AbstractPosterior:
     return network(dataset, problem.space.mask(dataset.plate_masks))
 

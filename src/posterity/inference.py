@@ -4,10 +4,8 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +13,7 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError
+from posterity.compilation import filter_jit
 from posterity.dataset import Dataset, bucket_for, num_rows_of
 from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.informed.informed import InformedNetwork
@@ -32,7 +31,9 @@ from posterity.trust import (
     equal_weights,
     pareto_smoothed,
     pareto_smoothed_many,
+    unusable_weights,
 )
+from posterity.trust.agreement import disagreement, log_joint_again, worth_a_look
 from posterity.trust.envelope import DataEnvelope
 
 __all__ = ["Network", "Request", "answer_dataset", "answer_datasets", "pad_for"]
@@ -221,8 +222,13 @@ def _finish(
     outside = network.outside(problem, num_rows, read.sizes)
     if request.envelope is not None:
         outside += request.envelope.reasons(read.arrays, request.columns)
+    looked_at = worth_a_look(_log_ratios(drawn))
+    wrong = disagreement(drawn.log_joint[looked_at], *log_joint_again(problem, read.padded, drawn.z[looked_at]))
+    if wrong is not None:
+        weights = unusable_weights(request.num_draws, wrong)
+    budget = request.budget if wrong is None else None  # a sampler would climb the same wrong density
     key = random.fold_in(request.rng_key, 1)
-    verdict, reasons, found = climb(problem, read.padded, drawn.z, weights, outside, key, request.budget)
+    verdict, reasons, found = climb(problem, read.padded, drawn.z, weights, outside, key, budget)
     latents, log_q, log_joint = drawn.latents, drawn.log_q, drawn.log_joint
     if verdict == "refined" and found is not None:
         latents, log_joint = _refined_draws(problem, read.padded, found, request.num_draws)
@@ -267,8 +273,7 @@ def pad_for(network: Network, problem: Problem, dataset: Mapping[str, Any]) -> D
     return pad_dataset(problem, dataset, network.padded_rows(problem, num_rows))
 
 
-@partial(eqx.filter_jit)
-def draw_and_weigh(
+def _draw_and_weigh(
     network: Network, problem: Problem, dataset: Dataset, rng_key: PRNGKeyArray, num_draws: int
 ) -> tuple[Array, dict[str, Array], Float[Array, " draw"], Float[Array, " draw"], dict[str, Array]]:
     """Draws of q, unconstrained and in the latents' supports, log q, log joint, and rows the model cannot produce.
@@ -282,19 +287,26 @@ def draw_and_weigh(
     """
     q = network(dataset, problem.space.mask(dataset.plate_masks))
     z, log_q = q.sample_and_log_prob(rng_key, num_draws)
-    at_once = max(1, DRAWS_TIMES_ROWS // dataset.row_mask.shape[0])
-    if num_draws <= at_once:
-        log_joint = vmap(problem.log_joint, in_axes=(0, None))(z, dataset)
-    else:
-        log_joint = lax.map(lambda one: problem.log_joint(one, dataset), z, batch_size=at_once)
+    log_joint = _log_joints(problem, z, dataset)
     return z, vmap(problem.space.constrain)(z), log_q, log_joint, problem.unsupported_rows(dataset)
 
 
-@eqx.filter_jit
+def _log_joints(problem: Problem, z: Float[Array, "draw latent"], dataset: Dataset) -> Float[Array, " draw"]:
+    """Log joint of all draws, so many side by side as memory allows."""
+    at_once = max(1, DRAWS_TIMES_ROWS // dataset.row_mask.shape[0])
+    if len(z) <= at_once:
+        return vmap(problem.log_joint, in_axes=(0, None))(z, dataset)
+    return lax.map(lambda one: problem.log_joint(one, dataset), z, batch_size=at_once)
+
+
+draw_and_weigh = filter_jit(_draw_and_weigh)
+
+
+@filter_jit
 def _draw_and_weigh_many(
     network: Network, problem: Problem, datasets: Dataset, rng_key: PRNGKeyArray, num_draws: int
 ) -> Any:
-    return lax.map(lambda dataset: draw_and_weigh(network, problem, dataset, rng_key, num_draws), datasets)
+    return lax.map(lambda dataset: _draw_and_weigh(network, problem, dataset, rng_key, num_draws), datasets)
 
 
 def _refined_draws(
@@ -306,7 +318,7 @@ def _refined_draws(
     return jax.device_get(_at_draws(problem, dataset, jnp.asarray(chosen)))
 
 
-@eqx.filter_jit
+@filter_jit
 def _at_draws(problem: Problem, dataset: Dataset, z: Array) -> tuple[dict[str, Array], Array]:
     return vmap(problem.space.constrain)(z), lax.map(lambda one: problem.log_joint(one, dataset), z)
 

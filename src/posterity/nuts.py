@@ -8,7 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jaxtyping import Array, PRNGKeyArray
 
+from posterity.compilation import jit
 from posterity.problem import Problem
 from posterity.problem.intake import read_arrays
 
@@ -77,15 +79,19 @@ def nuts_reference(
         chain_method="vectorized",
         progress_bar=False,
     )
-    sampler.run(random.key(seed), **arrays)
-    chains = sampler.get_samples(group_by_chain=True)
+
+    def run(rng_key: PRNGKeyArray, arrays: Mapping[str, Array]) -> tuple[dict[str, Array], Array]:
+        sampler.run(rng_key, **arrays)
+        return sampler.get_samples(group_by_chain=True), sampler.get_extra_fields()["diverging"]
+
+    chains, diverging = jit(run)(random.key(seed), arrays)  # NumPyro's own call would be compiled without our options
     kept = {site.name: np.asarray(chains[site.name]) for site in problem.space.sites}
     r_hats, sizes = _diagnose(kept)
     return NutsReference(
         draws={name: values.reshape(-1, *values.shape[2:]) for name, values in kept.items()},
         max_r_hat=max(r_hats),
         min_ess=min(sizes),
-        num_divergent=int(np.sum(sampler.get_extra_fields()["diverging"])),
+        num_divergent=int(np.sum(diverging)),
         num_chains=num_chains,
         seconds=time.perf_counter() - started,
     )

@@ -22,6 +22,7 @@ from jax import lax, random, vmap
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
+from posterity.compilation import jit
 from posterity.dataset import Dataset
 from posterity.informed.anchor import (
     LONGEST_STEP,
@@ -286,7 +287,7 @@ def _example(problem: Problem) -> tuple[Dataset, Float[Array, " latent"]]:
 def rows_are_apart(problem: Problem) -> bool:
     """Whether a row's log likelihood is the same by itself as among others, at one simulated dataset."""
 
-    @jax.jit
+    @jit
     def compare() -> tuple[Array, Array]:
         dataset, z = _example(problem)
         alone = vmap(lambda *row: lone_row_log_likelihood(problem, z, dataset, *row))(dataset.values, dataset.row_mask)
@@ -298,7 +299,7 @@ def rows_are_apart(problem: Problem) -> bool:
 def count_directions(problem: Problem) -> int:
     """Number of lines along which one row curves the log joint: the rank of its Hessian at a simulated dataset."""
 
-    @jax.jit
+    @jit
     def eigenvalues() -> Array:
         dataset, z = _example(problem)
 

@@ -25,6 +25,7 @@ import numpy as np
 from jax import lax, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from posterity.compilation import jit
 from posterity.informed.anchor import find_anchor
 from posterity.informed.curriculum import LIKELIHOODS, PRIORS, SIZES, draw_terms
 from posterity.informed.network import RowNetwork
@@ -130,7 +131,7 @@ def _make_chunk(
     static = eqx.filter(network, eqx.is_inexact_array, inverse=True)
     optimizer = make_optimizer(config)
 
-    @partial(jax.jit, static_argnums=1)
+    @partial(jit, static_argnums=1)
     def run_chunk(state: TrainingState, size: Size) -> tuple[TrainingState, Array]:
         num_obs, num_latents, batch_size = size
 

@@ -16,6 +16,7 @@ from jax import random
 from jaxtyping import Array
 
 from posterity.checks import InputError
+from posterity.compilation import filter_jit
 from posterity.informed.anchor import find_anchor
 from posterity.informed.curriculum import draw_terms
 from posterity.informed.network import RowNetwork
@@ -84,7 +85,7 @@ def shipped_network() -> RowNetwork:
     return read_network(SHIPPED)
 
 
-@eqx.filter_jit
+@filter_jit
 def _golden(network: RowNetwork) -> Array:
     """Log densities of a few draws for a few made-up regressions."""
 

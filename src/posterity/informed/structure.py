@@ -15,7 +15,7 @@ from jax import random
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.compilation import quick_jit
+from posterity.compilation import jit
 from posterity.dataset import Dataset
 from posterity.informed.local import count_directions, rows_are_apart
 from posterity.informed.predictors import NotInformedError, Parts, odd_latents, read_sites
@@ -147,7 +147,7 @@ def check_rows_apart(problem: Problem, structure: Structure) -> None:
         change = jax.jvp(terms.values, (predictor,), (odd.astype(predictor.dtype),))[1]
         return jnp.max(jnp.where(odd, 0.0, jnp.abs(change)), initial=0.0)
 
-    if float(quick_jit(leak)(random.key(0))) > 0.0:
+    if float(jit(leak, quick=True)(random.key(0))) > 0.0:
         raise NotInformedError(f"the likelihood of a row of '{problem.name}' depends on other rows' predictors")
 
 

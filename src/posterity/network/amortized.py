@@ -13,7 +13,7 @@ from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.checks import InputError, did_you_mean, lookup
-from posterity.compilation import quick_filter_jit
+from posterity.compilation import filter_jit
 from posterity.dataset import Dataset, bucket_for, bucket_sizes
 from posterity.encoders import ENCODERS, AbstractEncoder
 from posterity.network.architecture import Architecture
@@ -89,8 +89,9 @@ def build_network(problem: Problem, architecture: Architecture, *, rng_key: PRNG
     features = fit_row_features(problem.arguments, datasets)
     loc, scale = latent_location_scale(problem, z, datasets.plate_masks)
     # As one program: on its own, each of the dozens of weights would be compiled for seconds.
-    assemble = quick_filter_jit(
-        lambda key, *constants: assemble_network(problem, architecture, *constants, rng_key=key)
+    assemble = filter_jit(
+        lambda key, *constants: assemble_network(problem, architecture, *constants, rng_key=key),
+        quick=True,
     )
     return assemble(key_weights, features, loc, scale)
 

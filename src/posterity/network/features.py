@@ -9,7 +9,7 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.compilation import quick_jit
+from posterity.compilation import jit
 from posterity.dataset import Dataset
 from posterity.limits import soft_limit
 from posterity.problem import Argument, Problem
@@ -133,4 +133,4 @@ def draw_calibration(
     num_rows = min(problem.envelope.rows[1], 256)
     masks = problem.plate_masks(problem.capacity)
     keys = random.split(rng_key, num_datasets)
-    return quick_jit(vmap(lambda key: problem.simulate(key, jnp.ones(num_rows, bool), masks)))(keys)
+    return jit(vmap(lambda key: problem.simulate(key, jnp.ones(num_rows, bool), masks)), quick=True)(keys)

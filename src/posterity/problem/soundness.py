@@ -15,7 +15,7 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
 
 from posterity.checks import InputError
-from posterity.compilation import quick_jit
+from posterity.compilation import jit
 from posterity.dataset import Dataset
 from posterity.problem.arguments import Argument
 from posterity.problem.plates import cut
@@ -46,7 +46,7 @@ def check_problem(problem: Problem) -> tuple[Dataset, Float[Array, " latent"]]:
             masked.
     """
     num_rows = int(np.clip(problem.envelope.rows[0], 4, 16))
-    probe = quick_jit(lambda key, masks: _probe(problem, num_rows, key, masks))
+    probe = jit(lambda key, masks: _probe(problem, num_rows, key, masks), quick=True)
     full = problem.plate_masks(problem.capacity)
     probes = [probe(random.key(seed), full) for seed in range(NUM_PROBES)]
     for probed in jax.device_get(probes):
@@ -194,7 +194,7 @@ def _check_plate(problem: Problem, probe: Callable[..., _Probe], plate: str, siz
     """Masking a plate must give the densities of a model that never had the masked entries."""
     where = f"model '{problem.name}': plate '{plate}' cannot vary"
     masks = problem.plate_masks({**problem.capacity, plate: size})
-    reduced = quick_jit(lambda dataset, z: _reduced(problem, plate, size, dataset, z))
+    reduced = jit(lambda dataset, z: _reduced(problem, plate, size, dataset, z), quick=True)
     for seed in range(NUM_PROBES):
         probed = probe(random.key(seed), masks)
         try:

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from numpyro import handlers
 
 from posterity.checks import InputError
-from posterity.compilation import quick_jit
+from posterity.compilation import jit
 from posterity.problem.arguments import Model
 from posterity.problem.tracing import Shapes, is_latent, is_observed
 
@@ -41,7 +41,7 @@ def fixed_supports(where: str, model: Model, shapes: Shapes) -> tuple[dict[str, 
     values: dict[str, list[Any]] = dict(found.static)
     moving: set[str] = set()
     if found.traced:
-        evaluate = quick_jit(found.leaves)
+        evaluate = jit(found.leaves, quick=True)
         first, other = _made_up(shapes, 0), _made_up(shapes, 1)
         bounds = evaluate(first, 0)
         by_latents, by_data = _changed(bounds, evaluate(first, 1)), _changed(bounds, evaluate(other, 0))

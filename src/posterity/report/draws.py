@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 
-import equinox as eqx
 import jax
 import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, PRNGKeyArray
 
+from posterity.compilation import filter_jit
 from posterity.dataset import Dataset
 from posterity.problem import Problem
 from posterity.results import Answer, resampled_indices
@@ -74,7 +74,7 @@ def _prior_draws(answer: Answer, rng_key: PRNGKeyArray) -> dict[str, np.ndarray]
     return {site: drawn[site][_active(np.shape(values))] for site, values in answer.draws.items()}
 
 
-@eqx.filter_jit
+@filter_jit
 def _sample(problem: Problem, dataset: Dataset, keys: Array) -> Mapping[str, Array]:
     covariates = {a.name: dataset.values[a.name] for a in problem.covariates}
     num_rows = dataset.row_mask.shape[0]

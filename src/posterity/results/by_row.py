@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, PRNGKeyArray
 
+from posterity.compilation import filter_jit
 from posterity.dataset import SMALLEST_BUCKET, Dataset, bucket_for, num_rows_of
 from posterity.problem import Problem
 from posterity.problem.intake import pad_dataset
@@ -82,7 +82,7 @@ def at_capacity(problem: Problem, draws: Latents) -> dict[str, np.ndarray]:
     return full
 
 
-@eqx.filter_jit
+@filter_jit
 def _log_likelihood(problem: Problem, dataset: Dataset, latents: Mapping[str, Array]) -> dict[str, Array]:
     def one(at: Mapping[str, Array]) -> dict[str, Array]:
         sites = problem.site_log_probs_at(at, dataset)
@@ -92,7 +92,7 @@ def _log_likelihood(problem: Problem, dataset: Dataset, latents: Mapping[str, Ar
     return vmap(one)(latents)
 
 
-@eqx.filter_jit
+@filter_jit
 def _replicate(
     problem: Problem, dataset: Dataset, latents: Mapping[str, Array], index: Array, rng_key: PRNGKeyArray
 ) -> dict[str, Array]:

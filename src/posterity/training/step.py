@@ -11,6 +11,7 @@ import optax
 from jax import lax, random, vmap
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from posterity.compilation import jit
 from posterity.network import AmortizedPosterior
 from posterity.objectives import AbstractObjective
 from posterity.problem import Problem
@@ -106,7 +107,7 @@ def make_chunk(
         keys = random.split(rng_key, config.batch_size)
         return jnp.mean(vmap(lambda key: dataset_loss(params, key, progress, low, high))(keys))
 
-    @partial(jax.jit, static_argnums=3)
+    @partial(jit, static_argnums=3)
     def run_chunk(
         state: TrainingState, rng_key: PRNGKeyArray, time_progress: Float[Array, ""], rows: tuple[int, int]
     ) -> tuple[TrainingState, ChunkReport]:

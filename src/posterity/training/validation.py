@@ -3,13 +3,13 @@
 import dataclasses
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
+from posterity.compilation import filter_jit
 from posterity.network import AmortizedPosterior
 from posterity.problem import Problem
 from posterity.training.stream import DatasetStream, draw_sizes
@@ -85,7 +85,7 @@ def validate(
     )
 
 
-@eqx.filter_jit
+@filter_jit
 def _log_ratios(
     network: AmortizedPosterior, problem: Problem, stream: DatasetStream, keys: Key[Array, " batch"], num_draws: int
 ) -> tuple[Float[Array, "batch draw"], Float[Array, " batch"]]:

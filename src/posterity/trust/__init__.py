@@ -10,6 +10,7 @@ from posterity.trust.weights import (
     ess_fraction,
     pareto_smoothed,
     pareto_smoothed_many,
+    unusable_weights,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "pareto_k_limit",
     "pareto_smoothed",
     "pareto_smoothed_many",
+    "unusable_weights",
 ]

@@ -8,12 +8,12 @@ transitions to say.
 
 from functools import partial
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from posterity.compilation import filter_jit
 from posterity.trust import hmc
 from posterity.trust.hmc import Chains, Seen
 from posterity.trust.powers import finite_weights, largest_power
@@ -80,7 +80,7 @@ def run_chains(
             return found
 
 
-@eqx.filter_jit
+@filter_jit
 def _start(target: Target, z: Array, log_weights: Array, rng_key: Array) -> Chains:
     """Chains at draws that are resampled by weight, and the scale of all draws."""
     weights = jnp.exp(log_weights)
@@ -93,12 +93,12 @@ def _start(target: Target, z: Array, log_weights: Array, rng_key: Array) -> Chai
     return hmc.start(target, chosen, hmc.scale_of(z, weights, target.mask), jnp.log(FIRST_STEP) * jnp.ones(()))
 
 
-@eqx.filter_jit
+@filter_jit
 def _advance(target: Target, chains: Chains, rng_key: Array, number: Array, gain: Array) -> tuple[Chains, Seen]:
     return hmc.advance(target, chains, rng_key, number, BATCH, gain)
 
 
-@eqx.filter_jit
+@filter_jit
 def _rescale(target: Target, chains: Chains, seen: Seen, number: Array) -> Chains:
     """The chains in the scale of what all of them saw, as far as it can be told from so many draws."""
     draws = number * NUM_CHAINS

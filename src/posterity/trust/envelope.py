@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax, random
 from jaxtyping import Float, PRNGKeyArray
 
-from posterity.compilation import quick_jit
+from posterity.compilation import jit
 from posterity.dataset import Dataset
 from posterity.problem import Argument, Problem
 from posterity.training.stream import DatasetStream, draw_sizes
@@ -94,7 +94,7 @@ def _draw(problem: Problem, stream: DatasetStream, rng_key: PRNGKeyArray) -> Dat
         num_rows, sizes = draw_sizes(problem, key_sizes, low, high)
         return stream.draw(problem, key_data, jnp.arange(high) < num_rows, problem.plate_masks(sizes))[0]
 
-    return quick_jit(lambda keys: lax.map(one, keys))(random.split(rng_key, NUM_DATASETS))
+    return jit(lambda keys: lax.map(one, keys), quick=True)(random.split(rng_key, NUM_DATASETS))
 
 
 def _is_compared(argument: Argument) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from posterity.compilation import filter_jit
 from posterity.trust import hmc
 from posterity.trust.powers import finite_weights, largest_power
 from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, successive_keys, unsettled
@@ -126,7 +127,7 @@ def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKey
     return found
 
 
-@eqx.filter_jit
+@filter_jit
 def _start(mask: Array, z: Array, rng_key: Array) -> tuple[Base, Particles]:
     loc, factor = hmc.scale_of(z, jnp.full(len(z), 1.0 / len(z)), mask)
     base = Base(loc, WIDER * factor)
@@ -135,7 +136,7 @@ def _start(mask: Array, z: Array, rng_key: Array) -> tuple[Base, Particles]:
     return base, Particles(drawn, jnp.zeros(()), jnp.log(FIRST_STEP) * jnp.ones(()), jnp.zeros(()))
 
 
-@eqx.filter_jit
+@filter_jit
 def _stage(target: Target, base: Base, particles: Particles, rng_key: Array) -> Particles:
     """One step of $t$, resampling, and moves; moves alone once $t$ is 1."""
     key_resample, key_move = random.split(rng_key)

@@ -11,7 +11,15 @@ import numpy as np
 
 from posterity.trust.pareto import smooth_tails
 
-__all__ = ["MIN_DRAWS", "ImportanceWeights", "equal_weights", "ess_fraction", "pareto_smoothed", "pareto_smoothed_many"]
+__all__ = [
+    "MIN_DRAWS",
+    "ImportanceWeights",
+    "equal_weights",
+    "ess_fraction",
+    "pareto_smoothed",
+    "pareto_smoothed_many",
+    "unusable_weights",
+]
 
 MIN_DRAWS = 25
 """PSIS fits a Pareto tail to a fifth of a small sample, and five points are the least that it fits."""
@@ -76,13 +84,15 @@ def pareto_smoothed_many(log_ratios: np.ndarray) -> list[ImportanceWeights]:
         num_unusable = int(np.sum(np.isnan(row) | np.isposinf(row)))
         if num_unusable:
             unusable = f"The log joint minus log q is NaN or +inf at {num_unusable} of {num_draws} draws."
-            found[i] = _unusable(num_draws, unusable)
+            found[i] = unusable_weights(num_draws, unusable)
         elif num_positive and np.spacing(np.float32(np.abs(row[usable]).max())) > _COARSEST:
             size = float(np.abs(row[usable]).max())
             coarse = f"The log joint minus log q is as large as {size:.2g} nats: 32-bit floats cannot tell draws apart."
-            found[i] = _unusable(num_draws, coarse)
+            found[i] = unusable_weights(num_draws, coarse)
         elif num_positive == 0:
-            found[i] = _unusable(num_draws, f"The posterior density is zero at every one of the {num_draws} draws.")
+            found[i] = unusable_weights(
+                num_draws, f"The posterior density is zero at every one of the {num_draws} draws."
+            )
         elif num_positive < MIN_DRAWS:
             few = f"Only {num_positive} of {num_draws} draws have positive weight; judging takes {MIN_DRAWS}."
             found[i] = _weights(_normalised(row), float("nan"), (few,))
@@ -147,7 +157,13 @@ def _without_ties(log_ratios: np.ndarray) -> np.ndarray:
     return log_ratios + step * np.random.default_rng(0).uniform(-0.5, 0.5, log_ratios.size)
 
 
-def _unusable(num_draws: int, problem: str) -> ImportanceWeights:
+def unusable_weights(num_draws: int, problem: str) -> ImportanceWeights:
+    """Weights of draws that nothing can be said of.
+
+    Args:
+        num_draws: Draws.
+        problem: Why, as a sentence.
+    """
     return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), float("inf"), 0.0, (problem,))
 
 

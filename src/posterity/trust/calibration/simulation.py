@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random, vmap
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
+from posterity.compilation import filter_jit
 from posterity.dataset import Dataset
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
@@ -103,7 +103,7 @@ def _masks(problem: Problem, cell: Cell) -> tuple[Array, dict[str, Array]]:
     return jnp.arange(problem.envelope.rows[1]) < cell.rows, problem.plate_masks(cell.plates)
 
 
-@partial(eqx.filter_jit)
+@filter_jit
 def _simulate_and_draw(
     posterior: ToPosterior,
     problem: Problem,
@@ -126,7 +126,7 @@ def _simulate_and_draw(
     return lax.map(one, keys)  # not in batches: an informed posterior takes several times as long to compile batched
 
 
-@eqx.filter_jit
+@filter_jit
 def _draw_prior(
     problem: Problem, keys: Key[Array, " draw"], row_mask: Array, plate_masks: Mapping[str, Array]
 ) -> tuple[Array, Array]:
