@@ -19,8 +19,8 @@ from metrics import gaussian_posterior_metrics, linear_posterior, summary
 from rows import append, read
 
 import posterity
-from posterity.encoders import ENCODERS
-from posterity.posteriors import FAMILIES
+from posterity.amortized.encoders import ENCODERS
+from posterity.amortized.families import FAMILIES
 
 NAME = "in_context"
 FEATURES, NOISE_SD = 5, 0.5

@@ -22,11 +22,12 @@ from jax import lax, random, vmap
 from metrics import summary
 from rows import append, read
 
+from posterity.informed.bend.network import RowNetwork
+from posterity.informed.bend.store import shipped_network
 from posterity.informed.informed import InformedNetwork
-from posterity.informed.network import RowNetwork
-from posterity.informed.store import shipped_network
-from posterity.informed.structure import read_structure
-from posterity.trust import judge, pareto_smoothed
+from posterity.informed.read.structure import read_structure
+from posterity.trust.verdict import judge
+from posterity.trust.weights import pareto_smoothed
 
 NAME = "informed"
 SIZES = ((32, 5), (64, 20), (512, 20), (256, 60))

@@ -17,14 +17,15 @@ from informed import rate, ratios_by
 from jax import nn, random
 from rows import append, read
 
+from posterity.informed.anchor.local import count_directions
+from posterity.informed.bend.network import RowNetwork
+from posterity.informed.bend.store import shipped_network
 from posterity.informed.informed import InformedNetwork
-from posterity.informed.local import count_directions
-from posterity.informed.network import RowNetwork
-from posterity.informed.store import shipped_network
-from posterity.informed.structure import Unstructured, find_structure
-from posterity.models.linear_regression import linear_regression
-from posterity.models.logistic_regression import logistic_regression
-from posterity.problem import Envelope, build_problem
+from posterity.informed.read.structure import Unstructured, find_structure
+from posterity.model.build import build_problem
+from posterity.model.builtin.linear_regression import linear_regression
+from posterity.model.builtin.logistic_regression import logistic_regression
+from posterity.simulation.envelope import Envelope
 
 NAME = "informed_any"
 

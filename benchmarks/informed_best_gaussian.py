@@ -2,7 +2,7 @@
 
     python benchmarks/informed_best_gaussian.py      # logistic regression, 200 datasets at each of four sizes
 
-The optimum of KL(q || p) over all Gaussians is a fixed point (see `posterity.informed.anchor`); here it is iterated in
+The optimum of KL(q || p) over all Gaussians is a fixed point (see `informed.anchor`); here it is iterated in
 NumPy, with 41 Gauss-Hermite nodes and without the anchor's float32, early stop or damping rule, until steps are below
 1e-9 posterior sds. Importance ESS of 4000 draws, the same noise for both. Rows go to
 `results/informed_best_gaussian.jsonl`.
@@ -19,9 +19,9 @@ from rows import append
 from scipy.linalg import solve_triangular
 from scipy.special import expit, log_expit
 
-from posterity.informed.anchor import find_anchor
-from posterity.informed.structure import conditional_terms
-from posterity.threads import one_blas_thread
+from posterity.informed.anchor.anchor import find_anchor
+from posterity.informed.read.structure import conditional_terms
+from posterity.runtime.threads import one_blas_thread
 
 NAME = "informed_best_gaussian"
 NUM_DATASETS, NUM_DRAWS = 200, 4000

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from posterity.models.linear_regression import linear_regression
-from posterity.models.logistic_regression import logistic_regression
-from posterity.problem import Envelope, Problem, build_problem
+from posterity.model.build import build_problem
+from posterity.model.builtin.linear_regression import linear_regression
+from posterity.model.builtin.logistic_regression import logistic_regression
+from posterity.model.problem import Problem
+from posterity.simulation.envelope import Envelope
 
 __all__ = ["MODELS", "Case", "make_problem"]
 

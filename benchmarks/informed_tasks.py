@@ -26,11 +26,12 @@ from numpyro.infer import MCMC, NUTS
 from rows import append
 
 import posterity
+from posterity.informed.bend.store import shipped_network
 from posterity.informed.informed import InformedNetwork
-from posterity.informed.store import shipped_network
-from posterity.informed.structure import read_structure
-from posterity.threads import one_blas_thread
-from posterity.trust import judge, pareto_smoothed_many
+from posterity.informed.read.structure import read_structure
+from posterity.runtime.threads import one_blas_thread
+from posterity.trust.verdict import judge
+from posterity.trust.weights import pareto_smoothed_many
 
 NAME = "informed_tasks"
 NUM_DATASETS, NUM_C2ST, NUM_DRAWS = 200, 20, 1000

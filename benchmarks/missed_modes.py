@@ -20,9 +20,10 @@ from jax import random, vmap
 from rows import append
 
 import posterity
-from posterity.informed.modes import ModesPosterior
-from posterity.threads import one_blas_thread
-from posterity.trust import judge, pareto_smoothed
+from posterity.informed.nest.modes import ModesPosterior
+from posterity.runtime.threads import one_blas_thread
+from posterity.trust.verdict import judge
+from posterity.trust.weights import pareto_smoothed
 
 NAME = "missed_modes"
 CASES = ((2, 2), (2, 5), (3, 2))

@@ -22,7 +22,7 @@ import polars as pl
 from rows import append, read
 
 import posterity
-from posterity.nuts import nuts_reference
+from posterity.trust.nuts import nuts_reference
 
 NAME, REFERENCE = "real_tables", "real_tables_nuts"
 NUM_DRAWS, MOST_FEATURES = 10_000, 64

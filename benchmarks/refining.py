@@ -24,7 +24,8 @@ from numpyro.infer import MCMC, NUTS
 from rows import append
 
 import posterity
-from posterity.problem import Envelope, build_problem
+from posterity.model.build import build_problem
+from posterity.simulation.envelope import Envelope
 
 NAME = "refining"
 

@@ -29,7 +29,8 @@ from rows import append, read
 from sbibm_models import TASKS, load_task
 
 import posterity
-from posterity.problem import Envelope, build_problem
+from posterity.model.build import build_problem
+from posterity.simulation.envelope import Envelope
 
 NAME, PUBLISHED = "sbibm", "sbibm_published"
 NUM_DRAWS, NUM_COMPARED = 100_000, 10_000

@@ -19,9 +19,9 @@ from jax import random, vmap
 from rows import append
 
 import posterity
-from posterity.encoders import ENCODERS
-from posterity.network import build_network
-from posterity.problem import Problem
+from posterity.amortized.encoders import ENCODERS
+from posterity.amortized.network import build_network
+from posterity.model.problem import Problem
 from posterity.training.step import initial_state, make_chunk
 
 BATCH, NUM_ROWS, NUM_DRAWS = 64, 128, 1000

@@ -25,8 +25,8 @@ from numpyro.infer import MCMC, NUTS
 from rows import append
 
 import posterity
-from posterity.dataset import Dataset
-from posterity.problem import Problem
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
 
 NUM_ROWS, NUM_DATASETS, NUM_C2ST, NUM_DRAWS = 64, 200, 20, 1000
 ROWS = (NUM_ROWS, NUM_ROWS)
@@ -103,7 +103,7 @@ def reference(problem: Problem, datasets: Dataset, z: jax.Array, *, swap_labels:
 
 def corrected(z: np.ndarray, ratios: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draws resampled by their Pareto-smoothed weights."""
-    from posterity.trust import pareto_smoothed
+    from posterity.trust.weights import pareto_smoothed
 
     weights = np.exp(pareto_smoothed(np.asarray(ratios, np.float64)).log_weights)
     return z[rng.choice(len(z), size=len(z), p=weights / weights.sum())]

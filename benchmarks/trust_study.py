@@ -28,10 +28,11 @@ from numpyro.infer import MCMC, NUTS
 from rows import append, read
 
 import posterity
-from posterity.models.linear_regression import linear_regression
-from posterity.models.logistic_regression import logistic_regression
-from posterity.problem import Envelope, build_problem
-from posterity.threads import one_blas_thread
+from posterity.model.build import build_problem
+from posterity.model.builtin.linear_regression import linear_regression
+from posterity.model.builtin.logistic_regression import logistic_regression
+from posterity.runtime.threads import one_blas_thread
+from posterity.simulation.envelope import Envelope
 
 NAME = "trust_study"
 TOGETHER = 25

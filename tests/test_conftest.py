@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jaxtyping import TypeCheckError
 
-from posterity.checks import lookup
+from posterity.runtime.errors import lookup
 
 NO_TABLE: Any = 3
 

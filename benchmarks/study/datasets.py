@@ -8,8 +8,8 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Bool, Float
 
-from posterity.dataset import Dataset
-from posterity.problem import Problem
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
 from posterity.training import DatasetStream, Simulated
 from study.settings import ROWS, Task
 

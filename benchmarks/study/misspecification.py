@@ -15,9 +15,9 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Bool
 
-from posterity.dataset import Dataset
-from posterity.problem import Problem
-from posterity.problem.covariates import masked_values
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
+from posterity.simulation.covariates import masked_values
 from posterity.training import DatasetStream, OtherModel
 from study.baselines import baseline_row
 from study.datasets import TestSet, make_test_set

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import posterity
-from posterity.problem import Problem
-from posterity.problem.covariates import CovariateLaw
+from posterity.model.problem import Problem
+from posterity.simulation.covariates import CovariateLaw
 
 __all__ = ["ROWS", "Score", "Setting", "Task"]
 

@@ -10,8 +10,8 @@ from jax import random, vmap
 from jaxtyping import Array
 
 import posterity
-from posterity.dataset import Dataset, bucket_for
-from posterity.problem import Problem
+from posterity.model.dataset import Dataset, bucket_for
+from posterity.model.problem import Problem
 from study.job import Job
 from study.metrics.measures import NUM_PREDICTIVE, summary
 from study.metrics.predictive import predict_rows
@@ -194,7 +194,7 @@ def _drawers(setting: Setting, preset: str) -> dict[str, Drawer]:
         return whole(fold, problem, _equal_draws(problem, answer))
 
     def by_nuts(fold: Fold) -> tuple[Problem, np.ndarray, dict[str, np.ndarray]]:
-        from posterity.nuts import nuts_reference
+        from posterity.trust.nuts import nuts_reference
 
         problem = problem_of(fold)
         found = nuts_reference(problem, _arrays(fold.x, fold.y, problem), num_warmup=500, num_draws=250)

@@ -7,19 +7,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from posterity.checks import InputError
-    from posterity.estimator import DatasetPosterior, Estimator, load
-    from posterity.fitting import fit
-    from posterity.group_answers import GroupAnswers, infer_groups
-    from posterity.models import MODELS, BuiltinModel
-    from posterity.network import Architecture
-    from posterity.objectives import ForwardKL, ReverseKL, SymmetricKL
-    from posterity.problem import Envelope, Problem, ResampledRows, StandardNormal, TableLike, build_problem
-    from posterity.report import write_report
-    from posterity.results import Answer, Evidence, Predictions, Unanswered, compare
-    from posterity.table_answer import TableAnswer, infer
+    from posterity.amortized.architecture import Architecture
+    from posterity.amortized.objectives import ForwardKL, ReverseKL, SymmetricKL
+    from posterity.estimator.estimator import DatasetPosterior, Estimator, load
+    from posterity.estimator.groups import GroupAnswers, infer_groups
+    from posterity.estimator.infer import TableAnswer, infer
+    from posterity.estimator.informed import informed_estimator
+    from posterity.estimator.train import fit
+    from posterity.inference.answer import Answer, Unanswered
+    from posterity.inference.evidence import Evidence, compare
+    from posterity.inference.predict import Predictions
+    from posterity.model.build import build_problem
+    from posterity.model.builtin import MODELS, BuiltinModel
+    from posterity.model.problem import Problem
+    from posterity.report.page import write_report
+    from posterity.runtime.errors import InputError
+    from posterity.simulation.covariates import ResampledRows, StandardNormal, TableLike
+    from posterity.simulation.envelope import Envelope
     from posterity.training import OtherModel, RealRows, Simulated, TrainingConfig, ZScoredTables
-    from posterity.zero_shot import informed_estimator
 
 __all__ = [
     "MODELS",
@@ -58,25 +63,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "posterity.checks": ("InputError",),
-    "posterity.estimator": ("DatasetPosterior", "Estimator", "load"),
-    "posterity.fitting": ("fit",),
-    "posterity.group_answers": ("GroupAnswers", "infer_groups"),
-    "posterity.zero_shot": ("informed_estimator",),
-    "posterity.network": ("Architecture",),
-    "posterity.models": ("MODELS", "BuiltinModel"),
-    "posterity.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
-    "posterity.problem": (
-        "Envelope",
-        "Problem",
-        "ResampledRows",
-        "StandardNormal",
-        "TableLike",
-        "build_problem",
-    ),
+    "posterity.runtime.errors": ("InputError",),
+    "posterity.estimator.estimator": ("DatasetPosterior", "Estimator", "load"),
+    "posterity.estimator.train": ("fit",),
+    "posterity.estimator.groups": ("GroupAnswers", "infer_groups"),
+    "posterity.estimator.informed": ("informed_estimator",),
+    "posterity.amortized.architecture": ("Architecture",),
+    "posterity.model.builtin": ("MODELS", "BuiltinModel"),
+    "posterity.amortized.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
+    "posterity.simulation.envelope": ("Envelope",),
+    "posterity.model.problem": ("Problem",),
+    "posterity.model.build": ("build_problem",),
+    "posterity.simulation.covariates": ("ResampledRows", "StandardNormal", "TableLike"),
     "posterity.report": ("write_report",),
-    "posterity.results": ("Answer", "Evidence", "Predictions", "Unanswered", "compare"),
-    "posterity.table_answer": ("TableAnswer", "infer"),
+    "posterity.inference.answer": ("Answer", "Unanswered"),
+    "posterity.inference.evidence": ("Evidence", "compare"),
+    "posterity.inference.predict": ("Predictions",),
+    "posterity.estimator.infer": ("TableAnswer", "infer"),
     "posterity.training": ("OtherModel", "RealRows", "Simulated", "TrainingConfig", "ZScoredTables"),
 }
 

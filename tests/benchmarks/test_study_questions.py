@@ -12,10 +12,10 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 from study_modules import study
 
-from posterity.dataset import Dataset
-from posterity.encoders import GRU, DeepSets, Transformer
-from posterity.objectives import ReverseKL
-from posterity.posteriors import DiagonalGaussian
+from posterity.amortized.encoders import GRU, DeepSets, Transformer
+from posterity.amortized.families import DiagonalGaussian
+from posterity.amortized.objectives import ReverseKL
+from posterity.model.dataset import Dataset
 
 questions, presets, datasets = study("questions"), study("presets"), study("datasets")
 gru_vs_deep_sets, shared, prior, cost = (

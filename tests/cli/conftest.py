@@ -95,9 +95,10 @@ def regression(shared) -> Path:
 @pytest.fixture(scope="session")
 def gaussian(shared) -> Path:
     """An untrained estimator of a Gaussian mean: q is the prior, which a few rows allow to correct."""
-    from posterity.estimator import Estimator
-    from posterity.models import MODELS
-    from posterity.network import Architecture, build_network
+    from posterity.amortized.architecture import Architecture
+    from posterity.amortized.network import build_network
+    from posterity.estimator.estimator import Estimator
+    from posterity.model.builtin import MODELS
 
     path = shared / "gaussian.estimator"
 

@@ -8,12 +8,12 @@ import sys
 import pytest
 import typer
 
+from posterity.amortized.encoders import ENCODERS
+from posterity.amortized.families import FAMILIES
+from posterity.amortized.objectives import OBJECTIVES
 from posterity.cli import train
 from posterity.cli.app import app
-from posterity.encoders import ENCODERS
-from posterity.objectives import OBJECTIVES
-from posterity.posteriors import FAMILIES
-from posterity.problem.covariates import COVARIATE_LAWS
+from posterity.simulation.covariates import COVARIATE_LAWS
 from posterity.training import STREAMS
 
 ALL = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]

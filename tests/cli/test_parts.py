@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from posterity.checks import InputError
 from posterity.cli import cache
 from posterity.cli.options import without_folders
 from posterity.cli.progress import ProgressBar, describe_progress
 from posterity.cli.user_model import load_model
+from posterity.runtime.errors import InputError
 from posterity.training import Progress
 from posterity.training.validation import Validation
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-from posterity.checks import InputError
 from posterity.cli.options import parse_plates, parse_range, parse_settings
 from posterity.cli.recipe import choose_architecture, choose_config, choose_recipe, reverse_options
-from posterity.fitting import default_architecture
-from posterity.models import MODELS
-from posterity.problem import Envelope, build_problem
+from posterity.estimator.train import default_architecture
+from posterity.model.build import build_problem
+from posterity.model.builtin import MODELS
+from posterity.runtime.errors import InputError
+from posterity.simulation.envelope import Envelope
 
 
 @pytest.fixture(scope="module")

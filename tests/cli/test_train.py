@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from posterity.cli.example import LikeTable, training_problem
 from posterity.cli.progress import ProgressBar
-from posterity.problem import Envelope
+from posterity.simulation.envelope import Envelope
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_interrupted_before_the_first_checkpoint(posterity, tmp_path, monkeypatc
 
 def test_json_at_the_end(posterity, regression, tmp_path, monkeypatch):
     """The numbers of the record, whatever they are: JSON has no NaN."""
-    from posterity.estimator import load
+    from posterity.estimator.estimator import load
 
     trained = load(regression)
     record = json.loads(json.dumps(trained.record))

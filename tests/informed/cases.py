@@ -14,10 +14,12 @@ from jax.scipy.special import ndtr
 from jax.tree_util import Partial
 from jaxtyping import Array
 
-from posterity.dataset import Dataset
-from posterity.informed.terms import Terms
-from posterity.models import MODELS
-from posterity.problem import Envelope, Problem, build_problem
+from posterity.informed.read.terms import Terms
+from posterity.model.build import build_problem
+from posterity.model.builtin import MODELS
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
+from posterity.simulation.envelope import Envelope
 
 NUM_COLUMNS, NUM_GROUPS = 3, 4
 BUILTIN = ("logistic_regression", "poisson_regression", "linear_regression", "linear_regression_known_noise")

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from oracles import linear_regression_posterior
 from scipy import special
 
-from posterity.dataset import Dataset, stack_datasets
-from posterity.informed.anchor import SETTLED, find_anchor, laplace_anchor
-from posterity.informed.structure import conditional_terms, read_structure
+from posterity.informed.anchor.anchor import SETTLED, find_anchor, laplace_anchor
+from posterity.informed.read.structure import conditional_terms, read_structure
+from posterity.model.dataset import Dataset, stack_datasets
 
 NUM_ROWS, SIZE = 16, 3
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)

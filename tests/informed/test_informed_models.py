@@ -8,9 +8,9 @@ from informed.cases import NUM_COLUMNS, USER, draw, ess_share, problem_of, soil,
 from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 
+from posterity.informed.bend.network import RowNetwork
 from posterity.informed.informed import LARGEST, InformedNetwork
-from posterity.informed.network import RowNetwork
-from posterity.informed.structure import read_structure
+from posterity.informed.read.structure import read_structure
 
 NUM_ROWS, NUM_PADDED, NUM_DATASETS, NUM_DRAWS = 40, 4, 4, 500
 NAMED_BY_HAND = {"non_centred": ("tau",)}

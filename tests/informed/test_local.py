@@ -11,15 +11,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 import posterity
-from posterity.checks import InputError
-from posterity.dataset import Dataset
+from posterity.informed.anchor.local import _points, count_directions, find_gaussians, local_lines, rows_are_apart
+from posterity.informed.bend.network import RowNetwork
 from posterity.informed.informed import InformedNetwork
-from posterity.informed.local import _points, count_directions, find_gaussians, local_lines, rows_are_apart
-from posterity.informed.modes import mode_weights
-from posterity.informed.network import RowNetwork
-from posterity.informed.structure import Structure, Unstructured, find_structure
-from posterity.models import MODELS
-from posterity.problem import Envelope, build_problem
+from posterity.informed.nest.modes import mode_weights
+from posterity.informed.read.structure import Structure, Unstructured, find_structure
+from posterity.model.build import build_problem
+from posterity.model.builtin import MODELS
+from posterity.model.dataset import Dataset
+from posterity.runtime.errors import InputError
+from posterity.simulation.envelope import Envelope
 
 
 def two_modes(x, y=None):

@@ -10,10 +10,10 @@ from jax import random
 from numpy.testing import assert_array_equal
 
 from posterity.informed import pretrain as module
-from posterity.informed.anchor import find_anchor
-from posterity.informed.network import RowNetwork
-from posterity.informed.posterior import AnchoredPosterior
-from posterity.informed.terms import Terms
+from posterity.informed.anchor.anchor import find_anchor
+from posterity.informed.bend.network import RowNetwork
+from posterity.informed.bend.posterior import AnchoredPosterior
+from posterity.informed.read.terms import Terms
 from posterity.training import TrainingConfig
 
 TINY = ((10, 3, 4), (16, 3, 2))

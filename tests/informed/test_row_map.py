@@ -13,10 +13,10 @@ from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from posterity.informed.anchor import find_anchor
-from posterity.informed.network import RowNetwork
-from posterity.informed.posterior import AnchoredPosterior
-from posterity.informed.row_map import BETA, CENTRES, RowMap, bounded_slope
+from posterity.informed.anchor.anchor import find_anchor
+from posterity.informed.bend.network import RowNetwork
+from posterity.informed.bend.posterior import AnchoredPosterior
+from posterity.informed.bend.row_map import BETA, CENTRES, RowMap, bounded_slope
 
 NUM_CASES, NUM_ROWS, SIZE, NUM_DRAWS = 6, 10, 3, 16
 WILDNESS = (0.0, 0.5, 1.0, 2.0, 3.0, 30.0)  # of the raw slopes; the last is far beyond what a network gives

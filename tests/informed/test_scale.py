@@ -9,11 +9,11 @@ from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 
-from posterity.informed.anchor import Anchor
+from posterity.informed.anchor.anchor import Anchor
+from posterity.informed.bend.network import RowNetwork
 from posterity.informed.informed import InformedNetwork
-from posterity.informed.network import RowNetwork
-from posterity.informed.scale import LOWEST, NUM_KNOTS, PiecewiseDensity, find_grid
-from posterity.informed.structure import read_structure
+from posterity.informed.nest.scale import LOWEST, NUM_KNOTS, PiecewiseDensity, find_grid
+from posterity.informed.read.structure import read_structure
 
 # ---------------------------------------------------------------------------------- the piecewise density
 

@@ -12,10 +12,11 @@ from informed.cases import NUM_COLUMNS, NUM_GROUPS, STRUCTURES, draw, problem_of
 from jax import random
 from numpy.testing import assert_allclose, assert_array_equal
 
-from posterity.dataset import stack_datasets
-from posterity.informed.structure import NotInformedError, Structure, conditional_terms, read_structure
-from posterity.models import MODELS
-from posterity.problem import Envelope, build_problem
+from posterity.informed.read.structure import NotInformedError, Structure, conditional_terms, read_structure
+from posterity.model.build import build_problem
+from posterity.model.builtin import MODELS
+from posterity.model.dataset import stack_datasets
+from posterity.simulation.envelope import Envelope
 
 NAMED_BY_HAND = {"non_centred": ("tau",)}  # the spread multiplies other latents, so it cannot be told from them
 NUM_ROWS, NUM_PADDED, FEWER_COLUMNS = 6, 3, 2

@@ -5,10 +5,12 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from posterity.problem import Problem, build_problem
-from posterity.results import Answer
-from posterity.results.axes import argument_axes
-from posterity.trust import judge, pareto_smoothed
+from posterity.inference.answer import Answer
+from posterity.inference.axes import argument_axes
+from posterity.model.build import build_problem
+from posterity.model.problem import Problem
+from posterity.trust.verdict import judge
+from posterity.trust.weights import pareto_smoothed
 
 NUM_ROWS, NUM_DRAWS = 60, 400
 SLOPES = np.array([1.0, -0.5])

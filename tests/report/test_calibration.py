@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from report.test_report import Outline, text_of
 
-from posterity.checks import InputError
-from posterity.report import check_report_html, write_check_report
+from posterity.calibration.cells import Cell
+from posterity.calibration.comparison import compare, stack_comparisons
+from posterity.calibration.judgement import judge_posteriors
+from posterity.calibration.report import CellReport, Details
+from posterity.calibration.simulation import Points
+from posterity.report.calibration import check_report_html, write_check_report
 from posterity.report.calibration_figures import cell_name, coverage_panels, p_text, rank_panels, z_score_panels
-from posterity.trust.calibration import Cell, CellReport, judge_posteriors
-from posterity.trust.calibration.comparison import compare, stack_comparisons
-from posterity.trust.calibration.report import Details
-from posterity.trust.calibration.simulation import Points
+from posterity.runtime.errors import InputError
 
 NUM_DATASETS, NUM_DRAWS = 60, 100
 

@@ -10,13 +10,13 @@ import pytest
 from report import cases
 from report.cases import NUM_DRAWS, NUM_ROWS, make_answer
 
-from posterity.checks import InputError
-from posterity.report import report_html, write_report
+from posterity.estimator.infer import TableAnswer
+from posterity.inference.summary import summarise
 from posterity.report.check import predictive_check
-from posterity.results import summarise
-from posterity.table_answer import TableAnswer
-from posterity.table_dataset import TableDataset
+from posterity.report.page import report_html, write_report
+from posterity.runtime.errors import InputError
 from posterity.tables import Scaling
+from posterity.tables.dataset import TableDataset
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

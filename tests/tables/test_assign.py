@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 from posterity.tables import assign_columns, numeric_table, plan_columns
 
 

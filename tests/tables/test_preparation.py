@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from posterity.checks import InputError
-from posterity.problem import Argument
-from posterity.table_dataset import dataset_of_table
+from posterity.model.arguments import Argument
+from posterity.runtime.errors import InputError
+from posterity.tables.dataset import dataset_of_table
 
 FRAME = pl.DataFrame(
     {

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 from posterity.tables import read_table
 
 FRAME = pl.DataFrame({"age": [59, 48, 72], "bmi": [32.1, 21.6, None], "y": [151.0, 75.0, 141.0]})

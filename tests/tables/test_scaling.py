@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 from posterity.tables import NumericTable, Scaling, regression_original_units, standardize
 
 NAMES = ("a", "b", "c")

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 from posterity.tables import numeric_table
 
 

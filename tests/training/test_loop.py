@@ -27,7 +27,7 @@ from posterity import (
     TrainingConfig,
     build_problem,
 )
-from posterity.network import build_network
+from posterity.amortized.network import build_network
 from posterity.training import train
 from posterity.training.step import initial_state, make_chunk
 
@@ -208,7 +208,7 @@ SCRIPT = textwrap.dedent(
     from pathlib import Path
     from jax import random
     from posterity import *
-    from posterity.network import build_network
+    from posterity.amortized.network import build_network
     from posterity.training import train
 
     model, example = MODELS["gaussian_mean"].model, {"x": np.zeros((4, 2))}

@@ -16,7 +16,7 @@ from posterity import (
     ZScoredTables,
     build_problem,
 )
-from posterity.dataset import bucket_sizes
+from posterity.model.dataset import bucket_sizes
 from posterity.training.loop import row_ranges
 from posterity.training.stream import check_stream, draw_sizes
 

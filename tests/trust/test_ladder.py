@@ -9,13 +9,17 @@ import pytest
 from jax import random
 from numpy.testing import assert_allclose
 
-from posterity.estimator import Estimator
-from posterity.problem import Envelope, build_problem
-from posterity.problem.intake import pad_dataset
-from posterity.trust import Budget, chains, judge_refined, ladder, pareto_smoothed, refinement, tempering
+from posterity.estimator.estimator import Estimator
+from posterity.model.build import build_problem
+from posterity.model.intake import pad_dataset
+from posterity.simulation.envelope import Envelope
+from posterity.trust import chains, ladder, refinement, tempering
 from posterity.trust.chains import NUM_CHAINS
 from posterity.trust.ladder import refine
+from posterity.trust.refinement import Budget
 from posterity.trust.target import Target
+from posterity.trust.verdict import judge_refined
+from posterity.trust.weights import pareto_smoothed
 
 NUM_LATENTS = 4
 

@@ -5,8 +5,8 @@ import pytest
 from arviz_stats.base.array import array_stats
 from numpy.testing import assert_allclose
 
-from posterity.trust import pareto_smoothed, pareto_smoothed_many
 from posterity.trust.pareto import smooth_tails
+from posterity.trust.weights import pareto_smoothed, pareto_smoothed_many
 
 
 @pytest.mark.parametrize("num_draws", [25, 40, 225, 226, 1000, 4001])

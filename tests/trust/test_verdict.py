@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from posterity.trust import ImportanceWeights, judge, min_ess, pareto_k_limit, pareto_smoothed
+from posterity.trust.verdict import judge, min_ess, pareto_k_limit
+from posterity.trust.weights import ImportanceWeights, pareto_smoothed
 
 NUM_LATENTS = 5
 

@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from posterity.trust import ess_fraction, judge, pareto_smoothed
+from posterity.trust.verdict import judge
+from posterity.trust.weights import ess_fraction, pareto_smoothed
 
 NUM_DRAWS = 4000
 

@@ -15,9 +15,9 @@ import optax
 from jax import lax, random, vmap
 from jaxtyping import Array, Float
 
-from posterity.dataset import Dataset
-from posterity.objectives import AbstractObjective, ReverseKL
-from posterity.posteriors import FAMILIES, AbstractFamily, AbstractPosterior, DiagonalGaussian
+from posterity.amortized.families import FAMILIES, AbstractFamily, AbstractPosterior, DiagonalGaussian
+from posterity.amortized.objectives import AbstractObjective, ReverseKL
+from posterity.model.dataset import Dataset
 from study.datasets import TestSet
 from study.methods.networks import family_options
 

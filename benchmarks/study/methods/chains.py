@@ -14,7 +14,7 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Float
 from numpyro.infer import HMC, MCMC, NUTS
 
-from posterity.dataset import Dataset
+from posterity.model.dataset import Dataset
 from study.datasets import TestSet
 
 __all__ = ["SAMPLERS", "ChainDraws", "prior_draws", "run_chains"]

@@ -13,8 +13,8 @@ from jax import vmap
 from jaxtyping import Float
 
 import posterity
-from posterity.problem import Problem
-from posterity.results import Answer
+from posterity.inference.answer import Answer
+from posterity.model.problem import Problem
 from study.datasets import TestSet
 from study.settings import ROWS, Setting, Task
 

@@ -5,7 +5,7 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Float
 
-from posterity.dataset import Dataset
+from posterity.model.dataset import Dataset
 from study.datasets import TestSet
 
 __all__ = ["exact_draws", "exact_log_prob", "exact_moments"]

@@ -8,9 +8,9 @@ import numpy as np
 from jax import lax, vmap
 from jaxtyping import Array, Float
 
-from posterity.trust import ess_fraction, pareto_smoothed_many
-from posterity.trust.calibration.judgement import central_coverage
-from posterity.trust.calibration.uniformity import uniformity_p_value
+from posterity.calibration.judgement import central_coverage
+from posterity.calibration.uniformity import uniformity_p_value
+from posterity.trust.weights import ess_fraction, pareto_smoothed_many
 from study.datasets import TestSet
 from study.metrics.exact import exact_log_prob, exact_moments
 from study.metrics.predictive import predict_rows

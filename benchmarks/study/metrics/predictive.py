@@ -8,8 +8,8 @@ from jax import random
 from jaxtyping import Array, Float
 from numpyro import handlers
 
-from posterity.dataset import Dataset
-from posterity.problem import Problem
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
 
 __all__ = ["Predicted", "predict_rows"]
 

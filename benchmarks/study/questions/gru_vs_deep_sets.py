@@ -21,8 +21,8 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Bool, Float
 
-from posterity.encoders import GRU, AbstractEncoder, DeepSets
-from posterity.network import build_network
+from posterity.amortized.encoders import GRU, AbstractEncoder, DeepSets
+from posterity.amortized.network import build_network
 from study.datasets import make_test_set
 from study.job import Job
 from study.methods import networks

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax import random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from posterity.dataset import Dataset
-from posterity.objectives import AbstractObjective
-from posterity.posteriors import AbstractFamily, AbstractPosterior, StandardizedFamily
-from posterity.problem import Problem
+from posterity.amortized.families import AbstractFamily, AbstractPosterior, StandardizedFamily
+from posterity.amortized.objectives import AbstractObjective
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
 
 __all__ = ["Pair", "PairFamily", "Swapped", "SwappedFamily", "Tempered", "nudged"]
 

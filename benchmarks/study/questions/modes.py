@@ -14,9 +14,9 @@ import equinox as eqx
 import numpy as np
 from jax import random
 
-from posterity.network import AmortizedPosterior, build_network
-from posterity.objectives import AbstractObjective, ForwardKL, ReverseKL
-from posterity.posteriors import FAMILIES, AbstractFamily
+from posterity.amortized.families import FAMILIES, AbstractFamily
+from posterity.amortized.network import AmortizedPosterior, build_network
+from posterity.amortized.objectives import AbstractObjective, ForwardKL, ReverseKL
 from study.datasets import TestSet, make_test_set
 from study.job import Job
 from study.methods import amortized, informed, networks

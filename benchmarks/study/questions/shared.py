@@ -10,9 +10,9 @@ from jax import lax, random, vmap
 from jaxtyping import Array
 
 import posterity
-from posterity.dataset import Dataset
-from posterity.network import AmortizedPosterior, num_params
-from posterity.objectives import AbstractObjective
+from posterity.amortized.network import AmortizedPosterior, num_params
+from posterity.amortized.objectives import AbstractObjective
+from posterity.model.dataset import Dataset
 from posterity.training import Simulated, train
 from study.datasets import TestSet
 from study.methods import amortized, networks

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from posterity.checks import InputError
 from posterity.cli.bench import bench
 from posterity.cli.check import check
 from posterity.cli.infer import infer
@@ -14,6 +13,7 @@ from posterity.cli.models import models
 from posterity.cli.options import examples
 from posterity.cli.predict import predict
 from posterity.cli.train import train
+from posterity.runtime.errors import InputError
 
 __all__ = ["app", "main"]
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from posterity.checks import InputError, lookup
 from posterity.cli.options import Json, examples
+from posterity.runtime.errors import InputError, lookup
 
 __all__ = ["bench"]
 

@@ -13,11 +13,12 @@ import typer
 from posterity.cli.options import Json, ModelFile, Seed, takes_fields_of, without_folders
 from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.table_request import EstimatorName, load_estimator
-from posterity.plain import without_nan
+from posterity.runtime.plain import without_nan
 
 if TYPE_CHECKING:
-    from posterity.estimator import Estimator
-    from posterity.trust.calibration import CellReport, Coverage, Judgement
+    from posterity.calibration.judgement import Coverage, Judgement
+    from posterity.calibration.report import CellReport
+    from posterity.estimator.estimator import Estimator
 
 __all__ = ["check"]
 
@@ -78,7 +79,7 @@ class CheckRequest:
         if self.output is not None:
             _write(record, self.output)
         if self.report is not None:
-            from posterity.report import write_check_report
+            from posterity.report.calibration import write_check_report
 
             command = shlex.join(["posterity", *without_folders(words)])
             name = trained.problem.name
@@ -105,7 +106,8 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from posterity.trust.calibration import calibrate, envelope_cells
+    from posterity.calibration.cells import envelope_cells
+    from posterity.calibration.report import calibrate
 
     cells = envelope_cells(trained.problem.envelope)
     keys = random.split(random.key(seed), len(cells))
@@ -139,7 +141,7 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
 
 
 def _write(record: dict[str, Any], output: Path) -> None:
-    from posterity.checks import InputError
+    from posterity.runtime.errors import InputError
 
     try:
         output.write_text(json_format.dumps(without_nan(record), indent=2, allow_nan=False) + "\n")

@@ -8,13 +8,16 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from posterity.checks import InputError, lookup
 from posterity.cli.user_model import load_model, names_a_file
-from posterity.models import MODELS, BuiltinModel
-from posterity.problem import Envelope, Problem, ResampledRows, build_problem
-from posterity.table_dataset import dataset_of_table
-from posterity.table_example import arguments_of_model
+from posterity.estimator.signature import arguments_of_model
+from posterity.model.build import build_problem
+from posterity.model.builtin import MODELS, BuiltinModel
+from posterity.model.problem import Problem
+from posterity.runtime.errors import InputError, lookup
+from posterity.simulation.covariates import ResampledRows
+from posterity.simulation.envelope import Envelope
 from posterity.tables import read_table
+from posterity.tables.dataset import dataset_of_table
 
 __all__ = ["LikeTable", "training_problem"]
 

@@ -9,7 +9,7 @@ from posterity.cli.table_request import TableRequest, remark
 if TYPE_CHECKING:
     import polars as pl
 
-    from posterity.group_answers import GroupAnswers
+    from posterity.estimator.groups import GroupAnswers
 
 __all__ = ["answer_groups"]
 
@@ -30,7 +30,7 @@ def answer_groups(request: TableRequest, frame: "pl.DataFrame", group: str, outp
         InputError: As in `posterity.infer_groups`.
     """
     which = request.which()
-    from posterity.group_answers import infer_groups
+    from posterity.estimator.groups import infer_groups
 
     with _Bar() as bar:
         found = infer_groups(which, frame, group=group, on_progress=bar, **request.how())
@@ -71,7 +71,7 @@ class _Bar:
 def _write(frame: "pl.DataFrame", output: Path) -> None:
     import polars as pl
 
-    from posterity.files import replacing
+    from posterity.runtime.files import replacing
 
     with replacing(output) as unfinished:
         if output.suffix.lower() == ".parquet":

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.checks import InputError
 from posterity.cli.options import takes_fields_of, without_folders
 from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.table_request import TableRequest, remark
+from posterity.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from posterity.nuts import NutsReference
-    from posterity.results import Summary
-    from posterity.table_answer import TableAnswer
+    from posterity.estimator.infer import TableAnswer
+    from posterity.inference.summary import Summary
+    from posterity.trust.nuts import NutsReference
 
 __all__ = ["InferRequest", "infer"]
 
@@ -77,7 +77,7 @@ class InferRequest(TableRequest):
 
     def _answer(self, frame: "pl.DataFrame", words: Sequence[str]) -> int:
         which = self.which()
-        from posterity.table_answer import infer as infer_table
+        from posterity.estimator.infer import infer as infer_table
 
         found = infer_table(which, frame, **self.how())
         reference = _by_nuts(found, self.seed) if self.compare_nuts else None
@@ -105,19 +105,19 @@ def infer(ctx, **given: Any) -> None:
 
 
 def _by_nuts(found: "TableAnswer", seed: int) -> "NutsReference":
-    from posterity.nuts import nuts_reference
+    from posterity.trust.nuts import nuts_reference
 
     return nuts_reference(found.problem, found.data.values, seed=seed)
 
 
 def _write(found: "TableAnswer", output: Path) -> None:
-    from posterity.results import to_datatree, write_netcdf
+    from posterity.inference.arviz import to_datatree, write_netcdf
 
     write_netcdf(to_datatree(found.answer), output)
 
 
 def _write_report(found: "TableAnswer", path: Path, title: str, words: Sequence[str], seed: int) -> None:
-    from posterity.report import write_report
+    from posterity.report.page import write_report
 
     write_report(found, path, title=title, command=shlex.join(["posterity", *without_folders(words)]), seed=seed)
 
@@ -132,7 +132,7 @@ def _remark(reference: "NutsReference | None") -> None:
 
 
 def _as_json(found: "TableAnswer", num_draws: int, reference: "NutsReference | None") -> dict[str, Any]:
-    from posterity.results import answer_to_json
+    from posterity.inference.summary import answer_to_json
 
     answer = found.answer
     entry = answer_to_json(answer, found.original_units)
@@ -150,13 +150,14 @@ def _as_json(found: "TableAnswer", num_draws: int, reference: "NutsReference | N
 
 
 def _reference_summary(found: "TableAnswer", reference: "NutsReference") -> "Summary":
-    from posterity.results import summarise
+    from posterity.inference.summary import summarise
 
     return summarise(reference.draws, found.answer.labels)
 
 
 def _print_table(found: "TableAnswer", title: str, num_draws: int, reference: "NutsReference | None") -> None:
-    from posterity.results import posterior_table, summarise_answer
+    from posterity.inference.summary import summarise_answer
+    from posterity.inference.table import posterior_table
 
     answer = found.answer
     table = posterior_table(

@@ -1,4 +1,4 @@
-"""`posterity models`: what there is to train and what ships trained."""
+"""`posterity models`: what ships."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ import typer
 
 from posterity.cli.options import Json
 from posterity.cli.output import print_json, result_console
-from posterity.estimators import read_record, shipped_estimators
 
 __all__ = ["models"]
 
@@ -18,22 +17,19 @@ Seed = Annotated[int, typer.Option(min=0, help="Accepted by every command; listi
 
 
 def models(as_json: Json = False, seed: Seed = 0) -> None:
-    """List the built-in models and the estimators that ship."""
-    known = {"models": _builtin_models(), "row_network": _row_network(), "estimators": _shipped_estimators()}
+    """List the built-in models, and what answers them without training."""
+    known = {"models": _builtin_models(), "row_network": _row_network()}
     if as_json:
         print_json(known)
         return
     console = result_console()
     console.print(_model_table(known["models"]))
     console.print(_network_line(known["row_network"]), highlight=False)
-    if known["estimators"]:
-        console.print(_estimator_table(known["estimators"]))
-    else:
-        console.print("no trained estimator ships; make one with: posterity train MODEL -o OUT", highlight=False)
+    console.print("for the others, make an estimator with: posterity train MODEL -o OUT", highlight=False)
 
 
 def _builtin_models() -> list[dict[str, Any]]:
-    from posterity.models import MODELS
+    from posterity.model.builtin import MODELS
 
     return [
         {
@@ -49,7 +45,7 @@ def _builtin_models() -> list[dict[str, Any]]:
 
 def _row_network() -> dict[str, Any]:
     """What answers models without training; read as JSON, since JAX takes a second to import."""
-    folder = Path(str(resources.files("posterity.informed"))) / "shipped"
+    folder = Path(str(resources.files("posterity.informed.bend"))) / "shipped"
     record = json.loads((folder / "network.json").read_text())["record"]
     rows, latents, _ = zip(*record["sizes"], strict=True)
     return {
@@ -72,45 +68,12 @@ def _network_line(network: Mapping[str, Any]) -> str:
     )
 
 
-def _shipped_estimators() -> list[dict[str, Any]]:
-    return [_describe(name, folder) for name, folder in shipped_estimators().items()]
-
-
-def _describe(name: str, folder: Path) -> dict[str, Any]:
-    artifact = read_record(folder)
-    record = artifact["record"]
-    return {
-        "name": name,
-        "model": artifact["model"],
-        "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
-        "envelope": artifact["envelope"],
-        "architecture": artifact["architecture"],
-        "objective": record["objective"]["type"],
-        "stream": record["stream"]["type"],
-        "config": record["config"],
-        "training": record["training"],
-        "command": record.get("command"),
-        "created": record["created"],
-    }
-
-
 def _model_table(entries: list[dict[str, Any]]) -> Any:
     table = _table("built-in models", "name", "what it is", "answered", "options", "trained by default for")
     for entry in entries:
         options = ", ".join(f"{name}={value}" for name, value in entry["options"].items())
         answered = "without training" if entry["informed"] else "after training"
         table.add_row(*_cells(entry["name"], entry["summary"], answered, options or "-", _sizes(entry["envelope"])))
-    return table
-
-
-def _estimator_table(entries: list[dict[str, Any]]) -> Any:
-    table = _table("shipped estimators", "name", "size", "envelope", "measured quality", "how made")
-    for entry in entries:
-        quality = entry["training"]["validation"]
-        measured = f"ESS {quality['ess_fraction']:.0%}, k-hat healthy {quality['healthy']:.0%}"
-        made = entry["command"] or f"{entry['objective']} on {entry['stream']}, seed {entry['config']['seed']}"
-        size = f"{entry['bytes'] / 1e6:.1f} MB"
-        table.add_row(*_cells(entry["name"], size, _sizes(entry["envelope"]), measured, made))
     return table
 
 

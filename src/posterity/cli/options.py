@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 
 __all__ = [
     "Categorical",

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posterity.checks import InputError
-from posterity.plain import without_nan
+from posterity.runtime.errors import InputError
+from posterity.runtime.plain import without_nan
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.checks import InputError
 from posterity.cli.options import takes_fields_of
 from posterity.cli.output import check_output, note, print_json, result_console
 from posterity.cli.table_request import TableRequest
+from posterity.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from posterity.results import Answer, Predictions
+    from posterity.inference.answer import Answer
+    from posterity.inference.predict import Predictions
 
 __all__ = ["PredictRequest", "predict"]
 
@@ -45,7 +46,7 @@ class PredictRequest(TableRequest):
 
         frame, rows = read_table(self.table), read_table(self.new_rows)  # before JAX: most mistakes are in the tables
         which = self.which()
-        from posterity.table_answer import infer
+        from posterity.estimator.infer import infer
 
         found = infer(which, frame, **self.how())
         predicted = found.predict(
@@ -71,7 +72,7 @@ def predict(ctx, **given: Any) -> None:
 
 
 def _write(predicted: "Predictions", output: Path) -> None:
-    from posterity.files import replacing
+    from posterity.runtime.files import replacing
 
     with replacing(output) as unfinished:
         predicted.to_frame().write_csv(unfinished)

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any
 
-from posterity.checks import InputError, lookup
-from posterity.fitting import default_architecture
-from posterity.network import Architecture
-from posterity.objectives import OBJECTIVES, AbstractObjective, ForwardKL, ReverseKL, SymmetricKL
-from posterity.problem import Problem
-from posterity.table_estimator import wants_standardized
+from posterity.amortized.architecture import Architecture
+from posterity.amortized.objectives import OBJECTIVES, AbstractObjective, ForwardKL, ReverseKL, SymmetricKL
+from posterity.estimator.resolve import wants_standardized
+from posterity.estimator.train import default_architecture
+from posterity.model.problem import Problem
+from posterity.runtime.errors import InputError, lookup
 from posterity.training import STREAMS, DatasetStream, TrainingConfig
 
 __all__ = ["Recipe", "choose_architecture", "choose_config", "choose_recipe", "reverse_options"]

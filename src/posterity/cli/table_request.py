@@ -10,11 +10,11 @@ from posterity.cli.cache import keep_compiled_programs
 from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
 from posterity.cli.output import note
 from posterity.cli.user_model import load_model, names_a_file
-from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
+from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 
 if TYPE_CHECKING:
-    from posterity.estimator import Estimator
-    from posterity.table_dataset import TableDataset
+    from posterity.estimator.estimator import Estimator
+    from posterity.tables.dataset import TableDataset
 
 __all__ = ["EstimatorName", "TableRequest", "load_estimator", "remark"]
 
@@ -94,15 +94,15 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
     Raises:
         InputError: There is no such estimator, it is damaged, or the model is another.
     """
-    from posterity.estimators import find_estimator
+    from posterity.estimator.artifact import find_artifact
 
     keep_compiled_programs()
-    from posterity.estimator import load
-    from posterity.zero_shot import informed_estimator, is_informed
+    from posterity.estimator.estimator import load
+    from posterity.estimator.informed import informed_estimator, is_informed
 
     if is_informed(name_or_path):
         return informed_estimator(name_or_path)
-    return load(find_estimator(name_or_path), None if model is None else load_model(model))
+    return load(find_artifact(name_or_path), None if model is None else load_model(model))
 
 
 def remark(data: "TableDataset") -> None:

@@ -20,7 +20,7 @@ from posterity.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from posterity.problem import Problem
+    from posterity.model.problem import Problem
 
 __all__ = ["TrainRequest", "train"]
 
@@ -130,9 +130,9 @@ class TrainRequest:
         from posterity.cli.cache import keep_compiled_programs
 
         keep_compiled_programs()
-        from posterity.artifact import check_writable
         from posterity.cli import recipe
         from posterity.cli.training_run import TrainingRun
+        from posterity.estimator.artifact import check_writable
 
         check_writable(self.output)
         config = recipe.choose_config(

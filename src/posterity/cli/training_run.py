@@ -7,15 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from posterity.amortized.architecture import Architecture
 from posterity.cli.options import without_folders
 from posterity.cli.output import note, print_json
 from posterity.cli.progress import ProgressBar
 from posterity.cli.recipe import Recipe
-from posterity.estimator import Estimator
-from posterity.fitting import fit
-from posterity.informed.structure import NotInformedError, read_structure
-from posterity.network import Architecture
-from posterity.problem import Problem
+from posterity.estimator.estimator import Estimator
+from posterity.estimator.train import fit
+from posterity.informed.read.structure import NotInformedError, read_structure
+from posterity.model.problem import Problem
 from posterity.training import TrainingConfig
 
 __all__ = ["TrainingRun"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from posterity.checks import InputError, did_you_mean
+from posterity.runtime.errors import InputError, did_you_mean
 
 __all__ = ["load_model", "names_a_file"]
 

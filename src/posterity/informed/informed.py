@@ -8,18 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from posterity.dataset import SMALLEST_BUCKET, Dataset, bucket_for
-from posterity.informed.anchor import find_anchor
+from posterity.amortized.families import AbstractPosterior
+from posterity.informed.anchor.anchor import find_anchor
+from posterity.informed.anchor.local import find_gaussians, local_lines
+from posterity.informed.bend.network import RowNetwork
+from posterity.informed.bend.posterior import AnchoredPosterior
 from posterity.informed.curriculum import SIZES
-from posterity.informed.local import find_gaussians, local_lines
-from posterity.informed.modes import ModesPosterior, mode_weights
-from posterity.informed.network import RowNetwork
-from posterity.informed.posterior import AnchoredPosterior
-from posterity.informed.scale import scaled_posterior
-from posterity.informed.structure import Structure, Unstructured, conditional_terms
-from posterity.informed.terms import Terms
-from posterity.posteriors import AbstractPosterior
-from posterity.problem import Problem
+from posterity.informed.nest.modes import ModesPosterior, mode_weights
+from posterity.informed.nest.scale import scaled_posterior
+from posterity.informed.read.structure import Structure, Unstructured, conditional_terms
+from posterity.informed.read.terms import Terms
+from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for
+from posterity.model.problem import Problem
 
 __all__ = ["LARGEST", "InformedNetwork"]
 

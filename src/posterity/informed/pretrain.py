@@ -25,15 +25,15 @@ import numpy as np
 from jax import lax, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.compilation import jit
-from posterity.informed.anchor import find_anchor
+from posterity.amortized.families.base import standard_normal_log_prob
+from posterity.amortized.network import num_params
+from posterity.informed.anchor.anchor import find_anchor
+from posterity.informed.bend.network import RowNetwork
+from posterity.informed.bend.posterior import AnchoredPosterior
+from posterity.informed.bend.store import write_network
 from posterity.informed.curriculum import LIKELIHOODS, PRIORS, SIZES, draw_terms
-from posterity.informed.network import RowNetwork
-from posterity.informed.posterior import AnchoredPosterior
-from posterity.informed.store import write_network
-from posterity.network import num_params
-from posterity.posteriors.base import standard_normal_log_prob
-from posterity.provenance import made_here
+from posterity.runtime.compile import jit
+from posterity.runtime.provenance import made_here
 from posterity.training import TrainingConfig
 from posterity.training.checkpoint import RunFolder
 from posterity.training.step import TrainingState, advance, initial_state, make_optimizer

@@ -4,7 +4,8 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from posterity.files import replacing
+from posterity.calibration.judgement import FALSE_ALARM, Judgement
+from posterity.calibration.report import CellReport
 from posterity.report.calibration_figures import (
     cell_name,
     coverage_panels,
@@ -14,7 +15,7 @@ from posterity.report.calibration_figures import (
     z_score_panels,
 )
 from posterity.report.sheet import MARKS, Verdict, card, key, listed, made, sheet
-from posterity.trust.calibration import FALSE_ALARM, CellReport, Judgement
+from posterity.runtime.files import replacing
 
 __all__ = ["check_report_html", "write_check_report"]
 

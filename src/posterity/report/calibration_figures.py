@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from posterity.calibration.comparison import Comparison
+from posterity.calibration.contraction import z_score
+from posterity.calibration.judgement import FALSE_ALARM, JUDGES, LOG_JOINT
+from posterity.calibration.report import CellReport
+from posterity.calibration.uniformity import ecdf, simultaneous_band, uniformity_p_value
 from posterity.report.density import padded_range
 from posterity.report.marginals import figure
 from posterity.report.svg import Panel
-from posterity.trust.calibration import FALSE_ALARM, CellReport
-from posterity.trust.calibration.comparison import Comparison
-from posterity.trust.calibration.contraction import z_score
-from posterity.trust.calibration.judgement import JUDGES, LOG_JOINT
-from posterity.trust.calibration.uniformity import ecdf, simultaneous_band, uniformity_p_value
 
 __all__ = ["cell_name", "coverage_panels", "p_text", "rank_panels", "recovery_panels", "z_score_panels"]
 

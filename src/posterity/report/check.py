@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jax import random
 
-from posterity.problem import Argument
+from posterity.inference.answer import Answer
+from posterity.inference.by_row import replicated_data, row_log_likelihood
+from posterity.inference.resampling import resampled_indices
+from posterity.model.arguments import Argument
 from posterity.report.density import density, padded_range
 from posterity.report.marginals import figure
 from posterity.report.svg import Panel
-from posterity.results import Answer, resampled_indices
-from posterity.results.by_row import replicated_data, row_log_likelihood
 
 __all__ = ["predictive_check"]
 

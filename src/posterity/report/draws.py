@@ -8,11 +8,12 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, PRNGKeyArray
 
-from posterity.compilation import filter_jit
-from posterity.dataset import Dataset
-from posterity.problem import Problem
-from posterity.results import Answer, resampled_indices
-from posterity.results.by_row import padded
+from posterity.inference.answer import Answer
+from posterity.inference.by_row import padded
+from posterity.inference.resampling import resampled_indices
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit
 
 __all__ = ["Latent", "latents_of"]
 

@@ -4,17 +4,18 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from posterity.files import replacing
+from posterity.estimator.infer import TableAnswer
+from posterity.inference.answer import Answer
+from posterity.inference.summary import summarise_answer
+from posterity.inference.table import k_hat_text, number_text
 from posterity.report.check import predictive_check
 from posterity.report.draws import Latent, latents_of
 from posterity.report.forest import MAX_LATENTS, forest_table
 from posterity.report.marginals import MAX_MARGINALS, marginal_panels, pair_panels
 from posterity.report.sheet import MARKS, Verdict, card, key, listed, made, sheet
 from posterity.report.words import verdict_words
-from posterity.results import Answer, summarise_answer
-from posterity.results.table import k_hat_text, number_text
-from posterity.table_answer import TableAnswer
-from posterity.table_dataset import TableDataset
+from posterity.runtime.files import replacing
+from posterity.tables.dataset import TableDataset
 
 __all__ = ["report_html", "write_report"]
 

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from posterity.checks import lookup
-from posterity.results import Answer
-from posterity.results.table import k_hat_text
+from posterity.inference.answer import Answer
+from posterity.inference.table import k_hat_text
+from posterity.runtime.errors import lookup
 from posterity.trust.verdict import pareto_k_limit
 
 __all__ = ["Said", "verdict_words"]

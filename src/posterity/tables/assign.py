@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from posterity.checks import InputError, did_you_mean
+from posterity.runtime.errors import InputError, did_you_mean
 from posterity.tables.cells import listed
 from posterity.tables.columns import NumericTable
 

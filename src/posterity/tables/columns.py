@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from posterity.checks import InputError, did_you_mean
+from posterity.runtime.errors import InputError, did_you_mean
 from posterity.tables.cells import (
     as_levels,
     as_numbers,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from posterity.checks import InputError, did_you_mean
+from posterity.runtime.errors import InputError, did_you_mean
 from posterity.tables.assign import ColumnPlan
 from posterity.tables.cells import counted, label, listed, listed_counts, show
 from posterity.tables.columns import covariate_columns, refuse_infinite

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 from posterity.tables.cells import counted, listed
 
 __all__ = ["read_table"]

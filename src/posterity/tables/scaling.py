@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 from posterity.tables.cells import is_constant, listed
 from posterity.tables.columns import NumericTable
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from posterity.checks import InputError, lookup
+from posterity.runtime.errors import InputError, lookup
 from posterity.tables.cells import (
     as_levels,
     as_numbers,

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 
 __all__ = ["RunFolder"]
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from posterity.checks import InputError, did_you_mean
+from posterity.runtime.errors import InputError, did_you_mean
 
 __all__ = ["TrainingConfig"]
 

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from posterity.dataset import bucket_sizes
-from posterity.network import AmortizedPosterior
-from posterity.objectives import AbstractObjective
-from posterity.problem import Problem
-from posterity.threads import one_blas_thread
+from posterity.amortized.network import AmortizedPosterior
+from posterity.amortized.objectives import AbstractObjective
+from posterity.model.dataset import bucket_sizes
+from posterity.model.problem import Problem
+from posterity.runtime.threads import one_blas_thread
 from posterity.training.checkpoint import RunFolder
 from posterity.training.config import TrainingConfig
 from posterity.training.step import ChunkReport, TrainingState, initial_state, make_chunk

@@ -11,10 +11,10 @@ import optax
 from jax import lax, random, vmap
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from posterity.compilation import jit
-from posterity.network import AmortizedPosterior
-from posterity.objectives import AbstractObjective
-from posterity.problem import Problem
+from posterity.amortized.network import AmortizedPosterior
+from posterity.amortized.objectives import AbstractObjective
+from posterity.model.problem import Problem
+from posterity.runtime.compile import jit
 from posterity.training.config import TrainingConfig
 from posterity.training.stream import DatasetStream, draw_sizes
 

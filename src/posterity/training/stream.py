@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax import random
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from posterity.checks import InputError
-from posterity.dataset import Dataset
-from posterity.problem import Problem
-from posterity.problem.covariates import masked_values, z_score
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
+from posterity.runtime.errors import InputError
+from posterity.simulation.covariates import masked_values, z_score
 
 __all__ = ["STREAMS", "DatasetStream", "OtherModel", "RealRows", "Simulated", "ZScoredTables", "draw_sizes"]
 

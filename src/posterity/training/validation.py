@@ -9,12 +9,12 @@ import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-from posterity.compilation import filter_jit
-from posterity.network import AmortizedPosterior
-from posterity.problem import Problem
+from posterity.amortized.network import AmortizedPosterior
+from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit
 from posterity.training.stream import DatasetStream, draw_sizes
-from posterity.trust import ess_fraction, pareto_smoothed
 from posterity.trust.verdict import pareto_k_limit
+from posterity.trust.weights import ess_fraction, pareto_smoothed
 
 __all__ = ["Validation", "validate"]
 

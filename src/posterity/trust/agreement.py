@@ -12,9 +12,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from posterity.compilation import filter_jit
-from posterity.dataset import Dataset
-from posterity.problem import Problem
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit
 
 __all__ = ["NUM_LOOKED_AT", "disagreement", "log_joint_again", "worth_a_look"]
 

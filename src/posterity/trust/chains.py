@@ -13,7 +13,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.compilation import filter_jit
+from posterity.runtime.compile import filter_jit
 from posterity.trust import hmc
 from posterity.trust.hmc import Chains, Seen
 from posterity.trust.powers import finite_weights, largest_power

@@ -15,8 +15,8 @@ import numpy as np
 from jax import random
 from jaxtyping import Float, PRNGKeyArray
 
-from posterity.dataset import Dataset
-from posterity.problem import Problem
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
 from posterity.trust.chains import STUCK, WARMUP, run_chains
 from posterity.trust.refinement import FEWEST, Budget, Refinement
 from posterity.trust.target import Target

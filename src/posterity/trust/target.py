@@ -5,8 +5,8 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
 
-from posterity.dataset import Dataset
-from posterity.problem import Problem
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
 
 __all__ = ["AbstractTarget", "Target"]
 

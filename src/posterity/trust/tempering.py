@@ -20,7 +20,7 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from posterity.compilation import filter_jit
+from posterity.runtime.compile import filter_jit
 from posterity.trust import hmc
 from posterity.trust.powers import finite_weights, largest_power
 from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, successive_keys, unsettled

@@ -1,0 +1,166 @@
+"""The amortized posterior: rows -> encoder -> trunk -> posterior family, one network for all datasets."""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from posterity.amortized.architecture import Architecture
+from posterity.amortized.encoders import ENCODERS, AbstractEncoder
+from posterity.amortized.families import FAMILIES, AbstractPosterior, StandardizedFamily
+from posterity.amortized.features import (
+    RowFeatures,
+    blank_row_features,
+    draw_calibration,
+    fit_row_features,
+    latent_location_scale,
+)
+from posterity.amortized.trunk import Trunk
+from posterity.model.dataset import Dataset, bucket_for, bucket_sizes
+from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit
+from posterity.runtime.errors import InputError, did_you_mean, lookup
+
+__all__ = ["AmortizedPosterior", "build_network", "network_skeleton", "num_params"]
+
+
+class AmortizedPosterior(eqx.Module):
+    r"""$D \mapsto q(z \mid D)$.
+
+    Attributes:
+        features: Dataset -> matrix of standardised rows.
+        encoder: Rows -> embedding.
+        trunk: Embedding, log number of rows and plate masks -> context.
+        family: Context -> posterior over `z`, in units of the prior.
+        plates: Variable plates, in the order in which their masks enter the context.
+        log_rows: Mean of log(rows) over the envelope, to centre that input.
+    """
+
+    features: RowFeatures
+    encoder: AbstractEncoder
+    trunk: Trunk
+    family: StandardizedFamily
+    plates: tuple[str, ...] = eqx.field(static=True)
+    log_rows: float = eqx.field(static=True)
+
+    def padded_rows(self, problem: Problem, num_rows: int) -> int:
+        """Number of rows to pad a dataset to: a bucket of the envelope that training compiled for."""
+        return bucket_for(num_rows, bucket_sizes(*problem.envelope.rows))
+
+    def outside(self, problem: Problem, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
+        """One sentence for each way that a dataset lies outside what the network was trained for."""
+        return problem.envelope.reasons(num_rows, sizes)
+
+    def __call__(self, dataset: Dataset, latent_mask: Array) -> AbstractPosterior:
+        """Posterior of one dataset.
+
+        Args:
+            dataset: Padded dataset.
+            latent_mask: True for the coordinates of `z` that it has, shape `(latent,)`.
+        """
+        embedding = self.encoder(self.features(dataset), dataset.row_mask)
+        # Averages over rows forget how many there were, and zeros do not tell an absent column from a flat one.
+        log_rows = jnp.log(jnp.maximum(dataset.num_obs, 1).astype(jnp.float32)) - self.log_rows
+        masks = [dataset.plate_masks[plate].astype(jnp.float32) for plate in self.plates]
+        context = self.trunk(jnp.concatenate([embedding, log_rows[None], *masks]))
+        return self.family(context, latent_mask)
+
+
+def build_network(problem: Problem, architecture: Architecture, *, rng_key: PRNGKeyArray) -> AmortizedPosterior:
+    """An untrained network for a problem; the same key gives the same weights.
+
+    Args:
+        problem: What is to be inferred; datasets are simulated from it to fix locations and scales.
+        architecture: Names and options of the parts.
+        rng_key: Consumed for constants and weights.
+
+    Raises:
+        InputError: An unknown name or option.
+    """
+    key_calibration, key_weights = random.split(rng_key)
+    datasets, z = draw_calibration(problem, key_calibration)
+    features = fit_row_features(problem.arguments, datasets)
+    loc, scale = latent_location_scale(problem, z, datasets.plate_masks)
+    # As one program: on its own, each of the dozens of weights would be compiled for seconds.
+    assemble = filter_jit(
+        lambda key, *constants: assemble_network(problem, architecture, *constants, rng_key=key),
+        quick=True,
+    )
+    return assemble(key_weights, features, loc, scale)
+
+
+def network_skeleton(problem: Problem, architecture: Architecture) -> AmortizedPosterior:
+    """The structure of a network with shapes in place of weights, for loading them."""
+
+    def build() -> AmortizedPosterior:
+        constants = jnp.zeros(problem.space.size)
+        features = blank_row_features(problem.arguments)
+        return assemble_network(problem, architecture, features, constants, constants, rng_key=random.key(0))
+
+    return eqx.filter_eval_shape(build)
+
+
+def assemble_network(
+    problem: Problem,
+    architecture: Architecture,
+    features: RowFeatures,
+    loc: Float[Array, " latent"],
+    scale: Float[Array, " latent"],
+    *,
+    rng_key: PRNGKeyArray,
+) -> AmortizedPosterior:
+    """Joins the parts around given constants.
+
+    Args:
+        problem: Gives sizes.
+        architecture: Names and options of the parts.
+        features: Dataset -> rows.
+        loc: Location of the prior of `z`.
+        scale: Scale of the prior of `z`.
+        rng_key: Consumed for the weights.
+    """
+    key_encoder, key_trunk, key_family = random.split(rng_key, 3)
+    encoder_class = lookup("encoder", architecture.encoder, ENCODERS)
+    encoder = _configured("encoder", encoder_class, architecture.encoder_options)(
+        features.feature_size, key=key_encoder
+    )
+    plates = tuple(problem.envelope.plates)
+    trunk_inputs = encoder.embedding_size + 1 + sum(problem.capacity[plate] for plate in plates)
+    trunk = _configured("trunk", Trunk, architecture.trunk_options)(trunk_inputs, key=key_trunk)
+    family_class = lookup("posterior family", architecture.family, FAMILIES)
+    family = _configured("posterior family", family_class, architecture.family_options)(
+        problem.space.size, trunk.width, key=key_family
+    )
+    low, high = problem.envelope.rows
+    return AmortizedPosterior(
+        features=features,
+        encoder=encoder,
+        trunk=trunk,
+        family=StandardizedFamily(family, loc, scale),
+        plates=plates,
+        log_rows=float(np.log(low) + np.log(high)) / 2,
+    )
+
+
+def _configured(kind: str, cls: type, options: Mapping[str, Any]) -> Any:
+    """The class with its options set; unknown options are refused by name."""
+    parameters = inspect.signature(cls).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "key"]
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"{kind} {cls.__name__} has no option '{name}'; it has {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+    return functools.partial(cls, **options)
+
+
+def num_params(network: eqx.Module) -> int:
+    """Number of trained weights."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array)))

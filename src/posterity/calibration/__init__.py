@@ -1,0 +1,1 @@
+"""Is an estimator calibrated? Datasets are simulated, and posteriors compared with the latents that made them."""

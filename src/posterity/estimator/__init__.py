@@ -1,0 +1,1 @@
+"""What answers datasets: informed estimators, trained ones, and those on disk."""

@@ -1,0 +1,279 @@
+"""Estimators on disk: a directory of JSON and safetensors, no pickle and no code.
+
+`estimator.json` says what the estimator is, `weights.safetensors` holds its weights, `golden.safetensors` a few
+datasets with the densities that they must give, checked at every load, and `covariates.safetensors` the rows that
+training covariates were drawn from, if they were. A model of the user's own is given again when loading, and its
+source is compared.
+"""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import random, vmap
+from jaxtyping import Array, PRNGKeyArray
+
+from posterity.amortized.architecture import Architecture
+from posterity.amortized.network import AmortizedPosterior, network_skeleton
+from posterity.model.arguments import model_name
+from posterity.model.build import build_problem
+from posterity.model.builtin import MODELS
+from posterity.model.dataset import Dataset
+from posterity.model.identity import describe_model
+from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit
+from posterity.runtime.errors import InputError, did_you_mean, lookup
+from posterity.runtime.plain import without_nan
+from posterity.runtime.tensors import named_weights, read_tensors, with_weights
+from posterity.simulation.covariates import COVARIATE_LAWS, ResampledRows
+from posterity.simulation.envelope import Envelope
+
+__all__ = ["FORMAT_VERSION", "Contents", "check_writable", "find_artifact", "read_artifact", "write_artifact"]
+
+FORMAT_VERSION = 1
+RECORD, WEIGHTS, GOLDEN, ROWS = (
+    "estimator.json",
+    "weights.safetensors",
+    "golden.safetensors",
+    "covariates.safetensors",
+)
+NUM_GOLDEN, NUM_GOLDEN_DRAWS = 3, 4
+MAX_COVARIATE_ROWS = 2000
+# Densities on another processor or XLA version differ by float32 rounding; a changed network differs by nats.
+GOLDEN_RTOL, GOLDEN_ATOL = 1e-3, 2e-2
+
+
+class Contents(NamedTuple):
+    """What an artifact holds; `posterity.Estimator` has the same fields."""
+
+    problem: Problem
+    network: AmortizedPosterior
+    architecture: Architecture
+    record: Mapping[str, Any]
+
+
+def write_artifact(contents: Contents, path: Path) -> None:
+    """Writes an estimator; the directory appears complete or not at all.
+
+    Args:
+        contents: What to write.
+        path: A directory that does not exist, or holds an older estimator, which is replaced.
+
+    Raises:
+        InputError: The path is taken by something else or cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    check_writable(path)
+    problem = contents.problem
+    golden = _golden(contents.network, problem)
+    staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        save_file(named_weights(contents.network), staging / WEIGHTS)
+        save_file(golden, staging / GOLDEN)
+        law = problem.covariate_law
+        if problem.covariates and law.name not in ("normal", "table"):
+            save_file(_covariate_rows(problem), staging / ROWS)
+        (staging / RECORD).write_text(json.dumps(_record(contents), indent=2, allow_nan=False) + "\n")
+        os.chmod(staging, 0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raises InputError unless an estimator can be written to `path`; called before training starts, too."""
+    if path.exists() and not (path / RECORD).exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"cannot write the estimator to {path}: it exists and is no estimator; choose another name")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"cannot write the estimator to {path}: the folder {parent} does not exist")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"cannot write the estimator to {path}: the folder {parent} is not writable")
+
+
+def find_artifact(path: str | Path) -> Path:
+    """The directory of an estimator on disk.
+
+    Raises:
+        InputError: There is none; the message says how to make one, or which model was meant.
+    """
+    path = Path(path)
+    if path.exists():
+        return path
+    if str(path) in MODELS:
+        raise InputError(
+            f"'{path}' is a built-in model that has to be trained first: posterity train {path} -o {path}.estimator"
+        )
+    hint = did_you_mean(str(path), MODELS)
+    raise InputError(f"no estimator at '{path}': there is neither such a directory nor a model of that name.{hint}")
+
+
+def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Contents:
+    """Reads an estimator and makes sure that it still gives the densities it gave when it was saved.
+
+    Args:
+        path: Its directory.
+        model: The NumPyro model, where it is the user's own.
+
+    Raises:
+        InputError: No estimator, a damaged or foreign one, another model than it was trained for, or densities
+            that have changed.
+    """
+    record = _read_record(path)
+    found = _model(path, record["model"], model)
+    golden = read_tensors(path / GOLDEN)
+    try:
+        problem = _rebuild_problem(path, record, found)
+        architecture = Architecture(**record["architecture"])
+        network = with_weights(path / WEIGHTS, network_skeleton(problem, architecture))
+        _check_golden(path, network, problem, golden)
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            f"{path / RECORD} does not fit this version of posterity ({type(error).__name__}: {error}); it is "
+            "damaged, or was written by another version: train again"
+        ) from error
+    return Contents(problem, network, architecture, record["record"])
+
+
+def _record(contents: Contents) -> dict[str, Any]:
+    problem = contents.problem
+    law = problem.covariate_law
+    options = {"num_factors": law.num_factors} if law.name == "table" else {}  # pyright: ignore[reportAttributeAccessIssue]
+    return {
+        "format": "posterity.estimator",
+        "format_version": FORMAT_VERSION,
+        "versions": {name: importlib.metadata.version(name) for name in ("posterity", "jax", "numpyro", "equinox")},
+        "model": describe_model(problem.model),
+        "example": {name: {"shape": list(s), "dtype": d} for name, (s, d) in problem.example_shapes.items()},
+        "envelope": problem.envelope.to_json(),
+        "covariates": {"law": law.name if law.name in COVARIATE_LAWS else "resampled", "options": options},
+        "architecture": contents.architecture.to_json(),
+        "record": without_nan(contents.record),
+    }
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise InputError(f"no estimator at {path}: there is no such directory")
+    try:
+        record = json.loads((path / RECORD).read_text())
+    except OSError as error:
+        raise InputError(f"{path} is no estimator: it has no readable {RECORD}") from error
+    except ValueError as error:
+        raise InputError(f"{path / RECORD} is damaged: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != "posterity.estimator":
+        raise InputError(f"{path / RECORD} was not written by posterity")
+    if record.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {record.get('format_version')}; this posterity reads version "
+            f"{FORMAT_VERSION}: install the posterity that wrote it ({record.get('versions', {}).get('posterity')})"
+        )
+    return record
+
+
+def _model(path: Path, saved: Mapping[str, Any], given: Callable[..., Any] | None) -> Callable[..., Any]:
+    """The model to rebuild the problem with; a built-in is found by name, the user's own is compared."""
+    if "builtin" in saved:
+        if given is not None and describe_model(given) != dict(saved):
+            raise InputError(f"{path} was trained for the built-in '{saved['builtin']}', not for the model given")
+        return lookup("model", saved["builtin"], MODELS).with_options(saved["options"])
+    if given is None:
+        raise InputError(
+            f"{path} was trained for your model '{saved['name']}', which it does not contain: give it again, as "
+            f"load(path, model={saved['name']}) or --model my_model.py:{saved['name']}"
+        )
+    if describe_model(given) != dict(saved):
+        raise InputError(
+            f"{path} was trained for '{saved['name']}' with other source code than the model given "
+            f"('{model_name(given)}'); give the model as it was, or train again"
+        )
+    return given
+
+
+def _rebuild_problem(path: Path, record: Mapping[str, Any], model: Callable[..., Any]) -> Problem:
+    example = {name: jnp.zeros(a["shape"], a["dtype"]) for name, a in record["example"].items()}
+    law_name, options = record["covariates"]["law"], record["covariates"]["options"]
+    if law_name == "resampled":
+        rows = read_tensors(path / ROWS) if (path / ROWS).exists() else {}
+        law = ResampledRows({name: jnp.asarray(array) for name, array in rows.items()})
+    else:
+        law = COVARIATE_LAWS[law_name](**options)
+    return build_problem(model, example, Envelope.from_json(record["envelope"]), covariates=law, check=False)
+
+
+def _covariate_rows(problem: Problem) -> dict[str, np.ndarray]:
+    """Rows to draw covariates from after loading: the law's own if few, else a sample of it."""
+    masks = problem.plate_masks(problem.capacity)
+    rows = problem.draw_covariates(random.key(0), jnp.ones(MAX_COVARIATE_ROWS, bool), masks)
+    law = problem.covariate_law
+    if isinstance(law, ResampledRows) and next(iter(law.rows.values())).shape[0] <= MAX_COVARIATE_ROWS:
+        rows = dict(law.rows)
+    return {name: np.asarray(array) for name, array in rows.items()}
+
+
+def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarray]:
+    """A few simulated datasets, points `z`, and the log densities that they give."""
+    num_rows = min(problem.envelope.rows[1], 64)
+    tensors: dict[str, np.ndarray] = {}
+    sizes = [{p: bounds[i % 2] for p, bounds in problem.envelope.plates.items()} for i in range(NUM_GOLDEN)]
+    for index, size in enumerate(sizes):
+        mask = jnp.arange(num_rows) < max(1, num_rows - index)
+        dataset, z = _golden_inputs(network, problem, mask, problem.plate_masks(size), random.key(index))
+        log_q, log_joint = _densities(network, problem, dataset, z)
+        tensors |= {f"{index}/values/{name}": np.asarray(v) for name, v in dataset.values.items()}
+        tensors |= {f"{index}/plates/{name}": np.asarray(m) for name, m in dataset.plate_masks.items()}
+        tensors |= {
+            f"{index}/row_mask": np.asarray(mask),
+            f"{index}/z": np.asarray(z),
+            f"{index}/log_q": np.asarray(log_q),
+            f"{index}/log_joint": np.asarray(log_joint),
+        }
+    return tensors
+
+
+@filter_jit
+def _golden_inputs(
+    network: AmortizedPosterior,
+    problem: Problem,
+    row_mask: Array,
+    plate_masks: Mapping[str, Array],
+    rng_key: PRNGKeyArray,
+) -> tuple[Dataset, Array]:
+    """One simulated dataset and a few points `z` from its q."""
+    key_data, key_q = random.split(rng_key)
+    dataset, _ = problem.simulate(key_data, row_mask, plate_masks)
+    return dataset, network(dataset, problem.space.mask(plate_masks)).sample(key_q, NUM_GOLDEN_DRAWS)
+
+
+def _check_golden(path: Path, network: AmortizedPosterior, problem: Problem, golden: Mapping[str, np.ndarray]) -> None:
+    for index in range(NUM_GOLDEN):
+        dataset = Dataset(
+            {a.name: jnp.asarray(golden[f"{index}/values/{a.name}"]) for a in problem.arguments},
+            jnp.asarray(golden[f"{index}/row_mask"]),
+            {plate: jnp.asarray(golden[f"{index}/plates/{plate}"]) for plate in problem.envelope.plates},
+        )
+        densities = _densities(network, problem, dataset, jnp.asarray(golden[f"{index}/z"]))
+        for name, now in zip(("log_q", "log_joint"), densities, strict=True):
+            saved = golden[f"{index}/{name}"]
+            if not np.allclose(now, saved, rtol=GOLDEN_RTOL, atol=GOLDEN_ATOL):
+                gap = float(np.max(np.abs(np.asarray(now) - saved)))
+                raise InputError(
+                    f"{path} does not reproduce its own golden {name}: off by {gap:.3g} nats. Its weights, the model "
+                    "or a library has changed; do not use it: train again or reinstall the versions in its record"
+                )
+
+
+@filter_jit
+def _densities(network: AmortizedPosterior, problem: Problem, dataset: Dataset, z: Array) -> tuple[Array, Array]:
+    q = network(dataset, problem.space.mask(dataset.plate_masks))
+    return vmap(q.log_prob)(z), vmap(problem.log_joint, in_axes=(0, None))(z, dataset)

@@ -1,0 +1,145 @@
+"""`fit`: from a model to a trained estimator, with sensible choices where none are given."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax import random
+
+from posterity.amortized.architecture import Architecture
+from posterity.amortized.network import build_network, num_params
+from posterity.amortized.objectives import AbstractObjective, ForwardKL
+from posterity.estimator.estimator import Estimator
+from posterity.model.build import build_problem
+from posterity.model.builtin import MODELS
+from posterity.model.problem import Problem
+from posterity.runtime.errors import InputError, lookup
+from posterity.runtime.provenance import made_here
+from posterity.simulation.covariates import CovariateLaw
+from posterity.simulation.envelope import Envelope
+from posterity.training import DatasetStream, Progress, Simulated, TrainingConfig, train
+from posterity.training.data_envelope import measure_envelope
+
+__all__ = ["default_architecture", "fit"]
+
+
+def fit(
+    model: Problem | str | Callable[..., Any],
+    example: Mapping[str, Any] | None = None,
+    *,
+    envelope: Envelope | None = None,
+    covariates: str | CovariateLaw = "resampled",
+    architecture: Architecture | None = None,
+    objective: AbstractObjective | None = None,
+    stream: DatasetStream | None = None,
+    config: TrainingConfig | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Estimator:
+    """Trains an estimator of a model's posterior.
+
+    Args:
+        model: A NumPyro model, the name of a built-in one, or a problem.
+        example: For a model of your own, one dataset: argument name -> array with rows first.
+        envelope: Rows and variable plates to train for.
+        covariates: How covariates are drawn; see `build_problem`.
+        architecture: Encoder and posterior family; `default_architecture` if None.
+        objective: What is minimised; forward KL if None.
+        stream: Where training datasets come from; simulated from the model if None.
+        config: Budget and settings; five minutes if None.
+        folder: Where checkpoints and metrics go, so that the run can be resumed.
+        resume: Go on with the run in `folder`.
+        on_progress: Called after every chunk of steps.
+
+    Returns:
+        The estimator; `record["training"]["stop_reason"]` says why training ended.
+
+    Raises:
+        InputError: The model cannot serve, or options do not fit together.
+    """
+    problem = as_problem(model, example, envelope=envelope, covariates=covariates)
+    architecture = architecture or default_architecture(problem)
+    objective, stream = objective or ForwardKL(), stream or Simulated()
+    config = config or TrainingConfig(minutes=5.0)
+    network = build_network(problem, architecture, rng_key=random.key(config.seed))
+    settings = {
+        "model": problem.name,
+        "envelope": problem.envelope.to_json(),
+        "architecture": architecture.to_json(),
+        "objective": describe(objective),
+        "stream": describe(stream),
+        "covariates": problem.covariate_law.name,
+    }
+    result = train(
+        problem,
+        network,
+        objective,
+        stream,
+        config,
+        folder=None if folder is None else Path(folder),
+        settings=settings,
+        resume=resume,
+        on_progress=on_progress,
+    )
+    record = {
+        **settings,
+        "config": config.to_json(),
+        "training": result.to_json(),
+        "num_params": num_params(network),
+        "data_envelope": measure_envelope(problem, stream, random.key(config.seed)).to_json(),
+        **made_here(),
+    }
+    return Estimator(problem, result.network, architecture, record)
+
+
+def as_problem(
+    model: Problem | str | Callable[..., Any],
+    example: Mapping[str, Any] | None = None,
+    *,
+    envelope: Envelope | None = None,
+    covariates: str | CovariateLaw = "resampled",
+) -> Problem:
+    """The problem of a model, of a built-in model's name, or the problem itself."""
+    if isinstance(model, Problem):
+        return model
+    if isinstance(model, str):
+        entry = lookup("model", model, MODELS)
+        columns = dict(envelope.plates).get(entry.plate) if envelope else None
+        law = None if covariates == "resampled" else covariates
+        return entry.problem(envelope.rows if envelope else None, columns, covariates=law)
+    if example is None:
+        raise InputError(
+            "fit(model, example): a model of your own needs one example dataset, a dict of arrays with rows first, "
+            "which shows the shapes and types of its arguments"
+        )
+    return build_problem(model, example, envelope, covariates=covariates)
+
+
+MAX_FULL_LATENTS = 64
+
+
+def default_architecture(problem: Problem) -> Architecture:
+    """DeepSets with a full-covariance Gaussian, or a diagonal one where a full one would be large.
+
+    A full covariance has d²/2 outputs for each of the trunk's numbers, 500,000 weights at 64 latents.
+    """
+    return Architecture(family="full" if problem.space.size <= MAX_FULL_LATENTS else "diagonal")
+
+
+def describe(value: Any) -> dict[str, Any]:
+    """A small frozen value as plain data: its type and its plain fields."""
+    plain = {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if dataclasses.is_dataclass(item) and not isinstance(item, Problem):
+            plain[field.name] = describe(item)
+        elif isinstance(item, (str, int, float, bool, type(None))):
+            plain[field.name] = item
+        elif isinstance(item, Problem):
+            plain[field.name] = item.name
+        else:
+            plain[field.name] = {name: list(np.shape(array)) for name, array in dict(item).items()}
+    return {"type": type(value).__name__, **plain}

@@ -1,0 +1,1 @@
+"""From draws to a posterior: weights, verdict, predictions, evidence, ArviZ."""

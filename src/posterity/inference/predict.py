@@ -1,0 +1,217 @@
+"""What new rows will show: predictions averaged over the posterior, with intervals."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jax import random
+
+from posterity.inference.by_row import VALUES_AT_ONCE, replicated_data, row_log_likelihood
+from posterity.inference.resampling import resampled_indices
+from posterity.model.arguments import Argument, DataKind
+from posterity.model.dataset import SMALLEST_BUCKET, bucket_for, num_rows_of
+from posterity.model.intake import read_arrays
+from posterity.model.problem import Problem
+from posterity.runtime.errors import InputError, did_you_mean, lookup
+from posterity.trust.verdict import Verdict
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from posterity.inference.answer import Answer
+
+__all__ = ["Predictions", "predict"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predictions for new rows, in their order.
+
+    For real values and counts the numbers are those of a new observation, the noise of the likelihood included. For
+    binary and class data they are those of the probability of each class, along a last axis of classes: its mean is
+    the probability to predict with, and the interval says how well the probability is known.
+
+    Attributes:
+        target: What is predicted: the argument of the model, or the column of the table.
+        kind: Kind of its values.
+        interval: Probability between `lower` and `upper`, with equal tails.
+        mean: Shape `(row, ...)`; NaN where a row has missing cells. Its Monte Carlo error is the standard deviation of
+            a prediction over the square root of the number of draws.
+        median: Shape as `mean`.
+        lower: Shape as `mean`.
+        upper: Shape as `mean`.
+        classes: Labels along the last axis for binary and class data; empty for other kinds.
+        verdict: Of the answer that predicts.
+        reasons: Of that verdict.
+    """
+
+    target: str
+    kind: DataKind
+    interval: float
+    mean: np.ndarray
+    median: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    classes: tuple[str, ...]
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+    def to_frame(self) -> "pl.DataFrame":
+        """One line per new row: `row` (from 1), then the numbers; empty where a row has missing cells.
+
+        Real values and counts give `mean`, `median`, `lower` and `upper`. Classes give `predicted` (the most probable
+        one) and, per class, `p[class]`, `lower[class]`, `upper[class]`; of a binary target only the second class.
+
+        Raises:
+            InputError: The target is a matrix.
+        """
+        import polars as pl
+
+        if self.mean.ndim > (2 if self.classes else 1):
+            raise InputError(f"predictions of '{self.target}' are a matrix per statistic; take `mean` and the others")
+        columns: dict[str, Any] = {"row": np.arange(1, 1 + len(self.mean))}
+        if self.classes:
+            known = ~np.isnan(self.mean[:, 0])
+            best = np.argmax(np.where(known[:, None], self.mean, 0.0), axis=1)
+            columns["predicted"] = [self.classes[c] if k else None for c, k in zip(best, known, strict=True)]
+            for code, name in list(enumerate(self.classes))[1 if self.kind == "binary" else 0 :]:
+                for prefix, values in (("p", self.mean), ("lower", self.lower), ("upper", self.upper)):
+                    columns[f"{prefix}[{name}]"] = values[:, code]
+        else:
+            columns |= {"mean": self.mean, "median": self.median, "lower": self.lower, "upper": self.upper}
+        return pl.DataFrame(columns).fill_nan(None)
+
+
+def predict(
+    answer: "Answer",
+    new_rows: Mapping[str, Any],
+    *,
+    interval: float = 0.9,
+    seed: int = 0,
+    argument: str | None = None,
+) -> Predictions:
+    r"""Predictions from the posterior predictive distribution of new rows.
+
+    The integral $\int p(\tilde y \mid \tilde x, \theta)\, p(\theta \mid D)\, d\theta$ is an average over the draws of
+    the answer, resampled by their weights where these are trusted. Rows are taken in turns, so that memory does not
+    grow with their number.
+
+    Args:
+        answer: Posterior given D.
+        new_rows: Covariate -> array with rows first. Data arguments may be there and are not read.
+        interval: Probability between the bounds, above 0 and below 1.
+        seed: Decides the noise of new observations.
+        argument: The data argument to predict; it may stay away where there is only one.
+
+    Raises:
+        InputError: The model has no covariates or several data arguments, the rows do not fit those of the answer,
+            or the interval is no probability.
+    """
+    problem = answer.require_problem()
+    if not 0.0 < interval < 1.0:
+        raise InputError(
+            f"predict: the interval must be a probability above 0 and below 1, such as 0.9; got {interval}"
+        )
+    target = _target(problem, argument)
+    arrays = _new_rows(problem, answer, new_rows)
+    index = resampled_indices(answer.trusted_log_weights, answer.num_draws, answer.num_draws)
+    draws = {site: values[index] for site, values in answer.draws.items()}
+    levels = [0.5, (1.0 - interval) / 2.0, (1.0 + interval) / 2.0]
+    if target.kind in ("binary", "class"):
+        num_classes = 2 if target.kind == "binary" else target.num_classes
+        classes = tuple(str(code) for code in range(num_classes))
+        sample = _probabilities(problem, draws, target, num_classes)
+    else:
+        classes, sample = (), _observations(problem, draws, target, seed)
+    # A quantile of counts shall be a count, not a number between two.
+    method = "inverted_cdf" if target.kind == "count" else "linear"
+    parts = []
+    for turn, (rows, count) in enumerate(_turns(arrays, answer.num_draws)):
+        values = sample(rows, turn)[:, :count].astype(np.float64)  # (draw, row, ...)
+        parts.append((values.mean(axis=0), *np.quantile(values, levels, axis=0, method=method)))
+    mean, median, lower, upper = (np.concatenate(statistic) for statistic in zip(*parts, strict=True))
+    return Predictions(
+        target.name, target.kind, interval, mean, median, lower, upper, classes, answer.verdict, answer.reasons
+    )
+
+
+Sampler = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
+
+
+def _observations(problem: Problem, draws: Mapping[str, np.ndarray], target: Argument, seed: int) -> Sampler:
+    """New observations, shape `(draw, row, ...)`."""
+    key = random.key(seed)
+
+    def sample(rows: Mapping[str, np.ndarray], turn: int) -> np.ndarray:
+        return replicated_data(problem, draws, rows, random.fold_in(key, turn))[target.name]
+
+    return sample
+
+
+def _probabilities(problem: Problem, draws: Mapping[str, np.ndarray], target: Argument, num_classes: int) -> Sampler:
+    """Probability of each class, shape `(draw, row, class)`: the likelihood at the code of each class."""
+    if target.shape != ():
+        raise InputError(
+            f"predict: '{target.name}' has several {target.kind} values per row, for which there are no probabilities "
+            "class by class. Take the group posterior_predictive of Answer.to_datatree"
+        )
+
+    def sample(rows: Mapping[str, np.ndarray], _: int) -> np.ndarray:
+        coded = ({**rows, target.name: np.full(num_rows_of(dict(rows)), code, np.int32)} for code in range(num_classes))
+        return np.exp(np.stack([row_log_likelihood(problem, draws, rows)[target.name] for rows in coded], axis=-1))
+
+    return sample
+
+
+def _target(problem: Problem, argument: str | None) -> Argument:
+    data = {a.name: a for a in problem.data}
+    if argument is not None:
+        return lookup("data argument", argument, data)
+    if len(data) > 1:
+        raise InputError(f"predict: '{problem.name}' observes {', '.join(data)}; say which to predict: argument=...")
+    return next(iter(data.values()))
+
+
+def _new_rows(problem: Problem, answer: "Answer", new_rows: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Covariates of the new rows, checked, with zeros for data.
+
+    Raises:
+        InputError: They do not fit the covariates of the answer.
+    """
+    covariates = {a.name: a for a in problem.covariates}
+    if not covariates:
+        raise InputError(f"predict: '{problem.name}' has no covariates, so there is nothing to predict new rows from")
+    given = {name: values for name, values in new_rows.items() if name not in answer.observed}
+    for name in covariates:
+        if name not in given:
+            raise InputError(
+                f"predict: new rows lack '{name}'; '{problem.name}' takes {', '.join(covariates)}."
+                f"{did_you_mean(name, given)}"
+            )
+    num_rows = len(np.atleast_1d(np.asarray(given[next(iter(covariates))])))
+    blank = {name: np.zeros((num_rows, *seen.shape[1:]), seen.dtype) for name, seen in answer.observed.items()}
+    arrays = read_arrays(problem, {**given, **blank})
+    for name, argument in covariates.items():
+        _check_like(argument, arrays[name], answer.covariates[name])
+    return arrays
+
+
+def _check_like(argument: Argument, new: np.ndarray, seen: np.ndarray) -> None:
+    """New rows as wide as those of the answer."""
+    if new.shape[1:] != seen.shape[1:]:
+        raise InputError(
+            f"predict: '{argument.name}' of the new rows has shape {new.shape}; expected (rows, "
+            f"{', '.join(map(str, seen.shape[1:]))}), as in the dataset of the answer"
+        )
+
+
+def _turns(arrays: Mapping[str, np.ndarray], num_draws: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    """Rows in turns of one size, and how many of them are real: the last turn repeats its last row."""
+    num_rows = num_rows_of(dict(arrays))
+    at_once = 8
+    while at_once < bucket_for(num_rows, [SMALLEST_BUCKET]) and 2 * at_once * num_draws <= VALUES_AT_ONCE:
+        at_once *= 2
+    for start in range(0, num_rows, at_once):
+        index = np.minimum(np.arange(start, start + at_once), num_rows - 1)
+        yield {name: array[index] for name, array in arrays.items()}, min(at_once, num_rows - start)

@@ -1,0 +1,341 @@
+r"""Any model with a differentiable log joint: Gaussians at its modes, bent along what its rows curve most.
+
+Where a row's likelihood cannot be read as a function of one number, its gradient and Hessian stand in for it. Modes are
+found by damped Newton steps from draws of the prior, and from the best one with its entries relabelled; at each, the
+Gaussian that minimises KL(q || p) by the iteration of `anchor`, its averages taken over fixed points $\epsilon_m$ with
+mean 0 and covariance I:
+
+$$H \leftarrow -\frac1M \sum_m \epsilon_m\, \nabla_\epsilon \log p(z + L^{-\top} \epsilon_m)', \qquad L L' = H.$$
+
+Then the Hessian of each row's log likelihood, in coordinates where that Gaussian is standard normal, is split into its
+leading eigenvectors: lines along which that row bends the posterior, as a predictor is for a regression.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random, vmap
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Array, Bool, Float
+
+from posterity.informed.anchor.anchor import (
+    LONGEST_STEP,
+    MOST_SMOOTHED,
+    NODE_WEIGHTS,
+    NODES,
+    SETTLED,
+    SLOW,
+    Anchor,
+    whiten,
+)
+from posterity.informed.anchor.newton import damped_newton
+from posterity.informed.anchor.relabelling import relabelled
+from posterity.informed.read.lines import Lines
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
+from posterity.runtime.compile import jit
+
+__all__ = ["LocalGaussian", "count_directions", "find_gaussians", "local_lines", "rows_are_apart"]
+
+NUM_STARTS = 16
+MOST_NEWTON, NEWTON_GAIN = 60, 0.001  # steps; nats by which a step must improve the log joint to go on
+SAME = 0.1  # length between two modes, in standard deviations, below which they are one
+FEWEST_POINTS = 64
+PROMISING = 10.0  # nats below the best mode at which a relabelled one is worth a search
+LEAST_CURVATURE = 1e-6  # relative to the largest
+MOST_DIRECTIONS = 6
+NUM_POWER = 8  # steps of orthogonal iteration: the lines need not be exact
+
+Target = Callable[[Float[Array, " latent"]], Float[Array, ""]]
+
+
+class LocalGaussian(eqx.Module):
+    r"""$N(z^*, H^{-1})$ at one mode.
+
+    Attributes:
+        loc: $z^*$.
+        factor: Lower-triangular $L$, $L L' = H$.
+        bound: $E_q[\log p(z, D) - \log q(z)]$ in nats, about the log evidence of this mode; where $p(z, D)$ is zero
+            on a part of q, that of q cut off there.
+    """
+
+    loc: Float[Array, " latent"]
+    factor: Float[Array, "latent latent"]
+    bound: Float[Array, ""]
+
+
+def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " latent"]) -> LocalGaussian:
+    """Gaussians at the modes that are found, best first, one for each start.
+
+    Starts are followed one after the other: side by side, all would take as many steps as the slowest.
+
+    Args:
+        problem: The model.
+        dataset: Padded dataset.
+        mask: True for active latents.
+
+    Returns:
+        Along a leading axis; those that could not be had, or that repeat another, have bound -inf.
+    """
+    covariates = {argument.name: dataset.values[argument.name] for argument in problem.covariates}
+
+    def target(z: Array) -> Array:
+        value = problem.log_joint(jnp.where(mask, z, 0.0), dataset)
+        return jnp.where(jnp.isnan(value), -jnp.inf, value)
+
+    def prior_draw(key: Array) -> Array:
+        return problem.sample_prior(key, covariates, dataset.row_mask.shape[0], dataset.plate_masks)
+
+    draws = vmap(prior_draw)(random.split(random.key(0), NUM_STARTS - 1))
+    starts = jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
+
+    modes = lax.map(lambda start: _newton(target, start, mask), starts)
+    found = _gaussians(target, modes, modes[:0], mask)
+    best = found.loc[jnp.argmax(found.bound)]
+    twins = relabelled(problem, best)
+    if twins:
+        places = jnp.where(mask, jnp.stack(twins), 0.0)
+        promising = jnp.any(vmap(target)(places) > target(best) - PROMISING)
+        nothing = jax.tree.map(lambda leaf: jnp.repeat(leaf[:1], len(twins), axis=0), found)
+        nothing = eqx.tree_at(lambda g: g.bound, nothing, jnp.full(len(twins), -jnp.inf))
+
+        def search(places: Array) -> LocalGaussian:
+            return _gaussians(target, lax.map(lambda start: _newton(target, start, mask), places), modes, mask)
+
+        more = lax.cond(promising, search, lambda _: nothing, places)
+        found = jax.tree.map(lambda *parts: jnp.concatenate(parts), found, more)
+    order = jnp.argsort(-found.bound)
+    return jax.tree.map(lambda leaf: leaf[order], found)
+
+
+def _newton(target: Target, start: Array, mask: Array) -> Array:
+    """The mode, or the best point met on the way to it."""
+
+    def look(z: Array) -> tuple[Array, Target]:
+        factor = _factor(-jax.hessian(target)(z), mask)
+        direction = cho_solve((factor, True), jnp.nan_to_num(jax.grad(target)(z)))
+        return direction, lambda size: target(z + size * direction)
+
+    return damped_newton(look, start, gain=NEWTON_GAIN, most=MOST_NEWTON)
+
+
+def _gaussians(
+    target: Target, modes: Float[Array, "mode latent"], known: Float[Array, "other latent"], mask: Array
+) -> LocalGaussian:
+    """One for each mode that is neither among the known ones nor among those before it."""
+    together = jnp.concatenate([known, modes])
+
+    def one(i: Array) -> LocalGaussian:
+        factor = _factor(-jax.hessian(target)(modes[i]), mask)
+        lengths = jnp.linalg.norm((together - modes[i]) @ factor, axis=1)
+        repeats = jnp.any((lengths < SAME) & (jnp.arange(len(together)) < len(known) + i))
+        repeated = LocalGaussian(modes[i], factor, jnp.asarray(-jnp.inf))
+        return lax.cond(repeats, lambda: repeated, lambda: _gaussian(target, modes[i], factor, mask))
+
+    return lax.map(one, jnp.arange(len(modes)))
+
+
+def _gaussian(target: Target, mode: Array, factor: Array, mask: Array) -> LocalGaussian:
+    """Of the Gaussian from the Hessian and the smoothed one, that with the higher bound."""
+    points = jnp.asarray(_points(mask.size)) * mask
+    laplace = _bounded(target, mode, factor, points, mask)
+    smooth = _bounded(target, *_smooth(target, laplace, points, mask), points, mask)
+    better = jax.tree.map(lambda a, b: jnp.where(smooth.bound > laplace.bound, a, b), smooth, laplace)
+    # Where the log joint is -inf or flat all around there is no curvature to speak of: any finite one will do.
+    sound = jnp.all(jnp.isfinite(better.factor)) & jnp.all(jnp.diagonal(better.factor) > 0.0)
+    return eqx.tree_at(lambda g: g.factor, better, jnp.where(sound, better.factor, jnp.eye(mask.size)))
+
+
+def _bounded(target: Target, loc: Array, factor: Array, points: Array, mask: Array) -> LocalGaussian:
+    r"""The Gaussian with the bound of $q_S = q / q(S)$, with S where the density is not zero.
+
+    $E_{q_S}[\log p - \log q] + \log q(S) \le \log p(D)$. That of q itself is -inf if one point lies beyond an edge.
+    """
+    values = vmap(target)(loc + _spread(factor, points))
+    inside = ~jnp.isneginf(values)
+    per_latent = jnp.log(jnp.diagonal(factor)) - 0.5 * np.log(2.0 * np.pi)
+    log_q = jnp.sum(jnp.where(mask, per_latent, 0.0)) - 0.5 * jnp.sum(jnp.square(points), axis=1)
+    bound = jnp.sum(jnp.where(inside, values - log_q, 0.0)) / jnp.sum(inside) + jnp.log(jnp.mean(inside))
+    return LocalGaussian(loc, factor, jnp.where(jnp.isfinite(bound), bound, -jnp.inf))
+
+
+def _smooth(target: Target, start: LocalGaussian, points: Array, mask: Array) -> tuple[Array, Array]:
+    """The iteration for the best Gaussian, damped where it does not come closer."""
+    identity = jnp.eye(mask.size)
+    both = mask[:, None] & mask[None, :]
+
+    def going_on(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
+        return (carry[2] > SETTLED) & (carry[4] < MOST_SMOOTHED)
+
+    def step(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
+        loc, factor, last_length, damping, count = carry
+        white = whiten(factor, vmap(jax.grad(target))(loc + _spread(factor, points)))
+        white = jnp.nan_to_num(white, nan=0.0, posinf=0.0, neginf=0.0)
+        gradient = jnp.mean(white, axis=0)
+        curvature = -points.T @ white / len(points)
+        change = jnp.where(both, 0.5 * (curvature + curvature.T) - identity, 0.0)
+        length = jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(change)), jnp.sum(jnp.square(gradient))))
+        damping = jnp.where(length > SLOW * last_length, 0.5 * damping, jnp.minimum(1.5 * damping, 1.0))
+        wider = _factor(identity + damping * change, mask)
+        move = cho_solve((wider, True), gradient)
+        size = jnp.sqrt(jnp.sum(jnp.square(wider.T @ move)))
+        move *= damping * jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(size, 1e-30))
+        return loc + _spread(factor, move[None])[0], factor @ wider, length, damping, count + 1
+
+    carry = (start.loc, start.factor, jnp.asarray(jnp.inf), jnp.asarray(1.0), jnp.asarray(0))
+    return lax.while_loop(going_on, step, carry)[:2]
+
+
+def local_lines(
+    problem: Problem,
+    dataset: Dataset,
+    mask: Bool[Array, " latent"],
+    gaussian: LocalGaussian,
+    num_directions: int,
+) -> tuple[Lines, Anchor]:
+    """The lines that bend one Gaussian: some for every row, and one for the prior of each latent.
+
+    Args:
+        problem: The model.
+        dataset: Padded dataset.
+        mask: True for active latents.
+        gaussian: At one mode.
+        num_directions: Lines of each row; 0 if rows cannot be taken one by one.
+    """
+    loc, factor = gaussian.loc, gaussian.factor
+    identity = jnp.eye(mask.size)
+
+    def log_prior(z: Array) -> Array:
+        return problem.log_prior_and_likelihood(jnp.where(mask, z, 0.0), dataset)[0]
+
+    spreads = jnp.linalg.norm(whiten(factor, identity), axis=1)
+    prior = vmap(lambda axis, spread: _profile(log_prior, loc, spread * axis))(identity, spreads)
+    designs, profiles, actives = [identity], [prior], [mask]
+
+    if num_directions:
+
+        def one_row(row: tuple[dict[str, Array], Array]) -> tuple[Array, Array]:
+            def value(z: Array) -> Array:
+                return lone_row_log_likelihood(problem, jnp.where(mask, z, 0.0), dataset, *row)
+
+            hessian = jax.hessian(value)(loc)
+            found = _leading(whiten(factor, whiten(factor, hessian).T), num_directions)
+            steps = _spread(factor, found.T)
+            return found.T @ factor.T, vmap(lambda along: _profile(value, loc, along))(steps)
+
+        rows, row_profiles = lax.map(one_row, (dataset.values, dataset.row_mask), batch_size=256)
+        designs.insert(0, jnp.reshape(rows, (-1, mask.size)))
+        profiles.insert(0, jnp.reshape(row_profiles, (-1, NODES.size)))
+        actives.insert(0, jnp.repeat(dataset.row_mask, num_directions))
+
+    design, profile, active = (jnp.concatenate(parts) for parts in (designs, profiles, actives))
+    is_prior = jnp.arange(len(active)) >= len(active) - mask.size
+    profile = jnp.where(active[:, None], jnp.nan_to_num(profile, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
+    scale = jnp.where(is_prior, jnp.concatenate([jnp.ones(len(active) - mask.size), spreads]), 1.0)
+    curvature = jnp.abs(profile @ (NODE_WEIGHTS * NODES)) / jnp.square(scale)
+    lines = Lines(jnp.where(active[:, None], design, 0.0), active, is_prior, mask)
+    anchor = Anchor(loc, factor, jnp.zeros(len(active)), scale, curvature, profile)
+    # Rows of a regression share the precision among them; these may claim more of it than there is.
+    directions = anchor.directions(lines) * mask
+    claimed = (directions.T * (curvature * jnp.square(scale))) @ directions
+    most = jnp.maximum(jnp.linalg.eigvalsh(claimed)[-1], 1.0)
+    return lines, eqx.tree_at(lambda a: (a.curvature, a.profile), anchor, (curvature / most, profile / most))
+
+
+def _profile(value: Target, loc: Array, along: Array) -> Float[Array, " node"]:
+    """Slopes of a function at the nodes of the line from `loc`, in units of `along`."""
+    return vmap(lambda t: jax.jvp(value, (loc + t * along,), (along,))[1])(jnp.asarray(NODES))
+
+
+def _leading(hessian: Float[Array, "latent latent"], number: int) -> Float[Array, "latent number"]:
+    """Its eigenvectors of largest absolute eigenvalue, about."""
+    hessian = jnp.nan_to_num(hessian, nan=0.0, posinf=0.0, neginf=0.0)
+    size = jnp.maximum(jnp.max(jnp.abs(hessian)), 1e-15)  # its square still stands in float32
+    start = jnp.cos(jnp.arange(1.0, hessian.shape[0] + 1.0)[:, None] * jnp.arange(1.0, number + 1.0))
+    frame = lax.fori_loop(
+        0, NUM_POWER, lambda _, v: jnp.linalg.qr(v * 1e-3 + hessian @ (hessian @ v) / size**2)[0], start
+    )
+    return frame @ jnp.linalg.eigh(frame.T @ hessian @ frame)[1]
+
+
+def lone_row_log_likelihood(
+    problem: Problem, z: Float[Array, " latent"], dataset: Dataset, values: dict[str, Array], row_mask: Array
+) -> Float[Array, ""]:
+    """Log likelihood of one row by itself, in nats.
+
+    Args:
+        problem: The model.
+        z: Latents.
+        dataset: Whose plates to keep.
+        values: Of one row.
+        row_mask: False if it is padding.
+    """
+    alone = Dataset({name: value[None] for name, value in values.items()}, jnp.ones(1, bool), dataset.plate_masks)
+    return jnp.where(row_mask, problem.log_likelihood(z, alone)[0], 0.0)
+
+
+def _example(problem: Problem) -> tuple[Dataset, Float[Array, " latent"]]:
+    """One simulated dataset of few rows."""
+    row_mask = jnp.ones(min(problem.envelope.rows[1], 16), bool)
+    return problem.simulate(random.key(0), row_mask, problem.plate_masks(problem.capacity))
+
+
+def rows_are_apart(problem: Problem) -> bool:
+    """Whether a row's log likelihood is the same by itself as among others, at one simulated dataset."""
+
+    @jit
+    def compare() -> tuple[Array, Array]:
+        dataset, z = _example(problem)
+        alone = vmap(lambda *row: lone_row_log_likelihood(problem, z, dataset, *row))(dataset.values, dataset.row_mask)
+        return alone, problem.log_likelihood(z, dataset)
+
+    return bool(np.allclose(*jax.device_get(compare()), rtol=1e-3, atol=1e-3))
+
+
+def count_directions(problem: Problem) -> int:
+    """Number of lines along which one row curves the log joint: the rank of its Hessian at a simulated dataset."""
+
+    @jit
+    def eigenvalues() -> Array:
+        dataset, z = _example(problem)
+
+        def one_row(values: dict[str, Array], row_mask: Array) -> Array:
+            hessian = jax.hessian(lambda at: lone_row_log_likelihood(problem, at, dataset, values, row_mask))(z)
+            return jnp.abs(jnp.linalg.eigvalsh(jnp.nan_to_num(hessian)))
+
+        return vmap(one_row)(dataset.values, dataset.row_mask)
+
+    found = np.asarray(eigenvalues())
+    rank = np.sum(found > 1e-3 * np.maximum(found.max(axis=1, keepdims=True), 1e-12), axis=1)
+    return int(np.clip(np.max(rank), 1, min(MOST_DIRECTIONS, problem.space.size)))
+
+
+def _spread(factor: Array, points: Array) -> Array:
+    r"""$L^{-\top} \epsilon$ for every row."""
+    return solve_triangular(factor, points.T, lower=True, trans=1).T
+
+
+def _factor(matrix: Float[Array, "latent latent"], mask: Array) -> Float[Array, "latent latent"]:
+    """Cholesky factor of a matrix with its eigenvalues made positive; the identity at masked latents."""
+    both = mask[:, None] & mask[None, :]
+    matrix = jnp.where(both, jnp.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0), jnp.eye(mask.size))
+    size = jnp.sqrt(jnp.maximum(jnp.abs(jnp.diagonal(matrix)), 1e-12))
+    values, vectors = jnp.linalg.eigh(matrix / size[:, None] / size[None, :])
+    values = jnp.abs(values)
+    values = jnp.maximum(values, LEAST_CURVATURE * jnp.max(values))
+    return size[:, None] * jnp.linalg.cholesky((vectors * values) @ vectors.T)
+
+
+@cache
+def _points(size: int) -> Float[np.ndarray, "point latent"]:
+    """Quasi-random points in pairs of opposites, with covariance I exactly: Gaussian averages stay exact."""
+    from scipy.stats import qmc  # here, since it takes a second
+
+    half = 1 << int(np.ceil(np.log2(max(FEWEST_POINTS // 2, 2 * size))))
+    drawn = qmc.MultivariateNormalQMC(np.zeros(size), rng=np.random.default_rng(0)).random(half)
+    drawn = drawn @ np.linalg.inv(np.linalg.cholesky(drawn.T @ drawn / half)).T
+    return np.concatenate([drawn, -drawn]).astype(np.float32)

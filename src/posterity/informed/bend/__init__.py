@@ -1,0 +1,1 @@
+"""Bending the anchor's Gaussian along every row."""

@@ -1,0 +1,1 @@
+"""Anchors inside the few latents that scale the rest, and around several modes."""

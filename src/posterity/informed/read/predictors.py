@@ -1,0 +1,224 @@
+"""Reading the predictors of a model off its own computation graph.
+
+Nobody has to say that a model is a regression, or which link it has. Its log likelihood and log prior are traced, and
+every value in them is followed: as long as values depend on the latents in an affine way they are no more than linear
+algebra, and where that ends stands the predictor of a row.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from posterity.informed.read.graph import Dependence, Equation, Graph, trace_graph
+from posterity.model.dataset import Dataset
+from posterity.model.inspect import DataSite
+from posterity.model.problem import Problem
+from posterity.model.space import broadcast_mask
+
+__all__ = ["NotInformedError", "Parts", "Reading", "SiteTerms", "odd_latents", "read_sites"]
+
+Parts = Mapping[str, Array]
+"""Latent site -> its unconstrained value."""
+
+
+class NotInformedError(Exception):
+    """The model has no structure that the informed posterior can use; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteTerms:
+    """The log probabilities of one site, as functions of one number each.
+
+    Attributes:
+        name: Name of the site.
+        is_data: It is observed.
+        size: Number of log probabilities.
+        active: False where they count nothing.
+        predictor: Latents -> the number behind each of them, flat.
+        value: `(known, predictor) -> log probabilities`, flat.
+        known: Everything else that `value` needs.
+    """
+
+    name: str
+    is_data: bool
+    size: int
+    active: Array
+    predictor: Callable[[Parts], Array]
+    value: Callable[[dict[int, Array], Array], Array]
+    known: dict[int, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A model's sites, given its scale latents: those quadratic in the rest together, the others one by one."""
+
+    quadratic: Callable[[Parts], Array]
+    terms: tuple[SiteTerms, ...]
+
+
+def read_sites(problem: Problem, rest: Parts, given: Parts, dataset: Dataset) -> Reading:
+    """Every site's log probabilities as functions of the latents in `rest`, with those in `given` fixed.
+
+    Args:
+        problem: The model.
+        rest: Latents to follow; only shapes count.
+        given: Values of the other latents.
+        dataset: Padded dataset.
+
+    Raises:
+        NotInformedError: Some site depends on the latents otherwise than through one number per log probability.
+    """
+    graph, outputs = trace_graph(_log_probs_of(problem), rest, given, dataset)
+    leaves = jax.tree.leaves((rest, given, dataset))
+    chosen = graph.inputs[: len(rest)]
+    dependence = graph.dependence(chosen)
+    inputs = dict(zip(graph.inputs, leaves, strict=True))
+    constant_equations = [e for e in graph.equations if dependence[e.results[0]] is Dependence.CONSTANT]
+    known = graph.run(constant_equations, {i: v for i, v in inputs.items() if i not in chosen})
+    known |= {i: jnp.ones(graph.shapes[i], bool) for i, kind in dependence.items() if kind is Dependence.GUARD}
+    names = sorted(rest)  # as JAX orders the keys of a dict
+
+    def run_on(parts: Parts, value: int) -> Array:
+        found = graph.run(graph.upstream(value), known | dict(zip(chosen, (parts[n] for n in names), strict=True)))
+        return found[value]
+
+    easy = [o for o in outputs.values() if _dependence_of(o, dependence) <= Dependence.QUADRATIC]
+
+    def quadratic(parts: Parts) -> Array:
+        return sum((jnp.sum(run_on(parts, o) if o in dependence else o) for o in easy), jnp.zeros(()))
+
+    sites = {site.name: site for site in (*problem.space.sites, *problem.data_sites)}
+    groups = []
+    for name, output in outputs.items():
+        if _dependence_of(output, dependence) is not Dependence.CURVED:
+            continue
+        root = _root(problem, name, graph, output, dependence)
+        tail = _downstream(graph, root, output, known)
+        site = sites[name]
+        groups.append(
+            SiteTerms(
+                name=name,
+                is_data=isinstance(site, DataSite),
+                size=graph.size(output),
+                active=problem.site_mask(site, graph.shapes[output], dataset),
+                predictor=lambda parts, root=root: jnp.ravel(run_on(parts, root)),
+                value=_value(graph, tail, root, output),
+                known={i: known[i] for e in tail for i in e.inputs() if i in known},
+            )
+        )
+    return Reading(quadratic, tuple(groups))
+
+
+def _dependence_of(output: Any, dependence: Mapping[int, Dependence]) -> Dependence:
+    return dependence.get(output, Dependence.CONSTANT) if isinstance(output, int) else Dependence.CONSTANT
+
+
+def _value(
+    graph: Graph, tail: Sequence[Equation], root: int, output: int
+) -> Callable[[dict[int, Array], Array], Array]:
+    def value(known: dict[int, Array], predictor: Array) -> Array:
+        found = graph.run(tail, known | {root: jnp.reshape(predictor, graph.shapes[root])})
+        return jnp.ravel(found[output])
+
+    return value
+
+
+def _log_probs_of(problem: Problem) -> Callable[[Parts, Parts, Dataset], dict[str, Array]]:
+    """The function that is traced: unconstrained latents -> log probabilities of every site, entry by entry.
+
+    The log-det of `constrain` is added to its site; sites of other shape than their latents get it in one number.
+    """
+
+    def log_probs(rest_parts: Parts, given_parts: Parts, dataset: Dataset) -> dict[str, Array]:
+        parts = {**rest_parts, **given_parts}
+        latents, log_dets = {}, {}
+        for site in problem.space.sites:
+            part = parts[site.name]
+            part = jnp.where(broadcast_mask(site.plates, dataset.plate_masks, jnp.shape(part)), part, 0.0)
+            latents[site.name] = site.bijector(part)
+            log_det = site.bijector.log_abs_det_jacobian(part, latents[site.name])
+            mask = broadcast_mask(site.plates, dataset.plate_masks, jnp.shape(log_det))
+            log_dets[site.name] = jnp.where(mask, log_det, 0.0)
+        found = problem.site_log_probs_at(latents, dataset)
+        for name, log_det in log_dets.items():
+            same = jnp.shape(log_det) == jnp.shape(found[name])
+            found[name] = found[name] + log_det if same else jnp.sum(found[name]) + jnp.sum(log_det)
+        return found
+
+    return log_probs
+
+
+def _frontier(graph: Graph, output: int, dependence: Mapping[int, Dependence]) -> set[int]:
+    """Where being affine ends on the way to an output, each value traced back to the first one of its kind."""
+    ends = {
+        i
+        for equation in graph.upstream(output)
+        if dependence[equation.results[0]] >= Dependence.QUADRATIC
+        for i in equation.inputs()
+        if dependence[i] is Dependence.AFFINE
+    }
+    makers = {result: equation for equation in graph.equations for result in equation.results}
+    return {_first_of_kind(graph, i, makers, dependence) for i in ends}
+
+
+def _first_of_kind(
+    graph: Graph, value: int, makers: Mapping[int, Equation], dependence: Mapping[int, Dependence]
+) -> int:
+    """Steps back over elementwise maps of one affine value with constants, such as `(y - loc) / 2`."""
+    while value in makers:
+        moving = [i for i in makers[value].inputs() if dependence[i] is Dependence.AFFINE]
+        if len(moving) != 1 or makers[value].name not in _ELEMENTWISE:
+            return value
+        if graph.size(moving[0]) != graph.size(value):
+            return value
+        value = moving[0]
+    return value
+
+
+_ELEMENTWISE = {
+    "neg", "convert_element_type", "reshape", "broadcast_in_dim", "squeeze", "expand_dims", "copy", "add", "sub", "mul",
+    "div", "select_n",
+}  # fmt: skip
+
+
+def _root(problem: Problem, name: str, graph: Graph, output: int, dependence: Mapping[int, Dependence]) -> int:
+    roots = _frontier(graph, output, dependence)
+    if len(roots) == 1 and graph.size(next(iter(roots))) == graph.size(output):
+        return next(iter(roots))
+    shapes = ", ".join(str(graph.shapes[i]) for i in sorted(roots))
+    raise NotInformedError(
+        f"each entry of site '{name}' of '{problem.name}' must depend on the latents through one number; it has shape "
+        f"{graph.shapes[output]} and depends on values of shape {shapes}"
+    )
+
+
+def _downstream(graph: Graph, root: int, output: int, known: Mapping[int, Array]) -> tuple[Equation, ...]:
+    """Equations from a predictor to an output."""
+    have, kept = {root, *known}, []
+    for equation in graph.upstream(output):
+        if not set(equation.results) <= have and set(equation.inputs()) <= have:
+            kept.append(equation)
+            have |= set(equation.results)
+    if output not in have:
+        raise NotInformedError("a value between the predictor and the log probability depends on other latents as well")
+    return tuple(kept)
+
+
+def odd_latents(problem: Problem, parts: Parts, dataset: Dataset) -> tuple[str, ...]:
+    """Latent sites that enter some site's log probability otherwise than through one number per entry."""
+    graph, outputs = trace_graph(_log_probs_of(problem), parts, {}, dataset)
+    chosen = graph.inputs[: len(parts)]
+    dependence = graph.dependence(chosen)
+    names = dict(zip(chosen, sorted(parts), strict=True))
+    found = set()
+    for output in outputs.values():
+        if _dependence_of(output, dependence) is Dependence.CURVED:
+            for root in _frontier(graph, output, dependence):
+                if graph.size(root) != graph.size(output):
+                    sources = {root} | {i for e in graph.upstream(root) for i in e.inputs()}
+                    found |= {names[i] for i in sources if i in names}
+    return tuple(site.name for site in problem.space.sites if site.name in found)

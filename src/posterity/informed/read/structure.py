@@ -1,0 +1,223 @@
+"""What an informed posterior needs to know of a model: its scale latents, and the terms of the rest.
+
+A latent that enters otherwise than through one number per row (a noise sd, a dispersion, the spread of group
+effects) is a scale latent: with its value given, the rest is read once more.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Collection, Sequence
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import random
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from posterity.informed.anchor.local import count_directions, rows_are_apart
+from posterity.informed.read.predictors import NotInformedError, Parts, odd_latents, read_sites
+from posterity.informed.read.terms import Terms
+from posterity.model.dataset import Dataset
+from posterity.model.problem import Problem
+from posterity.runtime.compile import jit
+
+__all__ = [
+    "MAX_SCALES",
+    "NotInformedError",
+    "Structure",
+    "Unstructured",
+    "check_rows_apart",
+    "conditional_terms",
+    "find_structure",
+    "read_structure",
+]
+
+MAX_SCALES = 1
+MOST_CHECKED_ROWS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What was read off a model.
+
+    Attributes:
+        scale_sites: Latent sites that are given before the rest is read.
+        is_gaussian: Given those, the posterior of the rest is exactly Gaussian.
+    """
+
+    scale_sites: tuple[str, ...]
+    is_gaussian: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Unstructured:
+    """A model that is taken as it is, by per-row gradients and Hessians; see `local`.
+
+    Attributes:
+        num_directions: Lines along which a row bends the posterior; 0 if rows cannot be taken one by one.
+        reason: Why it has no structure.
+        is_gaussian: Never known of such a model.
+        scale_sites: None are given before the rest.
+    """
+
+    num_directions: int
+    reason: str
+    is_gaussian: ClassVar[bool] = False
+    scale_sites: ClassVar[tuple[str, ...]] = ()
+
+
+def find_structure(
+    problem: Problem, scale_sites: Collection[str] | None = None, *, check: bool = True
+) -> Structure | Unstructured:
+    """A model's structure, or how to do without.
+
+    Args:
+        problem: The model.
+        scale_sites: Latent sites to take as scales; found if None.
+        check: Make sure with numbers that no row's likelihood depends on another row's predictor.
+
+    Raises:
+        NotInformedError: Scale sites are named, and the model does not have that structure.
+    """
+    try:
+        structure = read_structure(problem, scale_sites)
+        if check:
+            check_rows_apart(problem, structure)
+    except NotInformedError as error:
+        if scale_sites is not None:
+            raise
+        return Unstructured(count_directions(problem) if rows_are_apart(problem) else 0, str(error))
+    return structure
+
+
+def read_structure(problem: Problem, scale_sites: Collection[str] | None = None) -> Structure:
+    """Finds a model's scale latents, and checks that the rest has one predictor per row.
+
+    Args:
+        problem: The model.
+        scale_sites: Latent sites to take as scales; found if None.
+
+    Raises:
+        NotInformedError: The model has another structure.
+    """
+    found: list[Structure] = []
+
+    def read() -> None:
+        found.append(_structure(problem, *_example(problem), scale_sites))
+
+    jax.eval_shape(read)  # shapes are all that is needed
+    return found[0]
+
+
+def _structure(problem: Problem, parts: Parts, dataset: Dataset, scale_sites: Collection[str] | None) -> Structure:
+    scales = odd_latents(problem, parts, dataset) if scale_sites is None else tuple(scale_sites)
+    num_scales = sum(problem.space.site_size(name) for name in scales)
+    if num_scales > MAX_SCALES:
+        names = ", ".join(f"'{name}'" for name in scales)
+        raise NotInformedError(
+            f"{num_scales} latents ({names}) enter '{problem.name}' otherwise than through the rows' predictors; the "
+            f"informed posterior can condition on {MAX_SCALES}"
+        )
+    rest = {name: part for name, part in parts.items() if name not in scales}
+    if not rest:
+        raise NotInformedError(f"'{problem.name}' has no latents but {', '.join(scales)}")
+    fixed = {name: part for name, part in parts.items() if name in scales}
+    return Structure(scales, not read_sites(problem, rest, fixed, dataset).terms)
+
+
+def check_rows_apart(problem: Problem, structure: Structure) -> None:
+    """Makes sure that each term depends on its own predictor alone, at one simulated dataset.
+
+    A model that normalises over its rows, say, has as many log probabilities as predictors, but mixes them.
+
+    Raises:
+        NotInformedError: It does not.
+    """
+
+    def leak(rng_key: PRNGKeyArray) -> Array:
+        """Largest change of a term of even number when the predictors of odd number move."""
+        key_data, key_predictor = random.split(rng_key)
+        masks = problem.plate_masks(problem.capacity)
+        num_rows = min(problem.envelope.rows[1], MOST_CHECKED_ROWS)
+        dataset, z = problem.simulate(key_data, jnp.ones(num_rows, bool), masks)
+        terms = conditional_terms(problem, structure, z, dataset)
+        odd = jnp.arange(terms.offset.size) % 2 == 1
+        predictor = terms.predictor(z) + 0.1 * random.normal(key_predictor, terms.offset.shape)
+        change = jax.jvp(terms.values, (predictor,), (odd.astype(predictor.dtype),))[1]
+        return jnp.max(jnp.where(odd, 0.0, jnp.abs(change)), initial=0.0)
+
+    if float(jit(leak, quick=True)(random.key(0))) > 0.0:
+        raise NotInformedError(f"the likelihood of a row of '{problem.name}' depends on other rows' predictors")
+
+
+def conditional_terms(problem: Problem, structure: Structure, z: Float[Array, " latent"], dataset: Dataset) -> Terms:
+    """One dataset's terms, given its scale latents.
+
+    Args:
+        problem: The model.
+        structure: What was read off it.
+        z: Unconstrained latents, of which only the scale latents are used.
+        dataset: Padded dataset.
+
+    Returns:
+        Terms over the whole of `z`, in which the scale latents are masked.
+    """
+    space = problem.space
+    given = {name: space.part(z, name) for name in structure.scale_sites}
+    rest_sites = [site.name for site in space.sites if site.name not in structure.scale_sites]
+    zeros = {name: jnp.zeros_like(space.part(z, name)) for name in rest_sites}
+    reading = read_sites(problem, zeros, given, dataset)
+    roots = reading.terms
+    is_scale = jnp.concatenate(
+        [jnp.full(space.site_size(site.name), site.name in structure.scale_sites) for site in space.sites]
+    )
+    mask = space.mask(dataset.plate_masks) & ~is_scale
+
+    def parts_of(v: Float[Array, " latent"]) -> dict[str, Array]:
+        v = jnp.where(mask, v, 0.0)
+        return {name: space.part(v, name) for name in rest_sites}
+
+    origin = jnp.zeros(space.size)
+    constant, linear = jax.value_and_grad(lambda v: reading.quadratic(parts_of(v)))(origin)
+    precision = -jax.hessian(lambda v: reading.quadratic(parts_of(v)))(origin)
+
+    def predictor(v: Float[Array, " latent"]) -> Float[Array, " term"]:
+        parts = parts_of(v)
+        return jnp.concatenate([jnp.zeros(0), *[group.predictor(parts) for group in roots]])
+
+    actives = [jnp.ravel(group.active) for group in roots]
+    is_prior = [jnp.full(group.size, not group.is_data) for group in roots]
+    ends = tuple(itertools.accumulate(group.size for group in roots))[:-1]
+    none = jnp.zeros(0, bool)
+    return Terms(
+        design=jax.jacfwd(predictor)(origin),
+        offset=predictor(origin),
+        active=jnp.concatenate([none, *actives]),
+        is_prior=jnp.concatenate([none, *is_prior]),
+        log_density=Partial(_join([group.value for group in roots], ends), [group.known for group in roots]),
+        precision=precision + jnp.diag(jnp.where(mask, 0.0, 1.0)),
+        linear=linear,
+        constant=constant,
+        mask=mask,
+    )
+
+
+def _join(values: Sequence[Callable[..., Array]], ends: tuple[int, ...]) -> Callable[..., Array]:
+    def log_density(known: Sequence[dict[int, Array]], predictor: Float[Array, " term"]) -> Float[Array, " term"]:
+        parts = jnp.split(predictor, ends)
+        return jnp.concatenate(
+            [jnp.zeros(0), *[value(have, part) for value, have, part in zip(values, known, parts, strict=False)]]
+        )
+
+    return log_density
+
+
+def _example(problem: Problem) -> tuple[Parts, Dataset]:
+    """Latents and a dataset, with a number of rows that nothing else has."""
+    space = problem.space
+    parts = {site.name: space.part(jnp.zeros(space.size), site.name) for site in space.sites}
+    taken = {n for part in parts.values() for n in part.shape} | {n for a in problem.arguments for n in a.shape}
+    num_rows = next(n for n in itertools.count(7) if n not in taken)
+    values = {a.name: jnp.zeros((num_rows, *a.shape), a.dtype) for a in problem.arguments}
+    return parts, Dataset(values, jnp.ones(num_rows, bool), problem.plate_masks(problem.capacity))

@@ -1,0 +1,157 @@
+"""What a model's arguments are: arrays with rows first, checked before anything is traced."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from posterity.runtime.errors import InputError, did_you_mean
+
+__all__ = ["Argument", "DataKind", "Model", "as_dtype", "example_arrays", "model_name", "optional_arguments"]
+
+Model = Callable[..., Any]
+DataKind = Literal["real", "binary", "class", "count"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One array argument of the model, at capacity.
+
+    Attributes:
+        name: Its name in the signature.
+        role: `data` if the model hands it to `obs=`, else `covariate`.
+        shape: Shape of one row, with every variable plate at its largest size.
+        dtype: `float32`, `int32` or `bool`.
+        plates: For each axis of a row, the variable plate that runs along it, or None.
+        kind: What the values are; decides how tables are read and how rows enter the network.
+        num_classes: Number of classes where `kind` is `class`, else 0.
+        is_index: The model takes it for whole numbers only, as `offset[group]` does.
+    """
+
+    name: str
+    role: Literal["data", "covariate"]
+    shape: tuple[int, ...]
+    dtype: str
+    plates: tuple[str | None, ...]
+    kind: DataKind = "real"
+    num_classes: int = 0
+    is_index: bool = False
+
+
+def model_name(model: Model) -> str:
+    """Name of the model function, looked up through `functools.partial`."""
+    while hasattr(model, "func"):
+        model = model.func
+    return getattr(model, "__name__", type(model).__name__)
+
+
+def _required_arguments(model: Model) -> dict[str, bool]:
+    """Argument names in order -> whether the model cannot do without them.
+
+    Raises:
+        InputError: The signature has `*args`, `**kwargs` or positional-only arguments.
+    """
+    parameters = inspect.signature(model).parameters.values()
+    for parameter in parameters:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InputError(
+                f"model '{model_name(model)}': argument '{parameter.name}' is {parameter.kind.description}; "
+                "data and covariates are passed by name, so give each its own named argument"
+            )
+    return {p.name: p.default is p.empty for p in parameters}
+
+
+def optional_arguments(model: Model) -> tuple[str, ...]:
+    """Arguments whose default is None: data that may be simulated, covariates that may be absent."""
+    parameters = inspect.signature(model).parameters.values()
+    return tuple(p.name for p in parameters if p.default is None)
+
+
+def example_arrays(model: Model, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The example dataset as 32-bit arrays with a common first axis, in the order of the signature.
+
+    Args:
+        model: The NumPyro model.
+        example: Argument name -> array with rows first. An optional argument may be left out or None.
+
+    Raises:
+        InputError: A name is unknown or missing, a value is no numeric array, rows differ in number.
+    """
+    name_of_model = model_name(model)
+    where = f"model '{name_of_model}'"
+    required = _required_arguments(model)
+    for name in example:
+        if name not in required:
+            raise InputError(
+                f"{where} has no argument '{name}'; it takes {', '.join(required)}.{did_you_mean(name, required)}"
+            )
+    arrays: dict[str, np.ndarray] = {}
+    for name, is_required in required.items():
+        if example.get(name) is not None:
+            arrays[name] = _row_array(name_of_model, name, example[name])
+        elif is_required:
+            raise InputError(f"{where}: argument '{name}' has no value in the example dataset; give an array")
+    if not arrays:
+        raise InputError(f"{where}: the example dataset is empty; give an array for each argument")
+    lengths = {name: array.shape[0] for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
+        raise InputError(
+            f"{where}: all arguments must have one entry per row, but {told}; bind an array that has no rows "
+            f"with functools.partial({name_of_model}, ...)"
+        )
+    if 0 in lengths.values():
+        raise InputError(f"{where}: the example dataset has no rows; give at least one")
+    return arrays
+
+
+def _row_array(name_of_model: str, name: str, value: Any) -> np.ndarray:
+    where = f"model '{name_of_model}': argument '{name}'"
+    if isinstance(value, (str, bytes, bool, int, float)) or callable(value):
+        shown = repr(value) if isinstance(value, (str, bytes, bool, int, float)) else "..."
+        raise InputError(
+            f"{where} is neither data nor covariate but a plain {type(value).__name__}; fix it beforehand: "
+            f"functools.partial({name_of_model}, {name}={shown})"
+        )
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where} is not an array: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{where} must be a numeric array; got {type(value).__name__} with dtype {array.dtype}. Options are "
+            f"fixed beforehand with functools.partial({name_of_model}, {name}=...)"
+        )
+    if array.ndim == 0:
+        raise InputError(
+            f"{where} is a scalar; data and covariates have rows first. Options are fixed beforehand with "
+            f"functools.partial({name_of_model}, {name}=...)"
+        )
+    dtype = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}[array.dtype.kind]
+    return as_dtype(where, array, dtype)
+
+
+def as_dtype(where: str, array: np.ndarray, dtype: str) -> np.ndarray:
+    """The array in one of the three dtypes of arguments.
+
+    Args:
+        where: Start of the error message.
+        array: Numeric array, any width.
+        dtype: `float32`, `int32` or `bool`.
+
+    Raises:
+        InputError: Values are missing, infinite, or too large for 32 bits.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(array)
+        converted = array.astype(dtype)
+        fits = np.isfinite(converted) if dtype == "float32" else converted == array
+    if not np.all(finite):
+        row = int(np.argwhere(~finite)[0][0])
+        raise InputError(f"{where} has missing or infinite values, the first in row {row}")
+    if not np.all(fits):
+        index = tuple(np.argwhere(~fits)[0])
+        raise InputError(f"{where} holds {array[index]}, which {dtype} cannot hold, in row {int(index[0])}")
+    return converted

@@ -1,0 +1,153 @@
+"""A user's dataset at the door: checked, converted and padded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from posterity.model.arguments import Argument, as_dtype
+from posterity.model.dataset import Dataset, bucket_for, bucket_sizes
+from posterity.model.problem import Problem
+from posterity.runtime.errors import InputError, did_you_mean
+from posterity.simulation.covariates import ResampledRows
+
+__all__ = ["pad_dataset", "plate_sizes", "read_arrays"]
+
+
+def read_arrays(problem: Problem, dataset: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The dataset's arrays with the dtypes of the problem, rows first.
+
+    Args:
+        problem: Whose arguments the arrays are.
+        dataset: Argument name -> array, list or series with rows first.
+
+    Raises:
+        InputError: Names, shapes, lengths or values do not fit the model.
+    """
+    where = f"dataset for '{problem.name}'"
+    names = [argument.name for argument in problem.arguments]
+    for name in dataset:
+        if name not in names:
+            raise InputError(
+                f"{where}: unknown array '{name}'; expected {', '.join(names)}.{did_you_mean(str(name), names)}"
+            )
+    arrays = {}
+    for argument in problem.arguments:
+        if dataset.get(argument.name) is None:
+            raise InputError(f"{where}: '{argument.name}' is missing; expected {', '.join(names)}")
+        arrays[argument.name] = _checked(where, argument, dataset[argument.name])
+        if argument.is_index:
+            _check_index(f"{where}: '{argument.name}'", arrays[argument.name], problem.covariate_law, argument.name)
+    lengths = {name: array.shape[0] for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
+        raise InputError(f"{where}: all arrays need one entry per row, but {told}")
+    if 0 in lengths.values():
+        raise InputError(f"{where}: it has no rows; give at least one")
+    return arrays
+
+
+def plate_sizes(problem: Problem, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Entries of each variable plate that the arrays have.
+
+    Args:
+        problem: Whose arguments the arrays are.
+        arrays: What `read_arrays` gave.
+
+    Raises:
+        InputError: Axes along one plate differ, or it has no entries or more than the envelope.
+    """
+    where = f"dataset for '{problem.name}'"
+    sizes: dict[str, int] = {}
+    for plate, group in problem.plate_axes.items():
+        found = {arrays[name].shape[axis] for name, axes in group.axes.items() for axis in axes}
+        if len(found) > 1:
+            raise InputError(f"{where}: axes along '{plate}' differ in length: {sorted(found)}")
+        sizes[plate] = found.pop()
+        if sizes[plate] == 0:
+            raise InputError(f"{where} has no {plate}; give at least one")
+        if sizes[plate] > problem.capacity[plate]:
+            raise InputError(
+                f"{where} has {sizes[plate]} {plate}, more than the {problem.capacity[plate]} that the estimator can "
+                "take; drop some, or train one with a wider envelope"
+            )
+    return sizes
+
+
+def pad_dataset(problem: Problem, dataset: Mapping[str, Any], num_rows: int | None = None) -> Dataset:
+    """The dataset padded to the capacity of every plate and to a bucket of rows.
+
+    Args:
+        problem: Whose arguments the arrays are.
+        dataset: Argument name -> array with rows first.
+        num_rows: Padded number of rows; the smallest bucket of the envelope that holds them if None.
+
+    Raises:
+        InputError: The arrays do not fit the model, see `read_arrays` and `plate_sizes`; or they have more than
+            `num_rows` rows.
+    """
+    arrays = read_arrays(problem, dataset)
+    sizes = plate_sizes(problem, arrays)
+    length = next(iter(arrays.values())).shape[0]
+    padded_rows = bucket_for(length, bucket_sizes(*problem.envelope.rows)) if num_rows is None else num_rows
+    if padded_rows < length:
+        raise InputError(f"dataset for '{problem.name}' has {length} rows and cannot be padded to {padded_rows}")
+    values = {}
+    for argument in problem.arguments:
+        array = arrays[argument.name]
+        missing = [padded_rows - length, *np.subtract(argument.shape, array.shape[1:])]
+        values[argument.name] = jnp.asarray(np.pad(array, [(0, int(m)) for m in missing]))
+    return Dataset(values, jnp.arange(padded_rows) < length, problem.plate_masks(sizes))
+
+
+def _checked(where: str, argument: Argument, value: Any) -> np.ndarray:
+    what = f"{where}: '{argument.name}'"
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} is not an array: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{what} must be numeric; got dtype {array.dtype}")
+    _check_shape(what, argument, array)
+    if argument.dtype == "int32" and np.all(np.isfinite(array)):
+        _check_whole(what, argument, array)
+    return as_dtype(what, array, argument.dtype)
+
+
+def _check_shape(what: str, argument: Argument, array: np.ndarray) -> None:
+    fits = array.ndim == 1 + len(argument.shape) and all(
+        plate is not None or have == want
+        for plate, have, want in zip(argument.plates, array.shape[1:], argument.shape, strict=True)
+    )
+    if not fits:
+        axes = [plate or str(size) for plate, size in zip(argument.plates, argument.shape, strict=True)]
+        raise InputError(f"{what} must have shape ({', '.join(['rows', *axes])}); got {array.shape}")
+
+
+def _check_index(what: str, array: np.ndarray, law: Any, name: str) -> None:
+    """Indices that the rows behind the covariate law have: JAX would take the nearest entry for one beyond."""
+    if not isinstance(law, ResampledRows) or name not in law.rows:
+        return
+    rows = np.asarray(law.rows[name])
+    low, high = rows.min(), rows.max()
+    outside = (array < low) | (array > high)
+    if np.any(outside):
+        index = tuple(np.argwhere(outside)[0])
+        raise InputError(
+            f"{what} has index {array[index]} in row {int(index[0])}, but training drew from rows with {low} to {high}"
+        )
+
+
+def _check_whole(what: str, argument: Argument, array: np.ndarray) -> None:
+    """Whole numbers that the argument's kind allows."""
+    if not np.array_equal(array, np.round(array)):
+        told = "" if argument.kind == "real" else f" ({argument.kind})"
+        raise InputError(f"{what} must hold whole numbers{told}; got fractions")
+    seen = np.unique(array)
+    if argument.kind == "binary" and not np.isin(seen, (0, 1)).all():
+        raise InputError(f"{what} must hold 0 and 1; got {seen[:5].tolist()}")
+    if argument.kind == "class" and not np.isin(seen, range(argument.num_classes)).all():
+        raise InputError(f"{what} must hold class codes 0 to {argument.num_classes - 1}; got {seen[:5].tolist()}")
+    if argument.kind == "count" and np.any(seen < 0):
+        raise InputError(f"{what} must hold counts; got {seen[0]}")

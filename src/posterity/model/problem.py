@@ -1,0 +1,305 @@
+"""Problem: a NumPyro model as mathematics on flat vectors and padded datasets.
+
+Every method speaks of one dataset and one `z`; `jax.vmap` adds batches at the edge.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax, random
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from numpyro import handlers
+from numpyro.infer.util import compute_log_probs
+from numpyro.primitives import Messenger
+
+from posterity.model.arguments import Argument, Model, model_name
+from posterity.model.dataset import Dataset
+from posterity.model.events import MaskEvents
+from posterity.model.inspect import DataSite, LatentSite
+from posterity.model.plates import AxisGroup
+from posterity.model.space import LatentSpace, PlateMasks, broadcast_mask
+from posterity.simulation.covariates import CovariateLaw, masked_values
+from posterity.simulation.envelope import Envelope
+
+__all__ = ["Problem"]
+
+EDGE = 87.0  # minus log of the smallest float32: what draws that underflow to 0, or overflow, stand for
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything mathematical that a model and an envelope define; made by `build_problem`.
+
+    Attributes:
+        model: The NumPyro model.
+        arguments: Its data and covariate arguments, at capacity.
+        space: Latents <-> `z`.
+        data_sites: Sites that observe an argument.
+        envelope: Sizes that training covers.
+        covariate_law: How covariates are drawn while training.
+        plate_axes: Variable plate -> the argument axes that set its size.
+        axis_groups: All argument axes that latents follow, for names.
+        example_shapes: Argument -> shape and dtype in the example, enough to trace the model again.
+    """
+
+    model: Model
+    arguments: tuple[Argument, ...]
+    space: LatentSpace
+    data_sites: tuple[DataSite, ...]
+    envelope: Envelope
+    covariate_law: CovariateLaw
+    plate_axes: Mapping[str, AxisGroup]
+    axis_groups: tuple[AxisGroup, ...]
+    example_shapes: Mapping[str, tuple[tuple[int, ...], str]]
+
+    @property
+    def name(self) -> str:
+        """Name of the model function."""
+        return model_name(self.model)
+
+    @property
+    def covariates(self) -> tuple[Argument, ...]:
+        """Arguments that are conditioned on."""
+        return tuple(a for a in self.arguments if a.role == "covariate")
+
+    @property
+    def data(self) -> tuple[Argument, ...]:
+        """Arguments that the model observes."""
+        return tuple(a for a in self.arguments if a.role == "data")
+
+    @property
+    def capacity(self) -> dict[str, int]:
+        """Variable plate -> largest number of entries."""
+        return {name: high for name, (_, high) in self.envelope.plates.items()}
+
+    def plate_masks(self, sizes: Mapping[str, Any]) -> dict[str, Bool[Array, " _"]]:
+        """Masks that keep the first `sizes[plate]` entries of each variable plate."""
+        return {name: jnp.arange(capacity) < sizes[name] for name, capacity in self.capacity.items()}
+
+    def draw_covariates(
+        self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+    ) -> dict[str, Array]:
+        """Covariates of one training dataset, zero in padded rows and masked entries."""
+        drawn = self.covariate_law.draw(rng_key, self.covariates, row_mask, plate_masks)
+        return masked_values(drawn, self.covariates, row_mask, plate_masks)
+
+    def sample_prior(
+        self,
+        rng_key: PRNGKeyArray,
+        covariates: Mapping[str, Array],
+        num_rows: int,
+        plate_masks: PlateMasks | None = None,
+    ) -> Float[Array, " latent"]:
+        """One draw `z` from the prior; coordinates of masked plate entries are zero.
+
+        Args:
+            rng_key: Consumed here.
+            covariates: Covariates of the dataset; latents may depend on their shapes only.
+            num_rows: Rows, padding included.
+            plate_masks: Entries of the variable plates that the dataset has; all of them if None.
+        """
+        masks = self.plate_masks(self.capacity) if plate_masks is None else plate_masks
+        model = handlers.trace(handlers.seed(self.model, rng_key))
+        with _MaskLatents(self.space, masks):  # outside, so that later sites and the trace see masked values
+            trace = model.get_trace(**covariates, **self._data_placeholders(num_rows))
+        z = self.space.unconstrain({s.name: trace[s.name]["value"] for s in self.space.sites})
+        # Where a prior reaches beyond float32, as Gamma(0.01) does, a draw is 0 or infinite and so would be its z.
+        z = jnp.where(jnp.isinf(z), jnp.sign(z) * EDGE, z)
+        return jnp.where(self.space.mask(masks), z, 0.0)
+
+    def simulate(
+        self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+    ) -> tuple[Dataset, Float[Array, " latent"]]:
+        """One draw (D, z) of the joint; masked coordinates of `z` are zero.
+
+        Args:
+            rng_key: Consumed here.
+            row_mask: Rows that the dataset has.
+            plate_masks: Entries of the variable plates that it has.
+        """
+        key_covariates, key_prior, key_data = random.split(rng_key, 3)
+        covariates = self.draw_covariates(key_covariates, row_mask, plate_masks)
+        z = self.sample_prior(key_prior, covariates, row_mask.shape[0], plate_masks)
+        return self.simulate_data(key_data, z, covariates, row_mask, plate_masks), z
+
+    def simulate_data(
+        self,
+        rng_key: PRNGKeyArray,
+        z: Float[Array, " latent"],
+        covariates: Mapping[str, Array],
+        row_mask: Bool[Array, " obs"],
+        plate_masks: PlateMasks,
+    ) -> Dataset:
+        """One dataset drawn from the likelihood at `z`, rows independent."""
+        return self.simulate_data_at(rng_key, self.space.constrain(z), covariates, row_mask, plate_masks)
+
+    def simulate_data_at(
+        self,
+        rng_key: PRNGKeyArray,
+        latents: Mapping[str, Array],
+        covariates: Mapping[str, Array],
+        row_mask: Bool[Array, " obs"],
+        plate_masks: PlateMasks,
+    ) -> Dataset:
+        """One dataset drawn from the likelihood at latents in their supports; see `simulate_data`."""
+        model = handlers.substitute(self.model, dict(latents))
+        trace = handlers.trace(handlers.seed(_DrawObserved(model), rng_key)).get_trace(
+            **covariates, **self._data_placeholders(row_mask.shape[0])
+        )
+        dtypes = {a.name: a.dtype for a in self.data}
+        drawn = {s.argument: trace[s.name]["value"].astype(dtypes[s.argument]) for s in self.data_sites}
+        drawn = masked_values(drawn, self.data, row_mask, plate_masks)
+        return Dataset({**covariates, **drawn}, row_mask, dict(plate_masks))
+
+    def log_prior_and_likelihood(
+        self, z: Float[Array, " latent"], dataset: Dataset
+    ) -> tuple[Float[Array, ""], Float[Array, " obs"]]:
+        """Log prior density of `z` (log-det of `constrain` included) and log likelihood of each row, in nats.
+
+        Masked latents count in neither; padded rows have log likelihood 0.
+        """
+        log_det, sites = self.site_log_probs(z, dataset)
+        log_prior = log_det + sum(jnp.sum(sites[site.name]) for site in self.space.sites)
+        num_rows = dataset.row_mask.shape[0]
+        rows = sum(jnp.sum(jnp.reshape(sites[site.name], (num_rows, -1)), axis=1) for site in self.data_sites)
+        return log_prior, jnp.asarray(rows)
+
+    def site_log_probs(
+        self, z: Float[Array, " latent"], dataset: Dataset
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, "..."]]]:
+        """Log-det of `constrain`, and log probabilities of each site, in nats.
+
+        Entries of masked plate entries and of padded rows are 0, for latent and data sites alike; the first axis of
+        a data site runs along the rows.
+        """
+        masks = dataset.plate_masks
+        z = jnp.where(self.space.mask(masks), z, 0.0)  # whatever stands there, NaN included, must not matter
+        latents, log_det = self.space.constrain_and_log_det(z, masks)
+        return log_det, self.site_log_probs_at(latents, dataset)
+
+    def site_log_probs_at(self, latents: Mapping[str, Array], dataset: Dataset) -> dict[str, Float[Array, "..."]]:
+        """Log probabilities of each site at latents in their supports; see `site_log_probs`."""
+        seeded = handlers.seed(self.model, random.key(0))  # every latent is given: the key is never used
+        model = MaskEvents(seeded, f"model '{self.name}'", self._event_masks(dataset.plate_masks))
+        log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
+        sites = (*self.space.sites, *self.data_sites)
+        return {
+            site.name: jnp.where(
+                self.site_mask(site, jnp.shape(log_probs[site.name]), dataset), log_probs[site.name], 0
+            )
+            for site in sites
+        }
+
+    @staticmethod
+    def site_mask(site: LatentSite | DataSite, shape: tuple[int, ...], dataset: Dataset) -> Bool[Array, "..."]:
+        """True where the log probability of a site counts.
+
+        Args:
+            site: A latent or data site.
+            shape: Shape of its log probabilities.
+            dataset: Padded dataset.
+        """
+        mask = broadcast_mask(site.plates, dataset.plate_masks, shape)
+        return mask & _along_axis(dataset.row_mask, 0, len(shape)) if isinstance(site, DataSite) else mask
+
+    def log_likelihood(self, z: Float[Array, " latent"], dataset: Dataset) -> Float[Array, " obs"]:
+        """Log likelihood of each row in nats, 0 for padded rows."""
+        return self.log_prior_and_likelihood(z, dataset)[1]
+
+    def log_joint(self, z: Float[Array, " latent"], dataset: Dataset) -> Float[Array, ""]:
+        """Log prior of `z` (with log-det) + log likelihood of all rows, in nats."""
+        log_prior, rows = self.log_prior_and_likelihood(z, dataset)
+        return log_prior + jnp.sum(rows)
+
+    def unsupported_rows(self, dataset: Dataset) -> dict[str, Bool[Array, " obs"]]:
+        """Data argument -> True for real rows whose value no latents can produce (such as a count of -1).
+
+        Sites whose support follows a latent, as that of Uniform(0, theta) does, are left to the likelihood.
+        """
+        latents = self.space.constrain(jnp.zeros(self.space.size))
+        model = handlers.seed(handlers.substitute(self.model, latents), random.key(0))
+        trace = handlers.trace(model).get_trace(**self._filled(dataset))
+        outside = {}
+        for site in self.data_sites:
+            if site.fixed_support:
+                inside = trace[site.name]["fn"].support(trace[site.name]["value"])
+                by_row = jnp.all(jnp.reshape(inside, (dataset.row_mask.shape[0], -1)), axis=1)
+                outside[site.argument] = dataset.row_mask & ~by_row
+        return outside
+
+    def _event_masks(self, plate_masks: PlateMasks) -> dict[str, Bool[Array, "*event"]]:
+        """For data sites with event axes along variable plates, the entries of an event that count."""
+        masks = {}
+        for site in self.data_sites:
+            argument = next(a for a in self.data if a.name == site.argument)
+            first = len(site.plates) - 1  # its batch axes come first, and rows are no axis of an argument's shape
+            if any(argument.plates[first:]):
+                masks[site.name] = broadcast_mask(argument.plates[first:], plate_masks, argument.shape[first:])
+        return masks
+
+    def _data_placeholders(self, num_rows: int) -> dict[str, Array]:
+        return {a.name: jnp.zeros((num_rows, *a.shape), a.dtype) for a in self.data}
+
+    def _filled(self, dataset: Dataset) -> dict[str, Array]:
+        """Values whose padding is harmless, whatever stands in it.
+
+        Padded rows repeat the first real row and masked data the first entry along their plate: their log
+        probabilities are dropped afterwards, but must be finite, and have finite gradients, until then. Masked
+        covariates are zero.
+        """
+        first_row = jnp.argmax(dataset.row_mask)
+        filled = {}
+        for argument in self.arguments:
+            array = dataset.values[argument.name]
+            for axis, plate in enumerate(argument.plates, start=1):
+                if plate is not None:
+                    mask = _along_axis(dataset.plate_masks[plate], axis, array.ndim)
+                    first = lax.slice_in_dim(array, 0, 1, axis=axis)
+                    array = jnp.where(mask, array, first if argument.role == "data" else jnp.zeros_like(first))
+            filled[argument.name] = jnp.where(_along_axis(dataset.row_mask, 0, array.ndim), array, array[first_row])
+        return filled
+
+
+def _along_axis(mask: Bool[Array, " _"], axis: int, ndim: int) -> Bool[Array, "..."]:
+    """The mask laid along one axis of an array of `ndim` axes, ready to broadcast."""
+    return jnp.reshape(mask, tuple(-1 if a == axis else 1 for a in range(ndim)))
+
+
+class _MaskLatents(Messenger):
+    """Sets masked entries of latents to what `constrain` makes of 0, as soon as they are drawn.
+
+    Sites that come later then see what `log_joint` sees: a mean over a plate must not notice masked entries.
+    """
+
+    def __init__(self, space: LatentSpace, plate_masks: PlateMasks):
+        super().__init__()
+        self.sites = {site.name: site for site in space.sites}
+        self.space, self.plate_masks = space, plate_masks
+
+    def postprocess_message(self, msg: dict[str, Any]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Masks the value of a latent site."""
+        if msg["type"] == "sample" and msg["name"] in self.sites:
+            site = self.sites[msg["name"]]
+            msg["value"] = self.space.masked_value(site, msg["value"], self.plate_masks)
+
+
+class _DrawObserved(Messenger):
+    """Draws the observed sites from their distributions, one independent value per entry of the placeholder.
+
+    NumPyro's `uncondition` would draw a single value where a model relies on broadcasting against the data, as in
+    `sample("obs", Bernoulli(p), obs=data)`; here the distribution is expanded to the batch shape of the data.
+    """
+
+    def process_message(self, msg: dict[str, Any]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Turns an observed site into a sampled one."""
+        if msg["type"] != "sample" or not msg["is_observed"]:
+            return
+        distribution, placeholder = msg["fn"], msg["value"]
+        data_batch = placeholder.shape[: placeholder.ndim - distribution.event_dim]
+        batch_shape = jnp.broadcast_shapes(distribution.batch_shape, data_batch)
+        if batch_shape != distribution.batch_shape:
+            msg["fn"] = distribution.expand(batch_shape)
+        msg["is_observed"] = False
+        msg["value"] = None

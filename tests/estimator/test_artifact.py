@@ -1,0 +1,208 @@
+"""Saving and loading: the same answers to the bit, and a message for everything that could make them differ."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpy.testing import assert_array_equal
+from safetensors.numpy import load_file, save_file
+
+import posterity
+from posterity import Architecture, Envelope, InputError, TrainingConfig
+from posterity.model.identity import describe_model
+
+SMALL = Architecture("deep_sets", "full", {"width": 8, "depth": 1, "embedding_size": 8}, {}, {"width": 16, "depth": 1})
+
+
+def slope(x, y=None):
+    """A model of the user's own, with a positive latent and a covariate vector."""
+    a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+    s = numpyro.sample("s", dist.HalfNormal(1.0))
+    with numpyro.plate("observations", x.shape[0]):
+        numpyro.sample("y", dist.Normal(a * x, s), obs=y)
+
+
+EXAMPLE = {"x": np.linspace(-1.0, 1.0, 12), "y": np.linspace(-2.0, 2.0, 12)}
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    return posterity.fit(
+        slope,
+        EXAMPLE,
+        envelope=Envelope((4, 16)),
+        architecture=SMALL,
+        config=TrainingConfig(steps=10, batch_size=8, chunk_steps=10),
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(estimator, tmp_path_factory):
+    path = tmp_path_factory.mktemp("artifact") / "slope.estimator"
+    estimator.save(path)
+    return path
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "copy.estimator")
+
+
+def edit_record(path, change):
+    file = path / "estimator.json"
+    record = json.loads(file.read_text())
+    change(record)
+    file.write_text(json.dumps(record))
+
+
+def test_loaded_equals_saved_to_the_bit(estimator, saved):
+    loaded = posterity.load(saved, model=slope)
+    for ours, theirs in zip(*(jax.tree.leaves(e.network) for e in (estimator, loaded)), strict=True):
+        assert_array_equal(ours, theirs)
+    first, second = (e.infer(EXAMPLE, refine_seconds=0.0, num_draws=50, seed=3) for e in (estimator, loaded))
+    for site in ("a", "s"):
+        assert_array_equal(first.draws[site], second.draws[site])
+    assert_array_equal(first.log_joint, second.log_joint)
+    assert loaded.record == json.loads(json.dumps(estimator.record))
+    assert loaded.problem.envelope == estimator.problem.envelope
+
+
+def test_covariates_are_drawn_from_the_same_rows_after_loading(saved):
+    loaded = posterity.load(saved, model=slope)
+    drawn = loaded.problem.draw_covariates(jax.random.key(0), jnp.ones(200, bool), {})["x"]
+    assert set(np.asarray(drawn).tolist()) <= set(EXAMPLE["x"].astype(np.float32).tolist())
+
+
+def test_directory_holds_no_code(saved):
+    names = sorted(path.name for path in saved.iterdir())
+    assert names == ["covariates.safetensors", "estimator.json", "golden.safetensors", "weights.safetensors"]
+    for name in names:
+        assert b"\x80\x04" not in (saved / name).read_bytes()[:64]  # no pickle header
+    assert "def slope" not in (saved / "estimator.json").read_text()
+
+
+def test_saving_again_replaces_and_leaves_nothing_beside(estimator, copy):
+    (copy / "estimator.json").touch()
+    estimator.save(copy)
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+    posterity.load(copy, model=slope)
+
+
+def test_foreign_folders_are_not_overwritten(estimator, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("x")
+    with pytest.raises(InputError, match="exists and is no estimator"):
+        estimator.save(tmp_path / "thesis")
+    with pytest.raises(InputError, match="does not exist"):
+        estimator.save(tmp_path / "nowhere" / "my.estimator")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
+
+
+def other_slope(x, y=None):
+    """Same sites, other prior."""
+    a = numpyro.sample("a", dist.Normal(0.0, 5.0))
+    s = numpyro.sample("s", dist.HalfNormal(1.0))
+    with numpyro.plate("observations", x.shape[0]):
+        numpyro.sample("y", dist.Normal(a * x, s), obs=y)
+
+
+def test_the_users_model_must_be_given_and_unchanged(saved):
+    with pytest.raises(InputError, match=r"trained for your model 'slope'.*--model my_model.py:slope"):
+        posterity.load(saved)
+    with pytest.raises(InputError, match="other source code than the model given"):
+        posterity.load(saved, model=other_slope)
+
+
+def test_golden_densities_see_a_changed_model(copy, monkeypatch):
+    """Even where the source hash agrees, the log joint must."""
+    edit_record(copy, lambda r: r["model"].update(describe_model(other_slope)))
+    with pytest.raises(InputError, match="golden log_joint: off by"):
+        posterity.load(copy, model=other_slope)
+
+
+def test_golden_densities_see_changed_weights(copy):
+    weights = load_file(copy / "weights.safetensors")
+    name = next(name for name in weights if "head" in name and "bias" in name)
+    save_file(weights | {name: weights[name] + 0.5}, copy / "weights.safetensors")
+    with pytest.raises(InputError, match="golden log_q: off by"):
+        posterity.load(copy, model=slope)
+
+
+def test_missing_and_misshapen_weights(copy):
+    weights = load_file(copy / "weights.safetensors")
+    name = sorted(weights)[0]
+    save_file(weights | {name: np.zeros((1, 2, 3), np.float32)}, copy / "weights.safetensors")
+    with pytest.raises(InputError, match=r"expected .* got \(1, 2, 3\); it is damaged"):
+        posterity.load(copy, model=slope)
+    save_file({k: v for k, v in weights.items() if k != name}, copy / "weights.safetensors")
+    with pytest.raises(InputError, match="got nothing; it is damaged"):
+        posterity.load(copy, model=slope)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda p: (p / "weights.safetensors").write_bytes(b"garbage"),
+            "weights.safetensors is missing or damaged",
+        ),
+        (lambda p: (p / "weights.safetensors").unlink(), "weights.safetensors is missing or damaged"),
+        (lambda p: (p / "golden.safetensors").unlink(), "golden.safetensors is missing or damaged"),
+        (lambda p: (p / "estimator.json").write_text("{"), "estimator.json is damaged"),
+        (lambda p: (p / "estimator.json").write_text("[]"), "was not written by posterity"),
+        (lambda p: (p / "estimator.json").unlink(), "has no readable estimator.json"),
+        (lambda p: edit_record(p, lambda r: r.update(format="other")), "was not written by posterity"),
+        (lambda p: edit_record(p, lambda r: r.update(format_version=99)), "has format version 99"),
+        (lambda p: edit_record(p, lambda r: r.pop("envelope")), "does not fit this version of posterity"),
+        (
+            lambda p: edit_record(p, lambda r: r["architecture"].update(encoder="deepset")),
+            "unknown encoder 'deepset'",
+        ),
+    ],
+    ids=[
+        "bytes",
+        "no-weights",
+        "no-golden",
+        "half-json",
+        "list",
+        "no-json",
+        "format",
+        "version",
+        "key",
+        "encoder",
+    ],
+)
+def test_damage_is_named(copy, damage, message):
+    damage(copy)
+    with pytest.raises(InputError, match=message):
+        posterity.load(copy, model=slope)
+
+
+def test_no_such_directory(tmp_path):
+    with pytest.raises(InputError, match="no such directory"):
+        posterity.load(tmp_path / "nothing")
+
+
+def test_loads_in_a_fresh_process(saved, tmp_path):
+    """Nothing that the estimator needs lives in the process that trained it."""
+    code = f"""
+import posterity, numpy as np, sys
+sys.path.insert(0, {str(tmp_path)!r})
+import my_model
+estimator = posterity.load({str(saved)!r}, model=my_model.slope)
+dataset = {{"x": np.linspace(-1, 1, 12), "y": np.linspace(-2, 2, 12)}}
+print(estimator.infer(dataset, refine_seconds=0.0, num_draws=50).num_rows)
+"""
+    import inspect
+
+    header = "import numpyro\nimport numpyro.distributions as dist\n\n\n"
+    (tmp_path / "my_model.py").write_text(header + inspect.getsource(slope))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "12", done.stderr

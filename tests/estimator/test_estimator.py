@@ -1,0 +1,168 @@
+"""The face of the package: fit, posterior, infer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+from numpy.testing import assert_allclose
+
+import posterity
+from posterity import Architecture, Envelope, ForwardKL, InputError, TrainingConfig, ZScoredTables
+from posterity.estimator.train import default_architecture, describe
+from posterity.trust.weights import pareto_smoothed
+
+SMALL = Architecture("deep_sets", "full", {"width": 8, "depth": 1, "embedding_size": 8}, {}, {"width": 16, "depth": 1})
+FAST = TrainingConfig(steps=10, batch_size=8, chunk_steps=10)
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    return posterity.fit(
+        "linear_regression", envelope=Envelope((4, 16), {"features": (1, 3)}), architecture=SMALL, config=FAST
+    )
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(10, 2))
+    return {"x": x, "y": x[:, 0] + 0.5 * rng.normal(size=10)}
+
+
+def test_record_says_how_it_was_made(estimator):
+    record = estimator.record
+    assert record["objective"] == {"type": "ForwardKL"}
+    assert record["stream"] == {"type": "Simulated"}
+    assert record["training"]["stop_reason"] == "steps"
+    assert record["envelope"] == {"rows": [4, 16], "plates": {"features": [1, 3]}}
+    assert record["num_params"] > 0
+
+
+def test_answer_is_about_the_features_that_there_are(estimator, dataset):
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=40, columns={"x": ["bmi", "age"]})
+    assert answer.labels == {"w": ("w[bmi]", "w[age]"), "b": ("b",), "sigma": ("sigma",)}
+    assert {site: draws.shape for site, draws in answer.draws.items()} == {
+        "w": (40, 2),
+        "b": (40,),
+        "sigma": (40,),
+    }
+    assert np.all(answer.draws["sigma"] > 0)
+    assert answer.coords["features"] == ["bmi", "age"]
+    assert answer.num_rows == 10
+
+
+def test_weights_are_those_of_the_log_joint(estimator, dataset):
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=60)
+    x, y = dataset["x"].astype(np.float32), dataset["y"].astype(np.float32)
+    w, b, sigma = (answer.draws[site].astype(np.float64) for site in ("w", "b", "sigma"))
+    mean = w @ x.T.astype(np.float64) + b[:, None]
+    log_normal = lambda v, m, s: -0.5 * ((v - m) / s) ** 2 - np.log(s) - 0.5 * np.log(2 * np.pi)  # noqa: E731
+    expected = (
+        log_normal(y, mean, sigma[:, None]).sum(axis=1)
+        + log_normal(w, 0.0, 1.0).sum(axis=1)
+        + log_normal(b, 0.0, 1.0)
+        + log_normal(sigma, 0.0, 1.0)
+        + np.log(2.0)  # half-normal
+        + np.log(sigma)  # log-det of exp
+    )
+    assert_allclose(answer.log_joint, expected, rtol=1e-4, atol=1e-2)
+    again = pareto_smoothed(np.asarray(answer.log_joint, np.float64) - answer.log_q)
+    assert_allclose(answer.weights.log_weights, again.log_weights)
+
+
+def test_many_rows_are_weighed_in_turns_with_the_same_result(estimator, dataset, monkeypatch):
+    from posterity import inference
+
+    expected = estimator.infer(dataset, refine_seconds=0.0, num_draws=30)
+    monkeypatch.setattr(inference, "DRAWS_TIMES_ROWS", 64)
+    jax.clear_caches()
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=30)
+    assert_allclose(answer.log_joint, expected.log_joint, rtol=1e-5, atol=1e-4)
+
+
+def test_posterior_object_agrees_with_infer(estimator, dataset):
+    posterior = estimator.posterior(dataset)
+    draws = posterior.sample(random.key(0), 40)
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=40, seed=0)
+    assert_allclose(draws["w"][:, :2], answer.draws["w"], rtol=1e-5)
+    z, log_q = posterior.sample_and_log_prob(random.key(0), 40)
+    assert_allclose(log_q, answer.log_q, rtol=1e-4, atol=1e-4)
+    assert_allclose([posterior.log_prob(one) for one in z[:3]], log_q[:3], rtol=1e-4, atol=1e-4)
+
+
+def test_same_seed_same_draws(estimator, dataset):
+    first, same, other = (estimator.infer(dataset, refine_seconds=0.0, num_draws=20, seed=s) for s in (1, 1, 2))
+    assert np.array_equal(first.draws["w"], same.draws["w"])
+    assert not np.array_equal(first.draws["w"], other.draws["w"])
+
+
+def test_outside_the_envelope_is_answered_and_flagged(estimator):
+    rng = np.random.default_rng(2)
+    for rows in (3, 200):
+        answer = estimator.infer(
+            {"x": rng.normal(size=(rows, 2)), "y": rng.normal(size=rows)}, refine_seconds=0.0, num_draws=30
+        )
+        assert any(f"{rows} rows lie outside the training envelope 4..16" in reason for reason in answer.reasons)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.zeros((10, 4))}, "has 4 features, more than the 3"),
+        ({"x": np.zeros(10)}, r"'x' must have shape \(rows, features\); got \(10,\)"),
+        ({"y": np.zeros(9)}, "one entry per row"),
+        ({"y": np.full(10, np.nan)}, "'y' has missing or infinite values, the first in row 0"),
+        ({"y": None}, "'y' is missing"),
+        ({"z": np.zeros(10)}, "unknown array 'z'"),
+    ],
+)
+def test_datasets_that_do_not_fit(estimator, dataset, change, message):
+    with pytest.raises(InputError, match=message):
+        estimator.infer({**dataset, **change})
+
+
+def test_number_of_draws_must_be_positive(estimator, dataset):
+    with pytest.raises(InputError, match="number of draws must be at least 1; got 0"):
+        estimator.infer(dataset, refine_seconds=0.0, num_draws=0)
+
+
+def test_fit_refuses_what_cannot_work():
+    with pytest.raises(InputError, match="needs one example dataset"):
+        posterity.fit(posterity.MODELS["gaussian_mean"].model)
+    with pytest.raises(InputError, match=r"unknown model 'linear_regresion'.*Did you mean 'linear_regression'"):
+        posterity.fit("linear_regresion")
+    small = Envelope((4, 8), {"features": (1, 2)})
+    with pytest.raises(InputError, match="ZScoredTables has not"):
+        posterity.fit("linear_regression", envelope=small, objective=ForwardKL(), stream=ZScoredTables(), config=FAST)
+    with pytest.raises(InputError, match="unknown posterior family 'gauss'"):
+        posterity.fit("linear_regression", envelope=small, architecture=Architecture(family="gauss"), config=FAST)
+    wrong = Architecture(encoder_options={"widht": 3})
+    with pytest.raises(InputError, match=r"DeepSets has no option 'widht'.*Did you mean 'width'"):
+        posterity.fit("linear_regression", envelope=small, architecture=wrong, config=FAST)
+
+
+def test_default_family_follows_the_number_of_latents(estimator):
+    assert default_architecture(estimator.problem).family == "full"
+    wide = posterity.MODELS["neural_regression"].problem((4, 8), (1, 1), hidden_size=32)
+    assert wide.space.size > 64
+    assert default_architecture(wide).family == "diagonal"
+
+
+def test_describe_is_plain_data():
+    symmetric = posterity.SymmetricKL(posterity.ReverseKL(num_samples=2), 0.3)
+    assert describe(symmetric) == {
+        "type": "SymmetricKL",
+        "reverse": {"type": "ReverseKL", "num_samples": 2, "stick_the_landing": False, "kl_warmup": 0.0},
+        "reverse_weight": 0.3,
+    }
+    rows = posterity.RealRows({"x": jnp.zeros((4, 2))})
+    assert describe(rows) == {"type": "RealRows", "rows": {"x": [4, 2]}}
+
+
+def test_predicting_is_inferring_and_then_predicting(estimator, dataset):
+    rows = {"x": dataset["x"][:3]}
+    found = estimator.predict(dataset, rows, interval=0.5, num_draws=60, seed=2, refine_seconds=0.0)
+    answer = estimator.infer(dataset, refine_seconds=0.0, num_draws=60, seed=2)
+    assert_allclose(found.upper, answer.predict(rows, interval=0.5, seed=2).upper)
+    assert found.interval == 0.5 and found.verdict == answer.verdict

@@ -1,0 +1,61 @@
+"""Predictions for a table: its labels and units, and refusals where table and arrays are mixed up."""
+
+import numpy as np
+import polars as pl
+import pytest
+from report import cases
+
+from posterity.estimator.infer import TableAnswer
+from posterity.runtime.errors import InputError
+from posterity.tables.dataset import TableDataset, dataset_of_table
+
+
+def answer_to(model, frame, **how):
+    """The answer to a table, without a network."""
+    problem = cases.problem_of(model)
+    data = dataset_of_table(problem.arguments, frame, target="seen", **how)
+    values = {a.name: data.values[a.name].astype(a.dtype) for a in problem.arguments}
+    return TableAnswer(cases.make_answer(problem, data=values), data, None, problem)
+
+
+def table(seen):
+    rng = np.random.default_rng(0)
+    return pl.DataFrame({"age": rng.normal(40, 9, 30), "bmi": rng.normal(25, 3, 30), "seen": seen})
+
+
+def test_real_targets_come_back_in_their_own_units():
+    """On z-scores the slopes are 1 and -0.5: one sd of age is one sd of the target."""
+    frame = table(np.random.default_rng(1).normal(500.0, 20.0, 30))
+    found = answer_to(cases.real, frame, standardized=True)
+    middle, sd = frame["age"].mean(), frame["age"].std(ddof=0)
+    new = pl.DataFrame({"bmi": [frame["bmi"].mean()] * 3, "age": [middle, middle + sd, None]})
+    predicted = found.predict(new, drop_missing=True)
+    scale = frame["seen"].std(ddof=0)
+    # 400 draws with noise of sd 1: five standard errors are 0.25.
+    np.testing.assert_allclose(predicted.mean[:2], frame["seen"].mean() + scale * np.array([0.0, 1.0]), atol=scale / 4)
+    assert predicted.target == "seen" and np.isnan(predicted.mean[2])
+    assert predicted.to_frame()["mean"].null_count() == 1
+
+
+def test_classes_that_the_table_lacks_are_named_by_their_code():
+    found = answer_to(cases.classes, table(["red", "green"] * 15), standardized=True)
+    predicted = found.predict(pl.DataFrame({"age": [40.0], "bmi": [25.0]}))
+    assert predicted.classes == ("green", "red", "class 2")
+    assert {"p[green]", "p[red]", "p[class 2]"} <= set(predicted.to_frame().columns)
+
+
+def test_binary_targets_tell_of_their_second_label():
+    found = answer_to(cases.binary, table(["no", "yes"] * 15), standardized=True)
+    frame = found.predict(pl.DataFrame({"age": [20.0, 60.0], "bmi": [25.0, 25.0]})).to_frame()
+    assert frame["predicted"].to_list() == ["no", "yes"]
+    assert frame.columns == ["row", "predicted", "p[yes]", "lower[yes]", "upper[yes]"]
+
+
+def test_tables_and_arrays_are_not_mixed_up():
+    found = answer_to(cases.binary, table(["no", "yes"] * 15), standardized=True)
+    with pytest.raises(InputError, match="the dataset was a table; give the new rows as a table"):
+        found.predict({"x": np.zeros((1, 2))})
+    arrays = TableAnswer(found.answer, TableDataset({}, {}, None, (), None, 0, ()), None, found.problem)
+    with pytest.raises(InputError, match="the dataset was given as arrays; give the new rows as a dict"):
+        arrays.predict(pl.DataFrame({"age": [1.0]}))
+    assert arrays.predict({"x": np.zeros((1, 2))}).mean.shape == (1, 2)

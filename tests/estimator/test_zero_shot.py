@@ -1,0 +1,228 @@
+"""The informed estimator at the doors: models by name, models of one's own, tables, and ill-posed data."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose
+
+import posterity
+from posterity.informed.bend.store import SHIPPED, check_network, read_network, write_network
+from posterity.informed.read.structure import NotInformedError, read_structure
+from posterity.model.builtin import MODELS
+from posterity.runtime.errors import InputError
+
+
+def probit(x, y=None):
+    """A link that no built-in model has."""
+    with numpyro.plate("features", x.shape[-1]):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+    with numpyro.plate("observations", x.shape[0]):
+        numpyro.sample("y", dist.Bernoulli(probs=jax.scipy.special.ndtr(x @ w)), obs=y)
+
+
+def probit_table(num_rows=30):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(num_rows, 2))
+    return {"x": x, "y": (x @ [1.0, -1.0] + rng.normal(size=num_rows) > 0).astype(int)}
+
+
+@pytest.fixture(scope="module")
+def logistic():
+    return posterity.informed_estimator("logistic_regression", columns=(1, 3), check=False)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return posterity.informed_estimator("linear_regression", columns=(1, 3), check=False)
+
+
+READ = {name for name in MODELS if "regression" in name or "gaussian_mean" in name} - {
+    "categorical_regression", "neural_regression",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_called_informed_has_one_bump(name):
+    """Structured models, and softmax regression, whose log joint is concave."""
+    problem = MODELS[name].problem(check=False)
+    try:
+        structured = bool(read_structure(problem))
+    except NotInformedError as error:
+        assert name in str(error)
+        structured = False
+    assert structured == (name in READ)
+    assert MODELS[name].informed == (structured or name == "categorical_regression")
+
+
+def test_a_model_never_seen_is_answered_without_training():
+    answer = posterity.infer(probit, probit_table()).answer
+    assert answer.verdict == "corrected", answer.reasons
+    assert answer.weights.ess > 900.0  # of 1000
+    mean = np.exp(answer.weights.log_weights) @ answer.draws["w"]
+    assert mean[0] > 0.3 and mean[1] < -0.3
+
+
+def test_a_table_and_its_arrays_give_the_same_posterior():
+    """The command's road and the library's: the same seed, the same draws, up to the padding of columns."""
+    data = probit_table()
+    frame = pl.DataFrame({"a": data["x"][:, 0], "b": data["x"][:, 1], "y": data["y"]})
+    table, arrays = posterity.infer(probit, frame, target="y").answer, posterity.infer(probit, data).answer
+    assert table.labels["w"] == ("w[a]", "w[b]")
+    assert_allclose(table.draws["w"], arrays.draws["w"], atol=1e-5)
+
+
+def test_linear_regression_matches_its_conjugate_posterior_given_the_noise(linear):
+    """At 4000 nearly independent draws the standard error of a mean is 0.016 sd; 5 of them is 1 false alarm in 10^6."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 3))
+    y = x @ [0.5, -0.2, 0.0] + 0.3 * rng.normal(size=40)
+    answer = linear.infer({"x": x, "y": y}, num_draws=4000)
+    assert answer.verdict == "corrected"
+    weights = np.exp(answer.weights.log_weights)
+    design = np.column_stack([x, np.ones(40)])
+    sigmas = np.exp(np.linspace(-2.5, 0.0, 400))
+    log_p, means, variances = [], [], []
+    for sigma in sigmas:
+        precision = np.eye(4) + design.T @ design / sigma**2
+        mean = np.linalg.solve(precision, design.T @ y) / sigma**2
+        residual = y @ y / sigma**2 - mean @ precision @ mean
+        log_p.append(-40 * np.log(sigma) - 0.5 * residual - 0.5 * np.linalg.slogdet(precision)[1] - sigma**2 / 2)
+        means.append(mean)
+        variances.append(np.diag(np.linalg.inv(precision)))
+    p = np.exp(np.array(log_p) - max(log_p)) * sigmas  # the grid is even in log sigma
+    p /= p.sum()
+    exact = p @ np.array(means)
+    sd = np.sqrt(p @ (np.array(variances) + np.array(means) ** 2) - exact**2)
+    found = np.column_stack([answer.draws["w"], answer.draws["b"]])
+    assert np.all(np.abs(weights @ found - exact) / sd < 0.08)
+    mean_sigma = p @ sigmas
+    assert abs(weights @ answer.draws["sigma"] - mean_sigma) < 0.08 * np.sqrt(p @ sigmas**2 - mean_sigma**2)
+
+
+def _ill_posed():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(20, 2))
+    yield "separable", {"x": x, "y": (x[:, 0] > 0).astype(int)}
+    yield "one class", {"x": x, "y": np.zeros(20, int)}
+    yield "duplicated columns", {"x": x[:, [0, 0, 0]], "y": (x[:, 1] > 0).astype(int)}
+    yield "collinear and huge", {"x": 1e4 * x[:, [0, 0]] + x, "y": (x[:, 1] > 0).astype(int)}
+    yield "one row", {"x": x[:1], "y": np.ones(1, int)}
+    yield "fewer rows than columns", {"x": rng.normal(size=(2, 3)), "y": np.array([0, 1])}
+
+
+@pytest.mark.parametrize(("case", "data"), [*_ill_posed()], ids=[name for name, _ in _ill_posed()])
+def test_ill_posed_classes_give_finite_answers_or_reasons(logistic, case, data):
+    answer = logistic.infer(data, refine_seconds=0.0, num_draws=500)
+    assert all(np.isfinite(draws).all() for draws in answer.draws.values()), case
+    assert (answer.verdict == "corrected") == (case != "collinear and huge"), answer.reasons
+    assert (answer.verdict == "corrected") == (not answer.reasons)
+
+
+def _ill_posed_targets():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(20, 2))
+    yield "constant target", {"x": x, "y": np.zeros(20)}
+    yield "outlier", {"x": x, "y": np.where(np.arange(20) == 7, 1e6, x[:, 0])}
+    yield "huge", {"x": x, "y": 1e8 * x[:, 0]}
+    yield "exact", {"x": x, "y": x[:, 0] - 0.5}
+    yield "one row", {"x": x[:1], "y": np.ones(1)}
+    yield "duplicated columns", {"x": x[:, [0, 0, 0]], "y": x[:, 1]}
+
+
+@pytest.mark.parametrize(("case", "data"), [*_ill_posed_targets()], ids=[name for name, _ in _ill_posed_targets()])
+def test_ill_posed_targets_give_finite_answers_or_reasons(linear, case, data):
+    answer = linear.infer(data, refine_seconds=0.0, num_draws=500)
+    assert all(np.isfinite(draws).all() for draws in answer.draws.values()), case
+    # Where the noise can vanish, the posterior has no end towards sigma = 0; targets of 1e6 leave float32 no digits.
+    assert (answer.verdict == "corrected") == (case in ("one row", "duplicated columns")), answer.reasons
+    assert (answer.verdict == "corrected") == (not answer.reasons)
+
+
+@pytest.mark.parametrize(
+    "counts", [np.full(20, 10**6), np.zeros(20, int), np.arange(20) ** 4], ids=["huge", "zero", "wide"]
+)
+def test_extreme_counts_give_finite_answers(counts):
+    x = np.random.default_rng(4).normal(size=(20, 2))
+    answer = posterity.infer("poisson_regression", {"x": x, "y": counts}, num_draws=500, refine_seconds=0.0).answer
+    assert all(np.isfinite(draws).all() for draws in answer.draws.values())
+    assert (answer.verdict == "corrected") == (counts.min() < 10**6), answer.reasons  # float32 again
+    assert (answer.verdict == "corrected") == (not answer.reasons)
+
+
+def test_padding_and_masked_columns_change_nothing(logistic):
+    """The same data at 2 of 3 columns and in a larger bucket of rows; float32 sums differ in their order."""
+    data = probit_table()
+    exact = posterity.informed_estimator("logistic_regression", columns=(2, 2), check=False)
+    z = exact.posterior(data).sample(jax.random.key(0), 5)
+    points = jnp.concatenate([z["w"], z["b"][:, None]], axis=1)
+    wide = jnp.insert(points, 2, 0.0, axis=1)
+    expected = jax.vmap(exact.posterior(data).log_prob)(points)
+    assert_allclose(jax.vmap(logistic.posterior(data).log_prob)(wide), expected, atol=2e-3)
+
+
+def test_what_cannot_be_an_informed_estimator_is_refused_with_the_cure(logistic, tmp_path):
+    with pytest.raises(InputError, match="needs an example dataset"):
+        posterity.informed_estimator(probit)
+    with pytest.raises(InputError, match="unknown model 'logistic'"):
+        posterity.informed_estimator("logistic")
+    with pytest.raises(InputError, match="unknown latent site 'sigm'"):
+        posterity.informed_estimator("linear_regression", scales=["sigm"], check=False)
+    with pytest.raises(InputError, match="'prior_sd' is for built-in models"):
+        posterity.informed_estimator(probit, probit_table(), prior_sd=2.0)
+    with pytest.raises(InputError, match="'columns' is for built-in models"):
+        posterity.informed_estimator(probit, probit_table(), columns=(1, 3))
+
+
+def test_options_that_would_be_ignored_are_refused(logistic):
+    data = {"x": np.zeros((4, 2)), "y": np.array([0, 1, 0, 1])}
+    with pytest.raises(InputError, match="option 'prior_sd' belongs to a built-in model"):
+        posterity.infer(logistic, data, options={"prior_sd": 2.0})
+    with pytest.raises(InputError, match="'logistic_regression' is a model already"):
+        posterity.infer("logistic_regression", data, model=probit)
+    with pytest.raises(InputError, match="'target' says how to read a table"):
+        posterity.infer("logistic_regression", data, target="y")
+
+
+def test_arrays_wider_than_usual_are_answered():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(50, 12))
+    answer = posterity.infer("logistic_regression", {"x": x, "y": np.arange(50) % 2}).answer
+    assert answer.draws["w"].shape == (1000, 12)
+    assert answer.verdict == "corrected", answer.reasons
+
+
+def test_an_informed_estimator_is_not_saved(logistic, tmp_path):
+    with pytest.raises(InputError, match="was not trained"):
+        logistic.save(tmp_path / "x.estimator")
+    assert not any(tmp_path.iterdir())
+
+
+def test_data_beyond_the_training_of_the_row_network_are_named(logistic, linear):
+    many = {"x": np.random.default_rng(5).normal(size=(1100, 2))}
+    reasons = logistic.infer({**many, "y": np.arange(1100) % 2}, num_draws=50, refine_seconds=0.0).reasons
+    assert any("1100 rows are more than the 1024" in reason for reason in reasons)
+    assert not linear.infer(
+        {**many, "y": many["x"][:, 0] + np.arange(1100) % 7}, num_draws=50, refine_seconds=0.0
+    ).reasons
+
+
+def test_what_ships_gives_its_golden_densities_and_fits_in_little_space(tmp_path):
+    check_network(SHIPPED)
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 2_000_000
+    network = read_network(SHIPPED)
+    write_network(
+        tmp_path / "copy", jax.tree.map(lambda leaf: 1.5 * leaf if hasattr(leaf, "dtype") else leaf, network), {}
+    )
+    check_network(tmp_path / "copy")
+    (tmp_path / "copy" / "golden.safetensors").write_bytes((SHIPPED / "golden.safetensors").read_bytes())
+    with pytest.raises(InputError, match="golden densities"):
+        check_network(tmp_path / "copy")
+    (tmp_path / "copy" / "weights.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="damaged"):
+        read_network(tmp_path / "copy")
+    with pytest.raises(InputError, match="no row network"):
+        read_network(tmp_path)

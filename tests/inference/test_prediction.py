@@ -1,0 +1,171 @@
+"""Predictions of new rows against closed forms, in turns, and refused where they would mislead."""
+
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+import scipy.special
+import scipy.stats
+from numpy.testing import assert_allclose
+
+from posterity.inference import predict as prediction
+from posterity.model.build import build_problem
+from posterity.runtime.errors import InputError
+from posterity.trust.weights import ImportanceWeights, pareto_smoothed
+
+NUM_DRAWS = 4000
+
+
+def line(x, y=None):
+    slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.Normal(slope * x, 0.5), obs=y)
+
+
+def choice(x, y=None):
+    slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.CategoricalLogits(slope * x[:, None] * np.array([0.0, 1.0, 2.0])), obs=y)
+
+
+def visits(shop, x, y=None, tips=None):
+    slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    with numpyro.plate("shops", 3):
+        level = numpyro.sample("level", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.GeometricLogits(level[shop] + slope * x), obs=y)
+    numpyro.sample("tips", dist.Normal(slope * x, 1.0), obs=tips)
+
+
+def rows_only(y):
+    mu = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+
+@pytest.fixture
+def answer_of(make_answer):
+    """An answer whose draws of the slope are N(1, 0.2^2), without any network."""
+
+    def make(model, example, **changes):
+        rng = np.random.default_rng(3)
+        problem = build_problem(model, example, check=False)
+        arrays = {name: np.asarray(array) for name, array in example.items()}
+        fields = {
+            "draws": {"slope": rng.normal(1.0, 0.2, NUM_DRAWS).astype(np.float32)},
+            "log_joint": np.zeros(NUM_DRAWS),
+            "log_q": np.zeros(NUM_DRAWS),
+            "weights": pareto_smoothed(np.zeros(NUM_DRAWS)),
+            "verdict": "corrected",
+            "observed": {a.name: arrays[a.name] for a in problem.data},
+            "covariates": {a.name: arrays[a.name] for a in problem.covariates},
+            "problem": problem,
+        }
+        return make_answer(NUM_DRAWS, **(fields | changes))
+
+    return make
+
+
+@pytest.fixture
+def linear(answer_of):
+    return answer_of(line, {"x": np.zeros(5), "y": np.zeros(5)})
+
+
+def test_real_values_have_mean_and_bounds_of_the_predictive_normal(linear):
+    """N(x, 0.25 + 0.04 x^2). Of 4000 draws the mean errs by sd/63, the 5% quantile by about twice that."""
+    x = np.array([-2.0, 0.0, 3.0])
+    found = linear.predict({"x": x}, interval=0.9)
+    sd = np.sqrt(0.25 + 0.04 * x**2)
+    assert found.kind == "real" and found.classes == ()
+    assert np.all(np.abs(found.mean - x) < 5 * sd / 63)
+    assert np.all(np.abs(found.median - x) < 7 * sd / 63)
+    for bound, level in ((found.lower, 0.05), (found.upper, 0.95)):
+        assert np.all(np.abs(bound - (x + scipy.stats.norm.ppf(level) * sd)) < 10 * sd / 63)
+    narrow = linear.predict({"x": x}, interval=0.5)
+    assert np.all(narrow.upper - narrow.lower < 0.6 * (found.upper - found.lower))
+
+
+def test_untrusted_weights_are_left_out_and_trusted_ones_used(answer_of):
+    """All weight on the draws above 1 moves the mean by 0.2 sqrt(2/pi) at x = 1."""
+    example = {"x": np.zeros(5), "y": np.zeros(5)}
+    draws = answer_of(line, example).draws["slope"]
+    chosen = np.where(draws > 1.0, 0.0, -np.inf)
+    weights = ImportanceWeights(chosen - np.log(np.exp(chosen).sum()), 0.1, 2000.0)
+    shifts = {
+        verdict: answer_of(line, example, weights=weights, verdict=verdict).predict({"x": [1.0]}).mean[0] - 1.0
+        for verdict in ("corrected", "untrusted")
+    }
+    assert shifts["corrected"] == pytest.approx(0.2 * np.sqrt(2 / np.pi), abs=0.05)
+    assert shifts["untrusted"] == pytest.approx(0.0, abs=0.05)
+
+
+def test_classes_have_the_probabilities_of_the_likelihood(answer_of):
+    answer = answer_of(choice, {"x": np.zeros(5), "y": np.zeros(5, np.int32)})
+    found = answer.predict({"x": [-1.0, 2.0]}, interval=0.8)
+    logits = answer.draws["slope"][:, None, None] * np.array([-1.0, 2.0])[:, None] * np.array([0.0, 1.0, 2.0])
+    expected = scipy.special.softmax(logits, axis=-1)
+    assert_allclose(found.mean, expected.mean(axis=0), rtol=1e-5)
+    assert_allclose(found.mean.sum(axis=-1), 1.0, rtol=1e-5)
+    assert_allclose(found.lower, np.quantile(expected, 0.1, axis=0), rtol=1e-4)
+    frame = found.to_frame()
+    assert frame["predicted"].to_list() == ["0", "2"]
+    assert frame.columns[:5] == ["row", "predicted", "p[0]", "lower[0]", "upper[0]"]
+
+
+@pytest.fixture
+def counts(answer_of):
+    example = {"shop": np.array([0, 1, 1, 0]), "x": np.zeros(4), "y": np.zeros(4, np.int32), "tips": np.zeros(4)}
+    rng = np.random.default_rng(3)
+    slope, level = rng.normal(0.0, 0.1, NUM_DRAWS), rng.normal(-1.0, 0.1, (NUM_DRAWS, 3))
+    return answer_of(visits, example, draws={"slope": slope.astype("f4"), "level": level.astype("f4")})
+
+
+def test_counts_have_bounds_that_are_counts(counts):
+    found = counts.predict({"shop": [0, 1], "x": [0.0, 1.0]}, argument="y")
+    for statistic in (found.median, found.lower, found.upper):
+        assert np.all(statistic == np.round(statistic))
+    assert found.kind == "count" and np.all(found.lower == 0) and np.all(found.mean > found.median)
+
+
+def test_turns_of_rows_predict_the_same(linear, monkeypatch):
+    x = np.linspace(-1.0, 1.0, 19)
+    whole = linear.predict({"x": x})
+    monkeypatch.setattr(prediction, "VALUES_AT_ONCE", 8 * NUM_DRAWS)
+    turns = linear.predict({"x": x})
+    assert turns.mean.shape == (19,)
+    assert_allclose(turns.mean, whole.mean, atol=6 * 0.54 / NUM_DRAWS**0.5 * 2**0.5)
+
+
+def test_the_seed_decides_the_noise(linear):
+    rows = {"x": [1.0]}
+    assert linear.predict(rows, seed=1).mean == linear.predict(rows, seed=1).mean != linear.predict(rows).mean
+
+
+def test_data_of_the_new_rows_are_not_read(linear):
+    assert linear.predict({"x": [1.0], "y": [np.nan]}).mean == linear.predict({"x": [1.0]}).mean
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({}, "new rows lack 'x'; 'line' takes x"),
+        ({"x": [1.0], "z": [1.0]}, "unknown array 'z'"),
+        ({"x": [[1.0]]}, r"'x' must have shape \(rows\)"),
+        ({"x": [np.nan]}, "missing or infinite values, the first in row 0"),
+        ({"x": []}, "no rows"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(linear, rows, message):
+    with pytest.raises(InputError, match=message):
+        linear.predict(rows)
+
+
+@pytest.mark.parametrize("interval", [0.0, 1.0, 90.0])
+def test_an_interval_is_a_probability(linear, interval):
+    with pytest.raises(InputError, match="interval must be a probability above 0 and below 1"):
+        linear.predict({"x": [1.0]}, interval=interval)
+
+
+def test_what_cannot_be_predicted_is_refused(counts, answer_of):
+    with pytest.raises(InputError, match="observes y, tips; say which"):
+        counts.predict({"shop": [0], "x": [0.0]})
+    with pytest.raises(InputError, match="index 2 in row 1, but training drew from rows with 0 to 1"):
+        counts.predict({"shop": [0, 2], "x": [0.0, 0.0]}, argument="y")
+    with pytest.raises(InputError, match="'rows_only' has no covariates"):
+        answer_of(rows_only, {"y": np.zeros(5)}).predict({})

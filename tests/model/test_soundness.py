@@ -1,0 +1,231 @@
+"""Models that look fine until they run: checks by numbers, and plates that cannot vary."""
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from model.pieces import XY, X, Y, mean, message, observe, plated_weights
+
+from posterity.model.build import build_problem
+from posterity.runtime.errors import InputError
+from posterity.simulation.envelope import Envelope
+
+
+def negative_scale(y):
+    numpyro.sample("y", dist.Normal(0.0, numpyro.sample("s", dist.Normal(-9.0, 1.0))), obs=y)
+
+
+def broken_gradient(y):
+    mu = mean()
+    observe(jnp.where(mu > 100.0, jnp.sqrt(mu - 100.0), 0.0), y)  # NaN times 0 in the backward pass
+
+
+def centred_inside(x, y):
+    observe((x - x.mean(0)) @ plated_weights(x), y)
+
+
+def trend(y):
+    observe(mean() * jnp.arange(y.shape[0]), y)
+
+
+def moving_average(x, y):
+    observe(mean() * jnp.cumsum(x[:, 0]), y)
+
+
+def prior_from_covariates(x, y):
+    observe(numpyro.sample("mu", dist.Normal(0.0, jnp.std(x))), y)
+
+
+def prior_from_row_number(y):
+    observe(numpyro.sample("mu", dist.Normal(0.0, 1.0 / y.shape[0])), y)
+
+
+def prior_from_data(y):
+    observe(numpyro.sample("mu", dist.Normal(jnp.mean(y), 10.0)), y)
+
+
+def raw_data_as_covariate(x, y):
+    """Simulation would draw x from zeros' likelihood: the value that `sample` returns must be used."""
+    mu = mean()
+    numpyro.sample("x", dist.Normal(mu, 1.0).expand([3]).to_event(1), obs=x)
+    observe(x.sum(-1), y)
+
+
+NUMERIC = {
+    "not finite": (
+        negative_scale,
+        {"y": Y},
+        "the log joint is not finite at a draw from its own prior; look at site 'y'",
+    ),
+    "gradient": (broken_gradient, {"y": Y}, "the gradient of its log joint is not finite"),
+    "other rows": (centred_inside, XY, "at site 'y' a row's likelihood depends on the other rows.*x.mean(0)"),
+    "place of a row": (trend, {"y": Y}, "at site 'y' a row's likelihood depends on.*its place among them"),
+    "rows before": (moving_average, XY, "at site 'y' a row's likelihood depends on"),
+    "prior from covariates": (prior_from_covariates, XY, "prior of latent site 'mu' depends on the rows"),
+    "prior from row number": (
+        prior_from_row_number,
+        {"y": Y},
+        "prior of latent site 'mu' depends on the rows",
+    ),
+    "prior from data": (
+        prior_from_data,
+        {"y": Y},
+        "argument 'y' is data, but site 'mu' also uses its values besides obs=",
+    ),
+    "raw data": (
+        raw_data_as_covariate,
+        XY,
+        "argument 'x' is data, but site 'y' also uses its values.*returns",
+    ),
+}
+
+
+@pytest.mark.parametrize(("model", "example", "pattern"), NUMERIC.values(), ids=NUMERIC)
+def test_refused_by_numbers(model, example, pattern):
+    with pytest.raises(InputError, match=message(pattern)):
+        build_problem(model, example)
+    build_problem(model, example, check=False)  # nothing else is wrong with it
+
+
+# ------------------------------------------------------------------------------------ variable plates
+
+
+def scaled_by_size(x, y):
+    with numpyro.plate("features", x.shape[-1]):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0 / jnp.sqrt(x.shape[-1])))
+    observe(x @ w, y)
+
+
+def softmax_weights(x, y):
+    with numpyro.plate("features", x.shape[-1]):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+    observe(x @ jnp.exp(w - jnp.log(jnp.sum(jnp.exp(w)))), y)
+
+
+def data_outside_plate(x):
+    with numpyro.plate("features", x.shape[-1]):
+        mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    numpyro.sample("x", dist.Normal(mu, 1.0), obs=x)
+
+
+def event_outside_plate(x, y):
+    plated_weights(x)
+    v = numpyro.sample("v", dist.Normal(0.0, 1.0).expand([x.shape[-1]]).to_event(1))
+    observe(x @ v, y)
+
+
+def two_plates(x, y):
+    w = plated_weights(x)
+    with numpyro.plate("columns", x.shape[-1]):
+        scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+    observe(x @ (w * scale), y)
+
+
+def components(y, num_components=2):
+    with numpyro.plate("components", num_components):
+        mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.MixtureSameFamily(dist.Categorical(jnp.ones(num_components)), dist.Normal(mu, 1.0)), obs=y)
+
+
+def doubled(x, y):
+    with numpyro.plate("features", min(2 * x.shape[-1], x.shape[-1] + 3)):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+    observe(x @ w[: x.shape[-1]], y)
+
+
+def saturating(x, y):
+    with numpyro.plate("features", min(x.shape[-1], 4)):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+    observe(x[:, :1] @ w[:1], y)
+
+
+def plain(x, y):
+    w = plated_weights(x)
+    with numpyro.plate("observations", x.shape[0]):
+        observe(x @ w, y)
+
+
+PLATES = {
+    "size in the prior": (
+        scaled_by_size,
+        XY,
+        "features",
+        "plate 'features' cannot vary: with 1 of its 3.*site 'w'",
+    ),
+    "size in the likelihood": (
+        softmax_weights,
+        XY,
+        "features",
+        "site 'y' has log probability.*never existed",
+    ),
+    "data outside": (data_outside_plate, {"x": X}, "features", "site 'x' has log probability"),
+    "latent outside": (
+        event_outside_plate,
+        XY,
+        "features",
+        "latent site 'v' grows with plate 'features' but lies outside",
+    ),
+    "two names": (
+        two_plates,
+        XY,
+        "features",
+        "plates 'features' and 'columns' both grow with 'x'. Use one plate name",
+    ),
+    "components": (
+        components,
+        {"y": Y},
+        "components",
+        "plate 'components' cannot vary, because no argument's shape sets",
+    ),
+    "other length": (
+        doubled,
+        XY,
+        "features",
+        "plate 'features' cannot vary, because no argument's shape sets its size",
+    ),
+    "saturates": (saturating, XY, "features", "plate 'features' has size 4 where the arguments reach 6"),
+    "unknown": (
+        plain,
+        XY,
+        "feature",
+        "no plate 'feature' that could vary; its plates are: features. Did you mean 'features'",
+    ),
+    "rows": (plain, XY, "observations", "plate 'observations' holds the rows; their range is Envelope(rows="),
+}
+
+
+@pytest.mark.parametrize(("model", "example", "plate", "pattern"), PLATES.values(), ids=PLATES)
+def test_refused_as_variable(model, example, plate, pattern):
+    high = 6 if plate == "features" and model is saturating else 3
+    with pytest.raises(InputError, match=message(pattern)):
+        build_problem(model, example, Envelope((16, 32), {plate: (1, high)}), covariates="normal")
+    build_problem(model, example, check=False)  # with fixed plates nothing is wrong with it
+
+
+def test_a_variable_plate_of_one_size_must_mask_as_well():
+    """Smaller datasets are answered even where training had one size only."""
+    with pytest.raises(InputError, match=message("with 2 of its 3 entries kept, site 'w'")):
+        build_problem(scaled_by_size, XY, Envelope((16, 32), {"features": (3, 3)}))
+
+
+def test_a_model_that_fails_at_a_smaller_size():
+    def at_least_two(x, y):
+        if x.shape[-1] < 2:
+            raise ValueError("needs two columns")
+        observe(x @ plated_weights(x), y)
+
+    with pytest.raises(InputError, match="with 1 entries the model fails: ValueError: needs two columns"):
+        build_problem(at_least_two, XY, Envelope((16, 32), {"features": (1, 3)}))
+
+
+def test_fixed_sizes_are_told_from_variable_ones():
+    """A plate of fixed size that happens to be one longer than the example's columns does not follow them."""
+
+    def model(x, y):
+        with numpyro.plate("knots", 4):
+            v = numpyro.sample("v", dist.Normal(0.0, 1.0))
+        observe(x @ plated_weights(x) + jnp.sum(v), y)
+
+    problem = build_problem(model, XY, Envelope((16, 32), {"features": (1, 3)}), check=False)
+    assert [group.plates for group in problem.axis_groups] == [("features",)]
+    assert problem.space.size == 7
