@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from posterity.estimator.infer import TableAnswer, infer
     from posterity.estimator.informed import informed_estimator
     from posterity.estimator.train import fit
-    from posterity.inference.answer import Answer, Unanswered
-    from posterity.inference.evidence import Evidence, compare
-    from posterity.inference.predict import Predictions
+    from posterity.results.data import Answer, Unanswered
+    from posterity.results.evidence import Evidence, compare
+    from posterity.results.predict import Predictions
     from posterity.model.build import build_problem
     from posterity.model.builtin import MODELS, BuiltinModel
     from posterity.model.problem import Problem
@@ -76,9 +76,9 @@ _HOMES = {
     "posterity.model.build": ("build_problem",),
     "posterity.simulation.covariates": ("ResampledRows", "StandardNormal", "TableLike"),
     "posterity.report": ("write_report",),
-    "posterity.inference.answer": ("Answer", "Unanswered"),
-    "posterity.inference.evidence": ("Evidence", "compare"),
-    "posterity.inference.predict": ("Predictions",),
+    "posterity.results.data": ("Answer", "Unanswered"),
+    "posterity.results.evidence": ("Evidence", "compare"),
+    "posterity.results.predict": ("Predictions",),
     "posterity.estimator.infer": ("TableAnswer", "infer"),
     "posterity.training": ("OtherModel", "RealRows", "Simulated", "TrainingConfig", "ZScoredTables"),
 }

@@ -5,8 +5,8 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from posterity.inference.answer import Answer
-from posterity.inference.axes import argument_axes
+from posterity.results.data import Answer
+from posterity.results.axes import argument_axes
 from posterity.model.build import build_problem
 from posterity.model.problem import Problem
 from posterity.trust.verdict import judge

@@ -11,7 +11,7 @@ from report import cases
 from report.cases import NUM_DRAWS, NUM_ROWS, make_answer
 
 from posterity.estimator.infer import TableAnswer
-from posterity.inference.summary import summarise
+from posterity.results.summary import summarise
 from posterity.report.check import predictive_check
 from posterity.report.page import report_html, write_report
 from posterity.runtime.errors import InputError

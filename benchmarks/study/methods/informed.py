@@ -13,7 +13,7 @@ from jax import vmap
 from jaxtyping import Float
 
 import posterity
-from posterity.inference.answer import Answer
+from posterity.results.data import Answer
 from posterity.model.problem import Problem
 from study.datasets import TestSet
 from study.settings import ROWS, Setting, Task

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from posterity.amortized.limits import soft_limit
 from posterity.model.arguments import Argument
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
 from posterity.model.space import broadcast_mask
 from posterity.runtime.compile import jit
+from posterity.simulation.simulator import Simulator
 
 __all__ = ["RowFeatures", "fit_row_features"]
 
@@ -117,10 +117,10 @@ def _constant_shape(argument: Argument) -> tuple[int, ...]:
 
 
 def latent_location_scale(
-    problem: Problem, z: Float[Array, "batch latent"], masks: Mapping[str, Array]
+    simulator: Simulator, z: Float[Array, "batch latent"], masks: Mapping[str, Array]
 ) -> tuple[Float[Array, " latent"], Float[Array, " latent"]]:
     """Prior median and robust scale of each coordinate of `z`, from prior draws in which it was active."""
-    active = np.asarray(vmap(problem.space.mask)(dict(masks)) if masks else np.ones(z.shape, bool))
+    active = np.asarray(vmap(simulator.model.space.mask)(dict(masks)) if masks else np.ones(z.shape, bool))
     values = np.where(active, np.asarray(z, np.float64), np.nan)
     low, median, high = np.nanquantile(values, [0.159, 0.5, 0.841], axis=0)
     scale = np.where(high - low > 1e-6, (high - low) / 2.0, 1.0)
@@ -128,10 +128,10 @@ def latent_location_scale(
 
 
 def draw_calibration(
-    problem: Problem, rng_key: PRNGKeyArray, num_datasets: int = 256
+    simulator: Simulator, rng_key: PRNGKeyArray, num_datasets: int = 256
 ) -> tuple[Dataset, Float[Array, "batch latent"]]:
     """Simulated datasets at the largest number of rows, with all plates full: what the constants come from."""
-    num_rows = min(problem.envelope.rows[1], 256)
-    masks = problem.plate_masks(problem.capacity)
+    num_rows = min(simulator.envelope.rows[1], 256)
+    masks = simulator.model.plate_masks(simulator.model.capacity)
     keys = random.split(rng_key, num_datasets)
-    return jit(vmap(lambda key: problem.simulate(key, jnp.ones(num_rows, bool), masks)), quick=True)(keys)
+    return jit(vmap(lambda key: simulator.simulate(key, jnp.ones(num_rows, bool), masks)), quick=True)(keys)

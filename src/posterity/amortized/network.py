@@ -24,9 +24,10 @@ from posterity.amortized.features import (
 )
 from posterity.amortized.trunk import Trunk
 from posterity.model.dataset import Dataset, bucket_for, bucket_sizes
-from posterity.model.problem import Problem
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.errors import InputError, did_you_mean, lookup
+from posterity.simulation.envelope import Envelope
+from posterity.simulation.simulator import Simulator
 
 __all__ = ["AmortizedPosterior", "build_network", "network_skeleton", "num_params"]
 
@@ -39,24 +40,22 @@ class AmortizedPosterior(eqx.Module):
         encoder: Rows -> embedding.
         trunk: Embedding, log number of rows and plate masks -> context.
         family: Context -> posterior over `z`, in units of the prior.
-        plates: Variable plates, in the order in which their masks enter the context.
-        log_rows: Mean of log(rows) over the envelope, to centre that input.
+        envelope: Sizes that it is trained for; the masks of its plates enter the context in their order.
     """
 
     features: RowFeatures
     encoder: AbstractEncoder
     trunk: Trunk
     family: StandardizedFamily
-    plates: tuple[str, ...] = eqx.field(static=True)
-    log_rows: float = eqx.field(static=True)
+    envelope: Envelope = eqx.field(static=True)
 
-    def padded_rows(self, problem: Problem, num_rows: int) -> int:
+    def padded_rows(self, num_rows: int) -> int:
         """Number of rows to pad a dataset to: a bucket of the envelope that training compiled for."""
-        return bucket_for(num_rows, bucket_sizes(*problem.envelope.rows))
+        return bucket_for(num_rows, bucket_sizes(*self.envelope.rows))
 
-    def outside(self, problem: Problem, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    def outside(self, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
         """One sentence for each way that a dataset lies outside what the network was trained for."""
-        return problem.envelope.reasons(num_rows, sizes)
+        return self.envelope.reasons(num_rows, sizes)
 
     def __call__(self, dataset: Dataset, latent_mask: Array) -> AbstractPosterior:
         """Posterior of one dataset.
@@ -67,13 +66,15 @@ class AmortizedPosterior(eqx.Module):
         """
         embedding = self.encoder(self.features(dataset), dataset.row_mask)
         # Averages over rows forget how many there were, and zeros do not tell an absent column from a flat one.
-        log_rows = jnp.log(jnp.maximum(dataset.num_obs, 1).astype(jnp.float32)) - self.log_rows
-        masks = [dataset.plate_masks[plate].astype(jnp.float32) for plate in self.plates]
+        low, high = self.envelope.rows
+        centre = float(np.log(low) + np.log(high)) / 2
+        log_rows = jnp.log(jnp.maximum(dataset.num_obs, 1).astype(jnp.float32)) - centre
+        masks = [dataset.plate_masks[plate].astype(jnp.float32) for plate in self.envelope.plates]
         context = self.trunk(jnp.concatenate([embedding, log_rows[None], *masks]))
         return self.family(context, latent_mask)
 
 
-def build_network(problem: Problem, architecture: Architecture, *, rng_key: PRNGKeyArray) -> AmortizedPosterior:
+def build_network(simulator: Simulator, architecture: Architecture, *, rng_key: PRNGKeyArray) -> AmortizedPosterior:
     """An untrained network for a problem; the same key gives the same weights.
 
     Args:
@@ -85,30 +86,30 @@ def build_network(problem: Problem, architecture: Architecture, *, rng_key: PRNG
         InputError: An unknown name or option.
     """
     key_calibration, key_weights = random.split(rng_key)
-    datasets, z = draw_calibration(problem, key_calibration)
-    features = fit_row_features(problem.arguments, datasets)
-    loc, scale = latent_location_scale(problem, z, datasets.plate_masks)
+    datasets, z = draw_calibration(simulator, key_calibration)
+    features = fit_row_features(simulator.model.arguments, datasets)
+    loc, scale = latent_location_scale(simulator, z, datasets.plate_masks)
     # As one program: on its own, each of the dozens of weights would be compiled for seconds.
     assemble = filter_jit(
-        lambda key, *constants: assemble_network(problem, architecture, *constants, rng_key=key),
+        lambda key, *constants: assemble_network(simulator, architecture, *constants, rng_key=key),
         quick=True,
     )
     return assemble(key_weights, features, loc, scale)
 
 
-def network_skeleton(problem: Problem, architecture: Architecture) -> AmortizedPosterior:
+def network_skeleton(simulator: Simulator, architecture: Architecture) -> AmortizedPosterior:
     """The structure of a network with shapes in place of weights, for loading them."""
 
     def build() -> AmortizedPosterior:
-        constants = jnp.zeros(problem.space.size)
-        features = blank_row_features(problem.arguments)
-        return assemble_network(problem, architecture, features, constants, constants, rng_key=random.key(0))
+        constants = jnp.zeros(simulator.model.space.size)
+        features = blank_row_features(simulator.model.arguments)
+        return assemble_network(simulator, architecture, features, constants, constants, rng_key=random.key(0))
 
     return eqx.filter_eval_shape(build)
 
 
 def assemble_network(
-    problem: Problem,
+    simulator: Simulator,
     architecture: Architecture,
     features: RowFeatures,
     loc: Float[Array, " latent"],
@@ -119,7 +120,7 @@ def assemble_network(
     """Joins the parts around given constants.
 
     Args:
-        problem: Gives sizes.
+        simulator: Gives sizes.
         architecture: Names and options of the parts.
         features: Dataset -> rows.
         loc: Location of the prior of `z`.
@@ -131,21 +132,18 @@ def assemble_network(
     encoder = _configured("encoder", encoder_class, architecture.encoder_options)(
         features.feature_size, key=key_encoder
     )
-    plates = tuple(problem.envelope.plates)
-    trunk_inputs = encoder.embedding_size + 1 + sum(problem.capacity[plate] for plate in plates)
+    trunk_inputs = encoder.embedding_size + 1 + sum(simulator.model.capacity.values())
     trunk = _configured("trunk", Trunk, architecture.trunk_options)(trunk_inputs, key=key_trunk)
     family_class = lookup("posterior family", architecture.family, FAMILIES)
     family = _configured("posterior family", family_class, architecture.family_options)(
-        problem.space.size, trunk.width, key=key_family
+        simulator.model.space.size, trunk.width, key=key_family
     )
-    low, high = problem.envelope.rows
     return AmortizedPosterior(
         features=features,
         encoder=encoder,
         trunk=trunk,
         family=StandardizedFamily(family, loc, scale),
-        plates=plates,
-        log_rows=float(np.log(low) + np.log(high)) / 2,
+        envelope=simulator.envelope,
     )
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.families import AbstractPosterior
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 from posterity.runtime.errors import InputError
 
 __all__ = ["OBJECTIVES", "AbstractObjective", "ForwardKL", "ReverseKL", "SymmetricKL"]
@@ -35,7 +35,7 @@ class AbstractObjective(abc.ABC):
     @abc.abstractmethod
     def loss(
         self,
-        problem: Problem,
+        model: Model,
         q: AbstractPosterior,
         dataset: Dataset,
         z: Float[Array, " latent"] | None,
@@ -46,7 +46,7 @@ class AbstractObjective(abc.ABC):
         """Loss of one dataset, in nats.
 
         Args:
-            problem: Gives the log joint.
+            model: Gives the log joint.
             q: Posterior of this dataset.
             dataset: The dataset.
             z: Latents that it was simulated from, if it was.
@@ -70,7 +70,7 @@ class ForwardKL(AbstractObjective):
 
     def loss(
         self,
-        problem: Problem,
+        model: Model,
         q: AbstractPosterior,
         dataset: Dataset,
         z: Float[Array, " latent"] | None,
@@ -117,7 +117,7 @@ class ReverseKL(AbstractObjective):
 
     def loss(
         self,
-        problem: Problem,
+        model: Model,
         q: AbstractPosterior,
         dataset: Dataset,
         z: Float[Array, " latent"] | None,
@@ -129,7 +129,7 @@ class ReverseKL(AbstractObjective):
         draws, log_q = q.sample_and_log_prob(rng_key, self.num_samples)
         if self.stick_the_landing:
             log_q = vmap(jax.tree.map(_stop, q).log_prob)(draws)
-        log_prior, rows = vmap(problem.log_prior_and_likelihood, in_axes=(0, None))(draws, dataset)
+        log_prior, rows = vmap(model.log_prior_and_likelihood, in_axes=(0, None))(draws, dataset)
         weight = jnp.minimum(1.0, progress / self.kl_warmup) if self.kl_warmup else jnp.ones(())
         return jnp.mean(weight * (log_q - log_prior) - jnp.sum(rows, axis=1))
 
@@ -158,7 +158,7 @@ class SymmetricKL(AbstractObjective):
 
     def loss(
         self,
-        problem: Problem,
+        model: Model,
         q: AbstractPosterior,
         dataset: Dataset,
         z: Float[Array, " latent"] | None,
@@ -167,8 +167,8 @@ class SymmetricKL(AbstractObjective):
         rng_key: PRNGKeyArray,
     ) -> Scalar:
         """Weighted mean of the two losses."""
-        forward = ForwardKL().loss(problem, q, dataset, z, progress=progress, rng_key=rng_key)
-        reverse = self.reverse.loss(problem, q, dataset, z, progress=progress, rng_key=rng_key)
+        forward = ForwardKL().loss(model, q, dataset, z, progress=progress, rng_key=rng_key)
+        reverse = self.reverse.loss(model, q, dataset, z, progress=progress, rng_key=rng_key)
         return (1.0 - self.reverse_weight) * forward + self.reverse_weight * reverse
 
 

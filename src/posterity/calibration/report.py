@@ -14,7 +14,7 @@ from posterity.calibration.contraction import contraction
 from posterity.calibration.judgement import Judgement, judge_posteriors
 from posterity.calibration.simulation import ToPosterior, prior_points, scalar_latents, simulations
 from posterity.calibration.tarp import spread
-from posterity.model.problem import Problem
+from posterity.simulation.simulator import Simulator
 from posterity.trust.verdict import judge, pareto_k_limit
 from posterity.trust.weights import ess_fraction, pareto_smoothed
 
@@ -93,7 +93,7 @@ class CellReport:
 
 def calibrate(
     posterior: ToPosterior,
-    problem: Problem,
+    simulator: Simulator,
     cell: Cell,
     *,
     rng_key: PRNGKeyArray,
@@ -108,7 +108,7 @@ def calibrate(
 
     Args:
         posterior: Dataset and latent mask -> q; an estimator's network.
-        problem: The model.
+        simulator: The model.
         cell: Size of the datasets, inside the envelope.
         rng_key: Fixes datasets and draws.
         num_datasets: Datasets to simulate, at least 20.
@@ -116,12 +116,12 @@ def calibrate(
         on_progress: Called with the number of finished datasets after each.
     """
     key_prior, key_data = random.split(rng_key)
-    prior, references = prior_points(problem, cell, key_prior, max(PRIOR_DRAWS, num_datasets))
+    prior, references = prior_points(simulator, cell, key_prior, max(PRIOR_DRAWS, num_datasets))
     scale, prior_sd = spread(references), np.std(prior, axis=0)
     generator = np.random.default_rng(np.asarray(random.key_data(rng_key)))
     equal = np.full(num_draws, 1.0 / num_draws)
     raw, corrected, shares, k_hats, log_q_true, elbos = [], [], [], [], [], []
-    for i, points in enumerate(simulations(posterior, problem, cell, key_data, num_datasets, num_draws)):
+    for i, points in enumerate(simulations(posterior, simulator, cell, key_data, num_datasets, num_draws)):
         ratios = points.log_joint[1:] - points.log_q[1:]
         weights = pareto_smoothed(ratios)
         raw.append(compare(points, equal, references[i], scale, generator))
@@ -132,7 +132,7 @@ def calibrate(
         log_q_true.append(points.log_q[0])
         elbos.append(ratios.mean())
         on_progress(i + 1)
-    labels = scalar_latents(problem, cell)
+    labels = scalar_latents(simulator, cell)
     all_raw = stack_comparisons(raw)
     all_corrected = stack_comparisons(corrected) if len(corrected) >= FEWEST_JUDGED else None
     contractions = contraction(all_raw.sd, prior_sd)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from posterity.estimator.infer import TableAnswer
-    from posterity.inference.summary import Summary
+    from posterity.results.summary import Summary
     from posterity.trust.nuts import NutsReference
 
 __all__ = ["InferRequest", "infer"]
@@ -111,7 +111,7 @@ def _by_nuts(found: "TableAnswer", seed: int) -> "NutsReference":
 
 
 def _write(found: "TableAnswer", output: Path) -> None:
-    from posterity.inference.arviz import to_datatree, write_netcdf
+    from posterity.results.arviz import to_datatree, write_netcdf
 
     write_netcdf(to_datatree(found.answer), output)
 
@@ -132,7 +132,7 @@ def _remark(reference: "NutsReference | None") -> None:
 
 
 def _as_json(found: "TableAnswer", num_draws: int, reference: "NutsReference | None") -> dict[str, Any]:
-    from posterity.inference.summary import answer_to_json
+    from posterity.results.summary import posterior_to_json
 
     answer = found.answer
     entry = answer_to_json(answer, found.original_units)
@@ -150,14 +150,14 @@ def _as_json(found: "TableAnswer", num_draws: int, reference: "NutsReference | N
 
 
 def _reference_summary(found: "TableAnswer", reference: "NutsReference") -> "Summary":
-    from posterity.inference.summary import summarise
+    from posterity.results.summary import summarise
 
     return summarise(reference.draws, found.answer.labels)
 
 
 def _print_table(found: "TableAnswer", title: str, num_draws: int, reference: "NutsReference | None") -> None:
-    from posterity.inference.summary import summarise_answer
-    from posterity.inference.table import posterior_table
+    from posterity.results.summary import summarise_answer
+    from posterity.results.table import posterior_table
 
     answer = found.answer
     table = posterior_table(

@@ -12,8 +12,8 @@ from posterity.cli.table_request import TableRequest
 from posterity.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from posterity.inference.answer import Answer
-    from posterity.inference.predict import Predictions
+    from posterity.results.data import Answer
+    from posterity.results.predict import Predictions
 
 __all__ = ["PredictRequest", "predict"]
 

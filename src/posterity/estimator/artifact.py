@@ -27,13 +27,13 @@ from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import Dataset
 from posterity.model.identity import describe_model
-from posterity.model.problem import Problem
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.runtime.plain import without_nan
 from posterity.runtime.tensors import named_weights, read_tensors, with_weights
 from posterity.simulation.covariates import COVARIATE_LAWS, ResampledRows
 from posterity.simulation.envelope import Envelope
+from posterity.simulation.simulator import Simulator
 
 __all__ = ["FORMAT_VERSION", "Contents", "check_writable", "find_artifact", "read_artifact", "write_artifact"]
 
@@ -53,7 +53,7 @@ GOLDEN_RTOL, GOLDEN_ATOL = 1e-3, 2e-2
 class Contents(NamedTuple):
     """What an artifact holds; `posterity.Estimator` has the same fields."""
 
-    problem: Problem
+    simulator: Simulator
     network: AmortizedPosterior
     architecture: Architecture
     record: Mapping[str, Any]
@@ -73,14 +73,14 @@ def write_artifact(contents: Contents, path: Path) -> None:
 
     check_writable(path)
     problem = contents.problem
-    golden = _golden(contents.network, problem)
+    golden = _golden(contents.network, simulator)
     staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         save_file(named_weights(contents.network), staging / WEIGHTS)
         save_file(golden, staging / GOLDEN)
-        law = problem.covariate_law
-        if problem.covariates and law.name not in ("normal", "table"):
-            save_file(_covariate_rows(problem), staging / ROWS)
+        law = simulator.covariate_law
+        if simulator.model.covariates and law.name not in ("normal", "table"):
+            save_file(_covariate_rows(simulator), staging / ROWS)
         (staging / RECORD).write_text(json.dumps(_record(contents), indent=2, allow_nan=False) + "\n")
         os.chmod(staging, 0o755)
         if path.exists():
@@ -135,27 +135,27 @@ def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Conten
     try:
         problem = _rebuild_problem(path, record, found)
         architecture = Architecture(**record["architecture"])
-        network = with_weights(path / WEIGHTS, network_skeleton(problem, architecture))
-        _check_golden(path, network, problem, golden)
+        network = with_weights(path / WEIGHTS, network_skeleton(simulator, architecture))
+        _check_golden(path, network, simulator, golden)
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{path / RECORD} does not fit this version of posterity ({type(error).__name__}: {error}); it is "
             "damaged, or was written by another version: train again"
         ) from error
-    return Contents(problem, network, architecture, record["record"])
+    return Contents(simulator, network, architecture, record["record"])
 
 
 def _record(contents: Contents) -> dict[str, Any]:
     problem = contents.problem
-    law = problem.covariate_law
+    law = simulator.covariate_law
     options = {"num_factors": law.num_factors} if law.name == "table" else {}  # pyright: ignore[reportAttributeAccessIssue]
     return {
         "format": "posterity.estimator",
         "format_version": FORMAT_VERSION,
         "versions": {name: importlib.metadata.version(name) for name in ("posterity", "jax", "numpyro", "equinox")},
-        "model": describe_model(problem.model),
-        "example": {name: {"shape": list(s), "dtype": d} for name, (s, d) in problem.example_shapes.items()},
-        "envelope": problem.envelope.to_json(),
+        "model": describe_model(simulator.model.function),
+        "example": {name: {"shape": list(s), "dtype": d} for name, (s, d) in simulator.model.example_shapes.items()},
+        "envelope": simulator.envelope.to_json(),
         "covariates": {"law": law.name if law.name in COVARIATE_LAWS else "resampled", "options": options},
         "architecture": contents.architecture.to_json(),
         "record": without_nan(contents.record),
@@ -200,7 +200,7 @@ def _model(path: Path, saved: Mapping[str, Any], given: Callable[..., Any] | Non
     return given
 
 
-def _rebuild_problem(path: Path, record: Mapping[str, Any], model: Callable[..., Any]) -> Problem:
+def _rebuild_problem(path: Path, record: Mapping[str, Any], model: Callable[..., Any]) -> Simulator:
     example = {name: jnp.zeros(a["shape"], a["dtype"]) for name, a in record["example"].items()}
     law_name, options = record["covariates"]["law"], record["covariates"]["options"]
     if law_name == "resampled":
@@ -211,25 +211,25 @@ def _rebuild_problem(path: Path, record: Mapping[str, Any], model: Callable[...,
     return build_problem(model, example, Envelope.from_json(record["envelope"]), covariates=law, check=False)
 
 
-def _covariate_rows(problem: Problem) -> dict[str, np.ndarray]:
+def _covariate_rows(simulator: Simulator) -> dict[str, np.ndarray]:
     """Rows to draw covariates from after loading: the law's own if few, else a sample of it."""
-    masks = problem.plate_masks(problem.capacity)
-    rows = problem.draw_covariates(random.key(0), jnp.ones(MAX_COVARIATE_ROWS, bool), masks)
-    law = problem.covariate_law
+    masks = simulator.model.plate_masks(simulator.model.capacity)
+    rows = simulator.draw_covariates(random.key(0), jnp.ones(MAX_COVARIATE_ROWS, bool), masks)
+    law = simulator.covariate_law
     if isinstance(law, ResampledRows) and next(iter(law.rows.values())).shape[0] <= MAX_COVARIATE_ROWS:
         rows = dict(law.rows)
     return {name: np.asarray(array) for name, array in rows.items()}
 
 
-def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarray]:
+def _golden(network: AmortizedPosterior, simulator: Simulator) -> dict[str, np.ndarray]:
     """A few simulated datasets, points `z`, and the log densities that they give."""
-    num_rows = min(problem.envelope.rows[1], 64)
+    num_rows = min(simulator.envelope.rows[1], 64)
     tensors: dict[str, np.ndarray] = {}
-    sizes = [{p: bounds[i % 2] for p, bounds in problem.envelope.plates.items()} for i in range(NUM_GOLDEN)]
+    sizes = [{p: bounds[i % 2] for p, bounds in simulator.envelope.plates.items()} for i in range(NUM_GOLDEN)]
     for index, size in enumerate(sizes):
         mask = jnp.arange(num_rows) < max(1, num_rows - index)
-        dataset, z = _golden_inputs(network, problem, mask, problem.plate_masks(size), random.key(index))
-        log_q, log_joint = _densities(network, problem, dataset, z)
+        dataset, z = _golden_inputs(network, simulator, mask, simulator.model.plate_masks(size), random.key(index))
+        log_q, log_joint = _densities(network, simulator, dataset, z)
         tensors |= {f"{index}/values/{name}": np.asarray(v) for name, v in dataset.values.items()}
         tensors |= {f"{index}/plates/{name}": np.asarray(m) for name, m in dataset.plate_masks.items()}
         tensors |= {
@@ -244,25 +244,27 @@ def _golden(network: AmortizedPosterior, problem: Problem) -> dict[str, np.ndarr
 @filter_jit
 def _golden_inputs(
     network: AmortizedPosterior,
-    problem: Problem,
+    simulator: Simulator,
     row_mask: Array,
     plate_masks: Mapping[str, Array],
     rng_key: PRNGKeyArray,
 ) -> tuple[Dataset, Array]:
     """One simulated dataset and a few points `z` from its q."""
     key_data, key_q = random.split(rng_key)
-    dataset, _ = problem.simulate(key_data, row_mask, plate_masks)
-    return dataset, network(dataset, problem.space.mask(plate_masks)).sample(key_q, NUM_GOLDEN_DRAWS)
+    dataset, _ = simulator.simulate(key_data, row_mask, plate_masks)
+    return dataset, network(dataset, simulator.model.space.mask(plate_masks)).sample(key_q, NUM_GOLDEN_DRAWS)
 
 
-def _check_golden(path: Path, network: AmortizedPosterior, problem: Problem, golden: Mapping[str, np.ndarray]) -> None:
+def _check_golden(
+    path: Path, network: AmortizedPosterior, simulator: Simulator, golden: Mapping[str, np.ndarray]
+) -> None:
     for index in range(NUM_GOLDEN):
         dataset = Dataset(
-            {a.name: jnp.asarray(golden[f"{index}/values/{a.name}"]) for a in problem.arguments},
+            {a.name: jnp.asarray(golden[f"{index}/values/{a.name}"]) for a in simulator.model.arguments},
             jnp.asarray(golden[f"{index}/row_mask"]),
-            {plate: jnp.asarray(golden[f"{index}/plates/{plate}"]) for plate in problem.envelope.plates},
+            {plate: jnp.asarray(golden[f"{index}/plates/{plate}"]) for plate in simulator.envelope.plates},
         )
-        densities = _densities(network, problem, dataset, jnp.asarray(golden[f"{index}/z"]))
+        densities = _densities(network, simulator, dataset, jnp.asarray(golden[f"{index}/z"]))
         for name, now in zip(("log_q", "log_joint"), densities, strict=True):
             saved = golden[f"{index}/{name}"]
             if not np.allclose(now, saved, rtol=GOLDEN_RTOL, atol=GOLDEN_ATOL):
@@ -274,6 +276,6 @@ def _check_golden(path: Path, network: AmortizedPosterior, problem: Problem, gol
 
 
 @filter_jit
-def _densities(network: AmortizedPosterior, problem: Problem, dataset: Dataset, z: Array) -> tuple[Array, Array]:
-    q = network(dataset, problem.space.mask(dataset.plate_masks))
-    return vmap(q.log_prob)(z), vmap(problem.log_joint, in_axes=(0, None))(z, dataset)
+def _densities(network: AmortizedPosterior, simulator: Simulator, dataset: Dataset, z: Array) -> tuple[Array, Array]:
+    q = network(dataset, simulator.model.space.mask(dataset.plate_masks))
+    return vmap(q.log_prob)(z), vmap(simulator.model.log_joint, in_axes=(0, None))(z, dataset)

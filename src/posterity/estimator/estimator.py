@@ -12,8 +12,8 @@ from posterity.amortized.architecture import Architecture
 from posterity.amortized.families import AbstractPosterior
 from posterity.amortized.network import AmortizedPosterior
 from posterity.estimator.artifact import Contents, read_artifact, write_artifact
-from posterity.inference.answer import Answer, Unanswered
-from posterity.inference.predict import Predictions
+from posterity.results.data import Answer, Unanswered
+from posterity.results.predict import Predictions
 from posterity.inference.run import Request, answer_dataset, answer_datasets, pad_for
 from posterity.informed.informed import InformedNetwork
 from posterity.model.problem import Problem

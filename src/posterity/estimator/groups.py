@@ -12,8 +12,8 @@ import polars as pl
 from posterity.estimator.estimator import Estimator
 from posterity.estimator.infer import in_original_units
 from posterity.estimator.resolve import TableReading, estimator_and_dataset, read_frame
-from posterity.inference.answer import Answer, Unanswered
-from posterity.inference.summary import answer_to_json
+from posterity.results.data import Answer, Unanswered
+from posterity.results.summary import answer_to_json
 from posterity.model.problem import Problem
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError, did_you_mean

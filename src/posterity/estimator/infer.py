@@ -11,9 +11,9 @@ import polars as pl
 from posterity.estimator.estimator import Estimator
 from posterity.estimator.informed import informed_estimator
 from posterity.estimator.resolve import TableReading, builtin_entry, estimator_and_dataset, read_frame, resolve
-from posterity.inference.answer import Answer
-from posterity.inference.predict import Predictions
-from posterity.inference.summary import Summary, summarise
+from posterity.results.data import Answer
+from posterity.results.predict import Predictions
+from posterity.results.summary import Summary, summarise
 from posterity.model.problem import Problem
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError

@@ -14,11 +14,11 @@ from posterity.amortized.objectives import AbstractObjective, ForwardKL
 from posterity.estimator.estimator import Estimator
 from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
-from posterity.model.problem import Problem
 from posterity.runtime.errors import InputError, lookup
 from posterity.runtime.provenance import made_here
 from posterity.simulation.covariates import CovariateLaw
 from posterity.simulation.envelope import Envelope
+from posterity.simulation.simulator import Simulator
 from posterity.training import DatasetStream, Progress, Simulated, TrainingConfig, train
 from posterity.training.data_envelope import measure_envelope
 
@@ -26,7 +26,7 @@ __all__ = ["default_architecture", "fit"]
 
 
 def fit(
-    model: Problem | str | Callable[..., Any],
+    model: Simulator | str | Callable[..., Any],
     example: Mapping[str, Any] | None = None,
     *,
     envelope: Envelope | None = None,
@@ -61,20 +61,20 @@ def fit(
         InputError: The model cannot serve, or options do not fit together.
     """
     problem = as_problem(model, example, envelope=envelope, covariates=covariates)
-    architecture = architecture or default_architecture(problem)
+    architecture = architecture or default_architecture(simulator)
     objective, stream = objective or ForwardKL(), stream or Simulated()
     config = config or TrainingConfig(minutes=5.0)
-    network = build_network(problem, architecture, rng_key=random.key(config.seed))
+    network = build_network(simulator, architecture, rng_key=random.key(config.seed))
     settings = {
-        "model": problem.name,
-        "envelope": problem.envelope.to_json(),
+        "model": simulator.model.name,
+        "envelope": simulator.envelope.to_json(),
         "architecture": architecture.to_json(),
         "objective": describe(objective),
         "stream": describe(stream),
-        "covariates": problem.covariate_law.name,
+        "covariates": simulator.covariate_law.name,
     }
     result = train(
-        problem,
+        simulator,
         network,
         objective,
         stream,
@@ -89,21 +89,21 @@ def fit(
         "config": config.to_json(),
         "training": result.to_json(),
         "num_params": num_params(network),
-        "data_envelope": measure_envelope(problem, stream, random.key(config.seed)).to_json(),
+        "data_envelope": measure_envelope(simulator, stream, random.key(config.seed)).to_json(),
         **made_here(),
     }
-    return Estimator(problem, result.network, architecture, record)
+    return Estimator(simulator, result.network, architecture, record)
 
 
 def as_problem(
-    model: Problem | str | Callable[..., Any],
+    model: Simulator | str | Callable[..., Any],
     example: Mapping[str, Any] | None = None,
     *,
     envelope: Envelope | None = None,
     covariates: str | CovariateLaw = "resampled",
-) -> Problem:
+) -> Simulator:
     """The problem of a model, of a built-in model's name, or the problem itself."""
-    if isinstance(model, Problem):
+    if isinstance(model, Simulator):
         return model
     if isinstance(model, str):
         entry = lookup("model", model, MODELS)
@@ -121,12 +121,12 @@ def as_problem(
 MAX_FULL_LATENTS = 64
 
 
-def default_architecture(problem: Problem) -> Architecture:
+def default_architecture(simulator: Simulator) -> Architecture:
     """DeepSets with a full-covariance Gaussian, or a diagonal one where a full one would be large.
 
     A full covariance has d²/2 outputs for each of the trunk's numbers, 500,000 weights at 64 latents.
     """
-    return Architecture(family="full" if problem.space.size <= MAX_FULL_LATENTS else "diagonal")
+    return Architecture(family="full" if simulator.model.space.size <= MAX_FULL_LATENTS else "diagonal")
 
 
 def describe(value: Any) -> dict[str, Any]:
@@ -134,11 +134,11 @@ def describe(value: Any) -> dict[str, Any]:
     plain = {}
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
-        if dataclasses.is_dataclass(item) and not isinstance(item, Problem):
+        if dataclasses.is_dataclass(item) and not isinstance(item, Simulator):
             plain[field.name] = describe(item)
         elif isinstance(item, (str, int, float, bool, type(None))):
             plain[field.name] = item
-        elif isinstance(item, Problem):
+        elif isinstance(item, Simulator):
             plain[field.name] = item.name
         else:
             plain[field.name] = {name: list(np.shape(array)) for name, array in dict(item).items()}

@@ -1,1 +1,1 @@
-"""From draws to a posterior: weights, verdict, predictions, evidence, ArviZ."""
+"""The road from a dataset to its checked posterior."""

@@ -19,7 +19,7 @@ from posterity.informed.nest.scale import scaled_posterior
 from posterity.informed.read.structure import Structure, Unstructured, conditional_terms
 from posterity.informed.read.terms import Terms
 from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 
 __all__ = ["LARGEST", "InformedNetwork"]
 
@@ -31,28 +31,27 @@ class InformedNetwork(eqx.Module):
 
     Attributes:
         row_network: The pretrained part.
-        problem: The model.
+        model: The model.
         structure: What was read off it.
     """
 
     row_network: RowNetwork
-    problem: Problem = eqx.field(static=True)
+    model: Model = eqx.field(static=True)
     structure: Structure | Unstructured = eqx.field(static=True)
 
-    def padded_rows(self, problem: Problem, num_rows: int) -> int:
+    def padded_rows(self, num_rows: int) -> int:
         """Number of rows to pad a dataset to: a power of two, so that few programs serve all datasets."""
-        del problem  # any model is padded alike
         return bucket_for(num_rows, [SMALLEST_BUCKET])
 
-    def outside(self, problem: Problem, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    def outside(self, num_rows: int, sizes: Mapping[str, int]) -> tuple[str, ...]:
         """One sentence for each way that a dataset lies outside what the row network was trained for.
 
         Where the posterior of the rest is Gaussian, it has nothing to do, and nothing is outside.
         """
         if self.structure.is_gaussian:
             return ()
-        masks = problem.plate_masks(sizes)
-        num_latents = int(np.sum(np.asarray(problem.space.mask(masks))))
+        masks = self.model.plate_masks(sizes)
+        num_latents = int(np.sum(np.asarray(self.model.space.mask(masks))))
         trained = {"rows": (num_rows, LARGEST["rows"]), "latents": (num_latents, LARGEST["latents"])}
         return tuple(
             f"{have} {what} are more than the {most} that the informed posterior was trained for"
@@ -67,21 +66,21 @@ class InformedNetwork(eqx.Module):
             dataset: Padded dataset.
             latent_mask: True for the coordinates of `z` that it has.
         """
-        problem, structure = self.problem, self.structure
+        model, structure = self.model, self.structure
         if isinstance(structure, Unstructured):
             return self._around_modes(structure, dataset, latent_mask)
-        origin = jnp.zeros(problem.space.size)
+        origin = jnp.zeros(model.space.size)
         if not structure.scale_sites:
-            terms = conditional_terms(problem, structure, origin, dataset)
+            terms = conditional_terms(model, structure, origin, dataset)
             anchor = find_anchor(terms)
             return AnchoredPosterior(anchor, self.row_network(terms, anchor))
-        where = problem.space.coordinates(structure.scale_sites[0]).start
+        where = model.space.coordinates(structure.scale_sites[0]).start
 
         def terms_at(tau: Array) -> Terms:
-            return conditional_terms(problem, structure, origin.at[where].set(tau), dataset)
+            return conditional_terms(model, structure, origin.at[where].set(tau), dataset)
 
         def quadratic(tau: Array, rest: Array, terms: Terms) -> Array:
-            whole = problem.log_joint(rest.at[where].set(tau), dataset)
+            whole = model.log_joint(rest.at[where].set(tau), dataset)
             return whole - jnp.sum(terms.values(terms.predictor(rest)))
 
         return scaled_posterior(
@@ -97,8 +96,8 @@ class InformedNetwork(eqx.Module):
         self, structure: Unstructured, dataset: Dataset, mask: Bool[Array, " latent"]
     ) -> AbstractPosterior:
         """For models without one predictor per row."""
-        gaussians = find_gaussians(self.problem, dataset, mask)
+        gaussians = find_gaussians(self.model, dataset, mask)
         first = jax.tree.map(lambda leaf: leaf[0], gaussians)
-        lines, anchor = local_lines(self.problem, dataset, mask, first, structure.num_directions)
+        lines, anchor = local_lines(self.model, dataset, mask, first, structure.num_directions)
         best = AnchoredPosterior(anchor, self.row_network(lines, anchor))
         return ModesPosterior(best=best, gaussians=gaussians, log_weights=mode_weights(gaussians, mask), mask=mask)

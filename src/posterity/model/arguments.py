@@ -9,9 +9,9 @@ import numpy as np
 
 from posterity.runtime.errors import InputError, did_you_mean
 
-__all__ = ["Argument", "DataKind", "Model", "as_dtype", "example_arrays", "model_name", "optional_arguments"]
+__all__ = ["Argument", "DataKind", "ModelFunction", "as_dtype", "example_arrays", "model_name", "optional_arguments"]
 
-Model = Callable[..., Any]
+ModelFunction = Callable[..., Any]
 DataKind = Literal["real", "binary", "class", "count"]
 
 
@@ -28,6 +28,7 @@ class Argument:
         kind: What the values are; decides how tables are read and how rows enter the network.
         num_classes: Number of classes where `kind` is `class`, else 0.
         is_index: The model takes it for whole numbers only, as `offset[group]` does.
+        num_entries: Length of the axis that an index picks from; 0 where it cannot be told.
     """
 
     name: str
@@ -38,16 +39,17 @@ class Argument:
     kind: DataKind = "real"
     num_classes: int = 0
     is_index: bool = False
+    num_entries: int = 0
 
 
-def model_name(model: Model) -> str:
+def model_name(model: ModelFunction) -> str:
     """Name of the model function, looked up through `functools.partial`."""
     while hasattr(model, "func"):
         model = model.func
     return getattr(model, "__name__", type(model).__name__)
 
 
-def _required_arguments(model: Model) -> dict[str, bool]:
+def _required_arguments(model: ModelFunction) -> dict[str, bool]:
     """Argument names in order -> whether the model cannot do without them.
 
     Raises:
@@ -63,13 +65,13 @@ def _required_arguments(model: Model) -> dict[str, bool]:
     return {p.name: p.default is p.empty for p in parameters}
 
 
-def optional_arguments(model: Model) -> tuple[str, ...]:
+def optional_arguments(model: ModelFunction) -> tuple[str, ...]:
     """Arguments whose default is None: data that may be simulated, covariates that may be absent."""
     parameters = inspect.signature(model).parameters.values()
     return tuple(p.name for p in parameters if p.default is None)
 
 
-def example_arrays(model: Model, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def example_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The example dataset as 32-bit arrays with a common first axis, in the order of the signature.
 
     Args:

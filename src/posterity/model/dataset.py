@@ -4,14 +4,27 @@ import math
 from collections.abc import Mapping, Sequence
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
-__all__ = ["SMALLEST_BUCKET", "Dataset", "bucket_for", "bucket_sizes", "stack_datasets"]
+__all__ = [
+    "PLACES",
+    "SMALLEST_BUCKET",
+    "Dataset",
+    "bucket_for",
+    "bucket_sizes",
+    "num_rows_of",
+    "stack_datasets",
+    "stack_places",
+]
 
 SMALLEST_BUCKET = 8
 """Rows to which fewer are padded where any power of two will do."""
+
+PLACES = 16
+"""Datasets in a batch, whether all places are taken or not: one program serves one dataset and many."""
 
 
 class Dataset(eqx.Module):
@@ -65,6 +78,12 @@ def stack_datasets(datasets: Sequence[Dataset]) -> Dataset:
         row_mask=jnp.stack([d.row_mask for d in datasets]),
         plate_masks={name: jnp.stack([d.plate_masks[name] for d in datasets]) for name in first.plate_masks},
     )
+
+
+def stack_places(datasets: Sequence[Dataset]) -> Dataset:
+    """Up to `PLACES` datasets of one padded size as a batch of fixed size; places beyond them repeat the first."""
+    filled = [*datasets, *[datasets[0]] * (PLACES - len(datasets))]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
 
 
 def num_rows_of(arrays: Mapping[str, np.ndarray]) -> int:

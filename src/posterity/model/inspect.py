@@ -15,7 +15,7 @@ import numpy as np
 from numpyro.distributions import CategoricalLogits, CategoricalProbs, Distribution, biject_to, constraints
 from numpyro.distributions.transforms import Transform
 
-from posterity.model.arguments import DataKind, Model, model_name, optional_arguments
+from posterity.model.arguments import DataKind, ModelFunction, model_name, optional_arguments
 from posterity.model.supports import fixed_supports
 from posterity.model.trace import (
     Shapes,
@@ -87,7 +87,7 @@ class ModelTrace:
     row_plates: frozenset[str]
 
 
-def inspect_model(model: Model, shapes: Shapes) -> ModelTrace:
+def inspect_model(model: ModelFunction, shapes: Shapes) -> ModelTrace:
     """Walks the model on abstract arrays (nothing is computed) and refuses, by site name, what cannot be served.
 
     Args:
@@ -211,7 +211,7 @@ def _data_kind(distribution: Distribution) -> tuple[DataKind, int]:
     return ("real", 0) if may_be_negative else ("count", 0)
 
 
-def _row_plates(where: str, model: Model, shapes: Shapes, found: ModelTrace) -> frozenset[str]:
+def _row_plates(where: str, model: ModelFunction, shapes: Shapes, found: ModelTrace) -> frozenset[str]:
     """Doubles the rows: latents must keep their shapes, each data site must follow; returns the plates that did."""
     num_rows = 2 * _num_rows(shapes)
     doubled = {name: jax.ShapeDtypeStruct((num_rows, *s.shape[1:]), s.dtype) for name, s in shapes.items()}

@@ -7,38 +7,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from posterity.model.arguments import Argument, as_dtype
-from posterity.model.dataset import Dataset, bucket_for, bucket_sizes
-from posterity.model.problem import Problem
+from posterity.model.dataset import Dataset
+from posterity.model.model import Model
 from posterity.runtime.errors import InputError, did_you_mean
-from posterity.simulation.covariates import ResampledRows
 
-__all__ = ["pad_dataset", "plate_sizes", "read_arrays"]
+__all__ = ["pad_arrays", "pad_dataset", "plate_sizes", "read_arrays"]
 
 
-def read_arrays(problem: Problem, dataset: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The dataset's arrays with the dtypes of the problem, rows first.
+def read_arrays(model: Model, dataset: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The dataset's arrays with the dtypes of the model, rows first.
 
     Args:
-        problem: Whose arguments the arrays are.
+        model: Whose arguments the arrays are.
         dataset: Argument name -> array, list or series with rows first.
 
     Raises:
         InputError: Names, shapes, lengths or values do not fit the model.
     """
-    where = f"dataset for '{problem.name}'"
-    names = [argument.name for argument in problem.arguments]
+    where = f"dataset for '{model.name}'"
+    names = [argument.name for argument in model.arguments]
     for name in dataset:
         if name not in names:
             raise InputError(
                 f"{where}: unknown array '{name}'; expected {', '.join(names)}.{did_you_mean(str(name), names)}"
             )
     arrays = {}
-    for argument in problem.arguments:
+    for argument in model.arguments:
         if dataset.get(argument.name) is None:
             raise InputError(f"{where}: '{argument.name}' is missing; expected {', '.join(names)}")
         arrays[argument.name] = _checked(where, argument, dataset[argument.name])
         if argument.is_index:
-            _check_index(f"{where}: '{argument.name}'", arrays[argument.name], problem.covariate_law, argument.name)
+            _check_index(f"{where}: '{argument.name}'", argument, arrays[argument.name])
     lengths = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
@@ -48,57 +47,71 @@ def read_arrays(problem: Problem, dataset: Mapping[str, Any]) -> dict[str, np.nd
     return arrays
 
 
-def plate_sizes(problem: Problem, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+def plate_sizes(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
     """Entries of each variable plate that the arrays have.
 
     Args:
-        problem: Whose arguments the arrays are.
+        model: Whose arguments the arrays are.
         arrays: What `read_arrays` gave.
 
     Raises:
-        InputError: Axes along one plate differ, or it has no entries or more than the envelope.
+        InputError: Axes along one plate differ, or it has no entries or more than its capacity.
     """
-    where = f"dataset for '{problem.name}'"
+    where = f"dataset for '{model.name}'"
     sizes: dict[str, int] = {}
-    for plate, group in problem.plate_axes.items():
+    for plate, group in model.plate_axes.items():
         found = {arrays[name].shape[axis] for name, axes in group.axes.items() for axis in axes}
         if len(found) > 1:
             raise InputError(f"{where}: axes along '{plate}' differ in length: {sorted(found)}")
         sizes[plate] = found.pop()
         if sizes[plate] == 0:
             raise InputError(f"{where} has no {plate}; give at least one")
-        if sizes[plate] > problem.capacity[plate]:
+        if sizes[plate] > model.capacity[plate]:
             raise InputError(
-                f"{where} has {sizes[plate]} {plate}, more than the {problem.capacity[plate]} that the estimator can "
-                "take; drop some, or train one with a wider envelope"
+                f"{where} has {sizes[plate]} {plate}, more than the {model.capacity[plate]} that the estimator can "
+                "take; drop some, or make one for more"
             )
     return sizes
 
 
-def pad_dataset(problem: Problem, dataset: Mapping[str, Any], num_rows: int | None = None) -> Dataset:
-    """The dataset padded to the capacity of every plate and to a bucket of rows.
+def pad_arrays(
+    model: Model, arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], num_rows: int
+) -> Dataset:
+    """Checked arrays padded to the capacity of every plate and to a number of rows.
 
     Args:
-        problem: Whose arguments the arrays are.
+        model: Whose arguments the arrays are.
+        arrays: What `read_arrays` gave.
+        sizes: What `plate_sizes` gave.
+        num_rows: Padded number of rows, at least those of the arrays.
+    """
+    length = next(iter(arrays.values())).shape[0]
+    values = {}
+    for argument in model.arguments:
+        array = arrays[argument.name]
+        missing = [num_rows - length, *np.subtract(argument.shape, array.shape[1:])]
+        values[argument.name] = jnp.asarray(np.pad(array, [(0, int(m)) for m in missing]))
+    return Dataset(values, jnp.arange(num_rows) < length, model.plate_masks(sizes))
+
+
+def pad_dataset(model: Model, dataset: Mapping[str, Any], num_rows: int) -> Dataset:
+    """The dataset padded to the capacity of every plate and to a number of rows.
+
+    Args:
+        model: Whose arguments the arrays are.
         dataset: Argument name -> array with rows first.
-        num_rows: Padded number of rows; the smallest bucket of the envelope that holds them if None.
+        num_rows: Padded number of rows.
 
     Raises:
         InputError: The arrays do not fit the model, see `read_arrays` and `plate_sizes`; or they have more than
             `num_rows` rows.
     """
-    arrays = read_arrays(problem, dataset)
-    sizes = plate_sizes(problem, arrays)
+    arrays = read_arrays(model, dataset)
+    sizes = plate_sizes(model, arrays)
     length = next(iter(arrays.values())).shape[0]
-    padded_rows = bucket_for(length, bucket_sizes(*problem.envelope.rows)) if num_rows is None else num_rows
-    if padded_rows < length:
-        raise InputError(f"dataset for '{problem.name}' has {length} rows and cannot be padded to {padded_rows}")
-    values = {}
-    for argument in problem.arguments:
-        array = arrays[argument.name]
-        missing = [padded_rows - length, *np.subtract(argument.shape, array.shape[1:])]
-        values[argument.name] = jnp.asarray(np.pad(array, [(0, int(m)) for m in missing]))
-    return Dataset(values, jnp.arange(padded_rows) < length, problem.plate_masks(sizes))
+    if num_rows < length:
+        raise InputError(f"dataset for '{model.name}' has {length} rows and cannot be padded to {num_rows}")
+    return pad_arrays(model, arrays, sizes, num_rows)
 
 
 def _checked(where: str, argument: Argument, value: Any) -> np.ndarray:
@@ -125,18 +138,18 @@ def _check_shape(what: str, argument: Argument, array: np.ndarray) -> None:
         raise InputError(f"{what} must have shape ({', '.join(['rows', *axes])}); got {array.shape}")
 
 
-def _check_index(what: str, array: np.ndarray, law: Any, name: str) -> None:
-    """Indices that the rows behind the covariate law have: JAX would take the nearest entry for one beyond."""
-    if not isinstance(law, ResampledRows) or name not in law.rows:
+def _check_index(what: str, argument: Argument, array: np.ndarray) -> None:
+    """Indices that the axis has: for one beyond its end, JAX would give NaN or the nearest entry."""
+    outside = (array < 0) | (array >= argument.num_entries if argument.num_entries else False)
+    if not np.any(outside):
         return
-    rows = np.asarray(law.rows[name])
-    low, high = rows.min(), rows.max()
-    outside = (array < low) | (array > high)
-    if np.any(outside):
-        index = tuple(np.argwhere(outside)[0])
-        raise InputError(
-            f"{what} has index {array[index]} in row {int(index[0])}, but training drew from rows with {low} to {high}"
-        )
+    index = tuple(np.argwhere(outside)[0])
+    most = f"0 to {argument.num_entries - 1}" if argument.num_entries else "0 on"
+    from_one = argument.num_entries and array.min() == 1 and array.max() == argument.num_entries
+    cure = " Codes seem to start at 1: subtract 1." if from_one else " Count from 0, as Python does."
+    raise InputError(
+        f"{what} has index {array[index]} in row {int(index[0])}, but the axis that it picks from has {most}.{cure}"
+    )
 
 
 def _check_whole(what: str, argument: Argument, array: np.ndarray) -> None:

@@ -1,17 +1,16 @@
 """Which axes of arguments and latents grow together: plates as the axes along which datasets vary."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from posterity.model.arguments import Model, model_name
+from posterity.model.arguments import ModelFunction, model_name
 from posterity.model.inspect import ModelTrace, log_prob_shape
 from posterity.model.trace import Shapes, Trace, abstract_trace, is_observed
 from posterity.runtime.errors import InputError, did_you_mean
-from posterity.simulation.envelope import Envelope
 
 __all__ = ["AxisGroup", "axis_groups", "cut", "resize", "variable_axes"]
 
@@ -35,7 +34,7 @@ class AxisGroup:
     latent_axes: tuple[tuple[str, int], ...]
 
 
-def axis_groups(model: Model, shapes: Shapes, trace: ModelTrace) -> tuple[AxisGroup, ...]:
+def axis_groups(model: ModelFunction, shapes: Shapes, trace: ModelTrace) -> tuple[AxisGroup, ...]:
     """Finds, by resizing the example, what follows each axis of the arguments.
 
     Each axis is resized alone. Those that the model refuses to resize alone are tried again together, then with
@@ -57,7 +56,7 @@ def axis_groups(model: Model, shapes: Shapes, trace: ModelTrace) -> tuple[AxisGr
 
 
 def _followers(
-    model: Model, shapes: Shapes, trace: ModelTrace, size: int, pairs: Sequence[tuple[str, int]]
+    model: ModelFunction, shapes: Shapes, trace: ModelTrace, size: int, pairs: Sequence[tuple[str, int]]
 ) -> AxisGroup | None:
     """What becomes one larger when these axes of arguments do; None if the model fails."""
     axes = {name: tuple(axis for other, axis in pairs if other == name) for name, _ in pairs}
@@ -104,9 +103,9 @@ def cut(values: Mapping[str, Any], axes: Axes, size: int) -> dict[str, Any]:
 
 
 def variable_axes(
-    model: Model, groups: tuple[AxisGroup, ...], trace: ModelTrace, envelope: Envelope
+    model: ModelFunction, groups: tuple[AxisGroup, ...], trace: ModelTrace, plates: Iterable[str]
 ) -> dict[str, AxisGroup]:
-    """Variable plate of the envelope -> the argument axes that set its size.
+    """Variable plate -> the argument axes that set its size.
 
     Raises:
         InputError: The plate is unknown or holds the rows, no argument sets its size, or something else grows
@@ -114,7 +113,7 @@ def variable_axes(
     """
     where = f"model '{model_name(model)}'"
     chosen: dict[str, AxisGroup] = {}
-    for plate in envelope.plates:
+    for plate in plates:
         if plate not in trace.plates:
             known = ", ".join(p for p in trace.plates if p not in trace.row_plates) or "none"
             raise InputError(
@@ -122,7 +121,7 @@ def variable_axes(
                 f"{did_you_mean(plate, trace.plates)}"
             )
         if plate in trace.row_plates:
-            raise InputError(f"{where}: plate '{plate}' holds the rows; their range is Envelope(rows=(LOW, HIGH))")
+            raise InputError(f"{where}: plate '{plate}' holds the rows; their number varies as it is")
         following = [g for g in groups if plate in g.plates]
         if not following:
             raise InputError(

@@ -9,21 +9,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
 
 from posterity.model.arguments import Argument
 from posterity.model.dataset import Dataset
+from posterity.model.model import Model
 from posterity.model.plates import cut
-from posterity.model.problem import Problem
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError
 
-__all__ = ["check_problem"]
+__all__ = ["Draw", "check_model", "draw_from_rows"]
 
 NUM_PROBES = 3
+FEWEST_ROWS, MOST_ROWS = 4, 16
+PULLS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.0)
 # Float32 sums of a few hundred terms agree to about 1e-5 of their size; a leak is off by much more.
 TOLERANCE = 1e-3
 # Where large terms cancel (a mean of 10^6 with noise 1) rounding weighs more. How much is seen by nudging z by a few
@@ -34,39 +36,73 @@ Numbers = Array | np.ndarray  # JAX while compiled, NumPy once compared
 SiteLogProbs = Mapping[str, Numbers]  # latent site -> scalar, data site -> (obs,), in nats
 
 
-def check_problem(problem: Problem) -> tuple[Dataset, Float[Array, " latent"]]:
-    """Simulates a few datasets and compares densities that must agree.
+Draw = Callable[[PRNGKeyArray, Mapping[str, Array]], tuple[Dataset, Float[Array, " latent"]]]
+"""(key, plate masks) -> a dataset, all rows real, and latents at which to look at it."""
+
+
+def check_model(
+    model: Model, draw: Draw, smallest: Mapping[str, int] | None = None
+) -> tuple[Dataset, Float[Array, " latent"]]:
+    """Compares densities of a few datasets that must agree.
+
+    Args:
+        model: The model.
+        draw: Where datasets and latents come from.
+        smallest: Variable plate -> smallest size that shall be answered; one less than its capacity if not named.
 
     Returns:
-        The first dataset and the latents that it was drawn with, to look at.
+        The first dataset and its latents, to look at.
 
     Raises:
         InputError: The log joint or its gradient is not finite; a prior or a row's likelihood depends on (other) rows
             or on their order; data enter elsewhere than through `obs=`; a variable plate does not vanish where it is
             masked.
     """
-    num_rows = int(np.clip(problem.envelope.rows[0], 4, 16))
-    probe = jit(lambda key, masks: _probe(problem, num_rows, key, masks), quick=True)
-    full = problem.plate_masks(problem.capacity)
+    probe = jit(lambda key, masks: _probe(model, draw, key, masks), quick=True)
+    full = model.plate_masks(model.capacity)
     probes = [probe(random.key(seed), full) for seed in range(NUM_PROBES)]
     for probed in jax.device_get(probes):
-        _judge(problem, probed)
-    for plate, (low, high) in problem.envelope.plates.items():
-        # A range of one size is checked as well: smaller datasets are answered, with a warning, even then.
-        size = low if low < high else high - 1
+        _judge(model, probed)
+    for plate, capacity in model.capacity.items():
+        # Where only one size was asked for, another is checked as well: smaller datasets are answered even then.
+        size = min((smallest or {}).get(plate, capacity), capacity - 1)
         if size:
-            _check_plate(problem, probe, plate, size)
+            _check_plate(model, probe, plate, size)
     return probes[0].dataset, probes[0].z
+
+
+def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
+    """Rows of one dataset, again and again, with latents near draws of the prior: nothing has to be simulated.
+
+    Latents are pulled towards 0 until their log joint is finite: wide priors reach far beyond what data ever do.
+
+    Args:
+        model: The model.
+        example: Argument -> array with rows first, as `read_arrays` gives it, every plate at its capacity.
+    """
+    have = len(next(iter(example.values())))
+    num_rows = int(np.clip(have, FEWEST_ROWS, MOST_ROWS))
+    values = {name: jnp.asarray(array[np.arange(num_rows) % have]) for name, array in example.items()}
+    covariates = {argument.name: values[argument.name] for argument in model.covariates}
+
+    def draw(rng_key: PRNGKeyArray, masks: Mapping[str, Array]) -> tuple[Dataset, Float[Array, " latent"]]:
+        dataset = Dataset(values, jnp.ones(num_rows, bool), dict(masks))
+        z = model.sample_prior(rng_key, covariates, num_rows, masks)
+        nearer = jnp.asarray(PULLS)[:, None] * z
+        finite = jnp.isfinite(jax.vmap(model.log_joint, in_axes=(0, None))(nearer, dataset))
+        return dataset, nearer[jnp.argmax(finite)]
+
+    return draw
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Probe:
-    """One simulated dataset and its log probabilities, computed in ways that must agree.
+    """One dataset and its log probabilities, computed in ways that must agree.
 
     Attributes:
         dataset: The dataset, all rows real.
-        z: The latents that it was drawn with.
+        z: Latents.
         whole: Log probabilities by site.
         last: The same of a dataset that holds the last half of the rows alone, in reverse; here in `whole`'s order.
         blind: Data argument -> the same with zeros as its value, while `obs=` still gets the data.
@@ -85,51 +121,51 @@ class _Probe:
     gradient: Numbers
 
 
-def _probe(problem: Problem, num_rows: int, rng_key: Array, masks: Mapping[str, Array]) -> _Probe:
-    key_simulate, key_nudge = random.split(rng_key)
-    dataset, z = problem.simulate(key_simulate, jnp.ones(num_rows, bool), masks)
-    half = num_rows // 2
+def _probe(model: Model, draw: Draw, rng_key: PRNGKeyArray, masks: Mapping[str, Array]) -> _Probe:
+    key_draw, key_nudge = random.split(rng_key)
+    dataset, z = draw(key_draw, masks)
+    half = dataset.row_mask.shape[0] // 2
     last = Dataset({k: v[::-1][:half] for k, v in dataset.values.items()}, dataset.row_mask[:half], dict(masks))
-    (_, (log_det, whole)), gradient = jax.value_and_grad(partial(_joint, problem), has_aux=True)(z, dataset)
+    (_, (log_det, whole)), gradient = jax.value_and_grad(partial(_joint, model), has_aux=True)(z, dataset)
     nudged = z * (1.0 + NUDGE * random.normal(key_nudge, (2, *z.shape)))
-    _, near = jax.vmap(lambda one: _by_site(problem, one, dataset))(nudged)
-    _, by_last = _by_site(problem, z, last)
+    _, near = jax.vmap(lambda one: _by_site(model, one, dataset))(nudged)
+    _, by_last = _by_site(model, z, last)
     return _Probe(
         dataset=dataset,
         z=z,
         whole=whole,
         last={name: value[::-1] if value.ndim else value for name, value in by_last.items()},
-        blind={a.name: _by_site(_blinded(problem, a), z, dataset)[1] for a in problem.data},
+        blind={a.name: _by_site(_blinded(model, a), z, dataset)[1] for a in model.data},
         rounding={name: jnp.max(jnp.abs(near[name] - value), axis=0) for name, value in whole.items()},
         log_det=log_det,
         gradient=gradient,
     )
 
 
-def _joint(problem: Problem, z: Array, dataset: Dataset) -> tuple[Array, tuple[Array, SiteLogProbs]]:
+def _joint(model: Model, z: Array, dataset: Dataset) -> tuple[Array, tuple[Array, SiteLogProbs]]:
     """Log joint, and its parts."""
-    log_det, by_site = _by_site(problem, z, dataset)
+    log_det, by_site = _by_site(model, z, dataset)
     return sum((jnp.sum(value) for value in by_site.values()), log_det), (log_det, by_site)
 
 
-def _by_site(problem: Problem, z: Array, dataset: Dataset) -> tuple[Array, SiteLogProbs]:
+def _by_site(model: Model, z: Array, dataset: Dataset) -> tuple[Array, SiteLogProbs]:
     """Log-det of `constrain`; log prior of each latent site and row log likelihoods of each data site."""
-    log_det, sites = problem.site_log_probs(z, dataset)
-    by_site = {site.name: jnp.sum(sites[site.name]) for site in problem.space.sites}
+    log_det, sites = model.site_log_probs(z, dataset)
+    by_site = {site.name: jnp.sum(sites[site.name]) for site in model.space.sites}
     num_rows = dataset.row_mask.shape[0]
-    by_site |= {s.name: jnp.sum(jnp.reshape(sites[s.name], (num_rows, -1)), axis=1) for s in problem.data_sites}
+    by_site |= {s.name: jnp.sum(jnp.reshape(sites[s.name], (num_rows, -1)), axis=1) for s in model.data_sites}
     return log_det, by_site
 
 
-def _blinded(problem: Problem, argument: Argument) -> Problem:
-    """The problem with a model that sees one data argument through `obs=` only, and zeros in its place elsewhere."""
-    site = next(site.name for site in problem.data_sites if site.argument == argument.name)
+def _blinded(model: Model, argument: Argument) -> Model:
+    """The model, seeing one data argument through `obs=` only, with zeros in its place elsewhere."""
+    site = next(site.name for site in model.data_sites if site.argument == argument.name)
 
-    def model(**values: Array) -> None:
+    def blind(**values: Array) -> None:
         with _Observe(site, values[argument.name]):
-            problem.model(**{**values, argument.name: jnp.zeros_like(values[argument.name])})
+            model.function(**{**values, argument.name: jnp.zeros_like(values[argument.name])})
 
-    return dataclasses.replace(problem, model=model)
+    return dataclasses.replace(model, function=blind, key=(model.key, "blind", argument.name))
 
 
 class _Observe(Messenger):
@@ -145,9 +181,9 @@ class _Observe(Messenger):
             msg["value"] = self.value
 
 
-def _judge(problem: Problem, probe: _Probe) -> None:
+def _judge(model: Model, probe: _Probe) -> None:
     """Compares the densities of one probe, which holds NumPy arrays now."""
-    where = f"model '{problem.name}'"
+    where = f"model '{model.name}'"
     bad = [f"site '{name}'" for name, value in probe.whole.items() if not np.all(np.isfinite(value))]
     bad += [] if np.isfinite(probe.log_det) else ["the bijectors"]
     if bad:
@@ -165,7 +201,7 @@ def _judge(problem: Problem, probe: _Probe) -> None:
             )
     half = probe.dataset.row_mask.shape[0] // 2
     for name in _differing(_tail(probe.whole, half), probe.last, _tail(probe.rounding, half)):
-        if name in {site.name for site in problem.space.sites}:
+        if name in {site.name for site in model.space.sites}:
             raise InputError(
                 f"{where}: the prior of latent site '{name}' depends on the rows (their values or their number). "
                 "Quantities such as x.std(0) must be fixed before the model is called, with functools.partial"
@@ -190,11 +226,11 @@ def _differing(expected: SiteLogProbs, got: SiteLogProbs, rounding: SiteLogProbs
     ]
 
 
-def _check_plate(problem: Problem, probe: Callable[..., _Probe], plate: str, size: int) -> None:
+def _check_plate(model: Model, probe: Callable[..., _Probe], plate: str, size: int) -> None:
     """Masking a plate must give the densities of a model that never had the masked entries."""
-    where = f"model '{problem.name}': plate '{plate}' cannot vary"
-    masks = problem.plate_masks({**problem.capacity, plate: size})
-    reduced = jit(lambda dataset, z: _reduced(problem, plate, size, dataset, z), quick=True)
+    where = f"model '{model.name}': plate '{plate}' cannot vary"
+    masks = model.plate_masks({**model.capacity, plate: size})
+    reduced = jit(lambda dataset, z: _reduced(model, plate, size, dataset, z), quick=True)
     for seed in range(NUM_PROBES):
         probed = probe(random.key(seed), masks)
         try:
@@ -204,7 +240,7 @@ def _check_plate(problem: Problem, probe: Callable[..., _Probe], plate: str, siz
                 f"{where}: with {size} entries the model fails: {type(error).__name__}: {error}"
             ) from error
         masked = jax.device_get(probed)
-        _judge(problem, masked)
+        _judge(model, masked)
         total = {name: np.asarray(np.sum(value)) for name, value in masked.whole.items()}
         # Differences may grow with the sum of the rows' sizes, which NUDGES must not multiply again.
         rounding = {
@@ -213,20 +249,20 @@ def _check_plate(problem: Problem, probe: Callable[..., _Probe], plate: str, siz
         }
         for name in _differing(total, alone, rounding):
             raise InputError(
-                f"{where}: with {size} of its {problem.capacity[plate]} entries kept, site '{name}' has log "
+                f"{where}: with {size} of its {model.capacity[plate]} entries kept, site '{name}' has log "
                 f"probability {total[name]:.4g} when the others are masked, {alone[name]:.4g} when they never existed. "
                 f"It must lie inside numpyro.plate('{plate}', ...) if it has one entry for each, and nothing may "
                 "depend on how many there are"
             )
 
 
-def _reduced(problem: Problem, plate: str, size: int, dataset: Dataset, z: Array) -> SiteLogProbs:
+def _reduced(model: Model, plate: str, size: int, dataset: Dataset, z: Array) -> SiteLogProbs:
     """Log probability of each site of the model run on the first `size` entries of a plate alone."""
-    axes = {s.name: s.plates.index(plate) for s in problem.space.sites if plate in s.plates}
+    axes = {s.name: s.plates.index(plate) for s in model.space.sites if plate in s.plates}
     latents = {
         name: jax.lax.slice_in_dim(value, 0, size, axis=axes[name]) if name in axes else value
-        for name, value in problem.space.constrain(z).items()
+        for name, value in model.space.constrain(z).items()
     }
-    values = cut(dataset.values, problem.plate_axes[plate].axes, size)
-    log_probs, _ = compute_log_probs(handlers.seed(problem.model, random.key(0)), (), values, latents)
+    values = cut(dataset.values, model.plate_axes[plate].axes, size)
+    log_probs, _ = compute_log_probs(handlers.seed(model.function, random.key(0)), (), values, latents)
     return log_probs

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from posterity.model.arguments import Argument
 from posterity.model.inspect import LatentSite
 
-__all__ = ["LatentSpace", "PlateMasks", "broadcast_mask"]
+__all__ = ["LatentSpace", "PlateMasks", "broadcast_mask", "masked_values"]
 
 PlateMasks = Mapping[str, Bool[Array, " _"]]
 
@@ -32,6 +33,22 @@ def broadcast_mask(plates: Sequence[str | None], masks: PlateMasks, shape: Seque
             along = jnp.reshape(masks[plate], (-1,) + (1,) * (len(shape) - axis - 1))
             mask = mask & along
     return mask
+
+
+def masked_values(
+    values: Mapping[str, Array],
+    arguments: Sequence[Argument],
+    row_mask: Bool[Array, " obs"],
+    plate_masks: PlateMasks,
+) -> dict[str, Array]:
+    """Arrays with zeros in padded rows and in masked plate entries."""
+    result = {}
+    for argument in arguments:
+        array = values[argument.name]
+        mask = broadcast_mask((None, *argument.plates), plate_masks, array.shape)
+        mask &= jnp.reshape(row_mask, (-1,) + (1,) * (array.ndim - 1))
+        result[argument.name] = jnp.where(mask, array, jnp.zeros((), array.dtype))
+    return result
 
 
 class LatentSpace:

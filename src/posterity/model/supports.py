@@ -11,7 +11,7 @@ from jax import random
 from jaxtyping import Array
 from numpyro import handlers
 
-from posterity.model.arguments import Model
+from posterity.model.arguments import ModelFunction
 from posterity.model.trace import Shapes, is_latent, is_observed
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError
@@ -19,7 +19,7 @@ from posterity.runtime.errors import InputError
 __all__ = ["fixed_supports"]
 
 
-def fixed_supports(where: str, model: Model, shapes: Shapes) -> tuple[dict[str, Any], frozenset[str]]:
+def fixed_supports(where: str, model: ModelFunction, shapes: Shapes) -> tuple[dict[str, Any], frozenset[str]]:
     """Support of each latent site with concrete bounds, and the observed sites whose support follows a latent.
 
     Bounds that the model computes are evaluated at made-up arguments, for two seeds and for two sets of values;
@@ -61,7 +61,7 @@ def fixed_supports(where: str, model: Model, shapes: Shapes) -> tuple[dict[str, 
 class _Bounds:
     """Reads the bounds of supports out of a run of the model; those known without running it stay outside."""
 
-    def __init__(self, model: Model):
+    def __init__(self, model: ModelFunction):
         self.model = model
         self.latents: set[str] = set()
         self.traced: set[str] = set()

@@ -21,7 +21,7 @@ from numpyro.distributions import (
 )
 from numpyro.primitives import Messenger
 
-from posterity.model.arguments import Model, model_name
+from posterity.model.arguments import ModelFunction, model_name
 from posterity.runtime.errors import InputError
 
 __all__ = [
@@ -53,7 +53,7 @@ def shapes_of(arrays: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def abstract_trace(
-    model: Model, shapes: Shapes, read: Callable[[Trace], Found], *, situation: str = "on the example dataset"
+    model: ModelFunction, shapes: Shapes, read: Callable[[Trace], Found], *, situation: str = "on the example dataset"
 ) -> Found:
     """Runs the model on abstract arrays and returns what `read` takes from the trace (static facts only).
 
@@ -120,7 +120,7 @@ def _with_arguments(trace: Trace, given: Mapping[str, Any]) -> dict[str, dict[st
 class _Refuse(Messenger):
     """Stops at the first site that cannot be served, before NumPyro draws it."""
 
-    def __init__(self, model: Model, where: str):
+    def __init__(self, model: ModelFunction, where: str):
         super().__init__(model)
         self.where = where
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jax import random
 
-from posterity.inference.answer import Answer
-from posterity.inference.by_row import replicated_data, row_log_likelihood
-from posterity.inference.resampling import resampled_indices
+from posterity.results.data import PosteriorData
+from posterity.results.by_row import replicated_data, row_log_likelihood
 from posterity.model.arguments import Argument
 from posterity.report.density import density, padded_range
 from posterity.report.marginals import figure
@@ -25,7 +24,7 @@ MAX_LABEL = 8
 
 
 def predictive_check(
-    answer: Answer,
+    posterior: PosteriorData,
     *,
     seed: int = 0,
     loc: float = 0.0,
@@ -36,24 +35,24 @@ def predictive_check(
     """Figures and sentences for every data argument of the model.
 
     Args:
-        answer: The answer, with its model.
+        posterior: The posterior.
         seed: Decides the replicated data.
         loc: Mean of a z-scored target, in the user's units.
         scale: Its standard deviation.
         classes: Labels of the codes of a binary or class target.
         target: Column that the target stands in; the argument's name if empty.
     """
-    problem = answer.require_problem()
-    arrays = _some_rows({**answer.covariates, **answer.observed})
-    index = resampled_indices(answer.trusted_log_weights, answer.num_draws, min(NUM_REPLICATED, answer.num_draws))
-    draws = {site: values[index] for site, values in answer.draws.items()}
-    made = replicated_data(problem, draws, arrays, random.key(seed))
+    model = posterior.model
+    arrays = _some_rows(dict(posterior.data))
+    index = posterior.resampled(min(NUM_REPLICATED, posterior.num_draws))
+    draws = {site: values[index] for site, values in posterior.weighted[0].items()}
+    made = replicated_data(model, draws, arrays, random.key(seed))
     parts = []
-    for argument in problem.data:
+    for argument in model.data:
         name = (target if argument.shape == () else "") or argument.name
         observed, replicated = arrays[argument.name], made[argument.name]
         if argument.kind == "binary" and argument.shape == ():
-            likelihood = np.exp(row_log_likelihood(problem, draws, arrays)[argument.name])
+            likelihood = np.exp(row_log_likelihood(model, draws, arrays)[argument.name])
             chance = np.where(observed == 1, likelihood, 1.0 - likelihood).mean(axis=0)
             parts.append(_calibration(name, observed, replicated, chance, classes))
             continue

@@ -8,11 +8,10 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, PRNGKeyArray
 
-from posterity.inference.answer import Answer
-from posterity.inference.by_row import padded
-from posterity.inference.resampling import resampled_indices
+from posterity.results.data import PosteriorData
+from posterity.results.by_row import padded
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
 
 __all__ = ["Latent", "latents_of"]
@@ -46,41 +45,40 @@ class Latent:
         return len(self.posterior) > 1 and len(self.prior) > 1
 
 
-def latents_of(answer: Answer, seed: int = 0) -> list[Latent]:
+def latents_of(posterior: PosteriorData, seed: int = 0) -> list[Latent]:
     """All scalar latents of an answer, in its order.
 
     Args:
-        answer: The answer, with its model.
+        posterior: The posterior.
         seed: Decides the draws of the prior.
     """
-    index = resampled_indices(answer.trusted_log_weights, answer.num_draws, answer.num_draws)
-    prior = _prior_draws(answer, random.key(seed))
+    prior = _prior_draws(posterior, random.key(seed))
     found = []
-    for site, draws in answer.draws.items():
-        ours = np.asarray(draws)[index].reshape(len(index), -1)
+    for site, draws in posterior.draws.items():
+        ours = np.asarray(draws).reshape(len(draws), -1)
         before = prior[site].reshape(NUM_PRIOR, -1)
-        for column, label in enumerate(answer.labels[site]):
+        for column, label in enumerate(posterior.labels[site]):
             values, drawn = ours[:, column], before[:, column]
             finite = values[np.isfinite(values)]
             found.append(Latent(label, site, finite, drawn[np.isfinite(drawn)], len(finite) == len(values)))
     return found
 
 
-def _prior_draws(answer: Answer, rng_key: PRNGKeyArray) -> dict[str, np.ndarray]:
+def _prior_draws(posterior: PosteriorData, rng_key: PRNGKeyArray) -> dict[str, np.ndarray]:
     """Latent site -> draws of the prior, active entries only, shape `(draw, *site_shape)`."""
-    problem = answer.require_problem()
-    arrays = {**answer.covariates, **answer.observed}
-    dataset = padded(problem, {name: array[:PRIOR_ROWS] for name, array in arrays.items()})
-    drawn = jax.device_get(_sample(problem, dataset, random.split(rng_key, NUM_PRIOR)))
-    return {site: drawn[site][_active(np.shape(values))] for site, values in answer.draws.items()}
+    model = posterior.model
+    arrays = dict(posterior.data)
+    dataset = padded(model, {name: array[:PRIOR_ROWS] for name, array in arrays.items()})
+    drawn = jax.device_get(_sample(model, dataset, random.split(rng_key, NUM_PRIOR)))
+    return {site: drawn[site][_active(np.shape(values))] for site, values in posterior.draws.items()}
 
 
 @filter_jit
-def _sample(problem: Problem, dataset: Dataset, keys: Array) -> Mapping[str, Array]:
-    covariates = {a.name: dataset.values[a.name] for a in problem.covariates}
+def _sample(model: Model, dataset: Dataset, keys: Array) -> Mapping[str, Array]:
+    covariates = {a.name: dataset.values[a.name] for a in model.covariates}
     num_rows = dataset.row_mask.shape[0]
-    z = vmap(lambda key: problem.sample_prior(key, covariates, num_rows, dataset.plate_masks))(keys)
-    return vmap(problem.space.constrain)(z)
+    z = vmap(lambda key: model.sample_prior(key, covariates, num_rows, dataset.plate_masks))(keys)
+    return vmap(model.space.constrain)(z)
 
 
 def _active(shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from posterity.inference.table import number_text
+from posterity.results.table import number_text
 from posterity.report.density import padded_range
 from posterity.report.draws import Latent
 from posterity.report.svg import tick_text, ticks

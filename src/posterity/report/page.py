@@ -4,10 +4,9 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from posterity.estimator.infer import TableAnswer
-from posterity.inference.answer import Answer
-from posterity.inference.summary import summarise_answer
-from posterity.inference.table import k_hat_text, number_text
+from posterity.results.data import PosteriorData
+from posterity.results.summary import summarise_in_table_units, summarise_posterior
+from posterity.results.table import k_hat_text, number_text
 from posterity.report.check import predictive_check
 from posterity.report.draws import Latent, latents_of
 from posterity.report.forest import MAX_LATENTS, forest_table
@@ -15,13 +14,12 @@ from posterity.report.marginals import MAX_MARGINALS, marginal_panels, pair_pane
 from posterity.report.sheet import MARKS, Verdict, card, key, listed, made, sheet
 from posterity.report.words import verdict_words
 from posterity.runtime.files import replacing
-from posterity.tables.dataset import TableDataset
 
 __all__ = ["report_html", "write_report"]
 
 
 def write_report(
-    found: TableAnswer | Answer,
+    posterior: PosteriorData,
     path: str | Path,
     *,
     title: str | None = None,
@@ -33,76 +31,76 @@ def write_report(
     The file is HTML with its style and figures inside: it opens in any browser without a network.
 
     Args:
-        found: What `posterity.infer` or `Estimator.infer` returned.
+        posterior: What `posterity.infer` or `Estimator.infer` returned.
         path: The file.
         title: Heading; the model and the number of rows if None.
         command: How the answer was made, for the last section.
         seed: The seed of the answer, for the last section; it also decides the prior and replicated draws.
 
     Raises:
-        InputError: The answer has no model, or `path` cannot be written.
+        InputError: `path` cannot be written, or there is no posterior: the dataset could not be read.
     """
-    text = report_html(found, title=title, command=command, seed=seed)
+    text = report_html(posterior, title=title, command=command, seed=seed)
     with replacing(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 
 def report_html(
-    found: TableAnswer | Answer, *, title: str | None = None, command: str | None = None, seed: int = 0
+    posterior: PosteriorData, *, title: str | None = None, command: str | None = None, seed: int = 0
 ) -> str:
     """The report as text; see `write_report`."""
-    answer, data = (found.answer, found.data) if isinstance(found, TableAnswer) else (found, None)
-    original_units = found.original_units if isinstance(found, TableAnswer) else None
-    latents = latents_of(answer, seed)
-    summary = summarise_answer(answer)
-    said = verdict_words(answer)
+    posterior.require_draws("report")
+    latents = latents_of(posterior, seed)
+    summary = summarise_posterior(posterior)
+    said = verdict_words(posterior)
     sections = [
-        card("What to know", listed(_remarks(answer, data))),
+        card("What to know", listed(_remarks(posterior))),
         card("What the data say", *_forest(latents, summary)),
-        _original(original_units),
+        _original(summarise_in_table_units(posterior)),
         card("Each latent against its prior", *_marginals(latents)),
         _pairs(latents),
-        card("Would this model make such data?", *_check(answer, data, seed)),
-        card("How it was made", _made(answer, command, seed)),
+        card("Would this model make such data?", *_check(posterior, seed)),
+        card("How it was made", _made(posterior, command, seed)),
     ]
     return sheet(
         kind="Posterior report",
-        title=title or f"{answer.model}, {answer.num_rows} rows",
-        verdict=Verdict(answer.verdict, answer.verdict, said.headline, said.explanation, said.limits),
-        facts=_facts(answer, latents),
+        title=title or f"{posterior.model.name}, {posterior.num_rows} rows",
+        verdict=Verdict(posterior.verdict, posterior.verdict, said.headline, said.explanation, said.limits),
+        facts=_facts(posterior, latents),
         sections=sections,
     )
 
 
-def _facts(answer: Answer, latents: Sequence[Latent]) -> list[tuple[str, str]]:
-    facts = [("rows", f"{answer.num_rows:,}"), ("latents", f"{len(latents):,}")]
-    if answer.log_q is not None:
-        share = f"{answer.weights.ess:,.0f} <small>of {answer.num_draws:,}</small>"
-        facts += [("effective draws (ESS)", share), ("Pareto k-hat", html.escape(k_hat_text(answer.weights.pareto_k)))]
+def _facts(posterior: PosteriorData, latents: Sequence[Latent]) -> list[tuple[str, str]]:
+    facts = [("rows", f"{posterior.num_rows:,}"), ("latents", f"{len(latents):,}")]
+    if posterior.refined is None:
+        share = f"{posterior.ess:,.0f} <small>of {posterior.num_draws:,}</small>"
+        facts += [("effective draws (ESS)", share), ("Pareto k-hat", html.escape(k_hat_text(posterior.pareto_k)))]
     else:
-        facts.append(("draws", f"{answer.num_draws:,}"))
-    facts.append(("time, with compilation", f"{answer.seconds:.3g} <small>s</small>"))
+        facts.append(("draws", f"{posterior.num_draws:,}"))
+    facts.append(("time, with compilation", f"{posterior.seconds:.3g} <small>s</small>"))
     return facts
 
 
-def _remarks(answer: Answer, data: TableDataset | None) -> list[str]:
+def _remarks(posterior: PosteriorData) -> list[str]:
     """Reasons of the verdict, then what was done to the table."""
-    remarks = list(answer.reasons)
+    remarks = list(posterior.reasons)
     if not remarks:
         remarks.append(
             "The dataset lies inside what the estimator was made for, and nothing speaks against the weights."
         )
-    if data is None:
+    recipe = posterior.recipe
+    if recipe is None:
         return remarks
-    if data.scaling is not None:
+    if recipe.scaling is not None:
         remarks.append("Real columns were z-scored (mean 0, standard deviation 1); latents are on that scale.")
-    if data.dropped_rows:
-        remarks.append(f"{data.dropped_rows} rows with missing values were left out.")
-    if data.unused:
-        remarks.append(f"The model does not take these columns: {', '.join(data.unused)}.")
-    if data.classes:
-        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(data.classes))
-        remarks.append(f"Classes of '{data.target}': {codes}.")
+    if posterior.dropped_rows:
+        remarks.append(f"{posterior.dropped_rows} rows with missing values were left out.")
+    if recipe.unused:
+        remarks.append(f"The model does not take these columns: {', '.join(recipe.unused)}.")
+    if recipe.classes:
+        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(recipe.classes))
+        remarks.append(f"Classes of '{recipe.target}': {codes}.")
     return remarks
 
 
@@ -147,16 +145,17 @@ def _pairs(latents: Sequence[Latent]) -> str:
     return card("The most correlated pairs", f'<p class="lead">{words}</p>', f'<div class="panels">{panels}</div>')
 
 
-def _check(answer: Answer, data: TableDataset | None, seed: int) -> Iterable[str]:
-    scaling = None if data is None else data.scaling
+def _check(posterior: PosteriorData, seed: int) -> Iterable[str]:
+    recipe = posterior.recipe
+    scaling = None if recipe is None else recipe.scaling
     loc, scale = (0.0, 1.0) if scaling is None else (scaling.target_mean, scaling.target_sd)
     figures = predictive_check(
-        answer,
+        posterior,
         seed=seed,
         loc=loc,
         scale=scale,
-        classes=() if data is None else data.classes,
-        target="" if data is None else data.target or "",
+        classes=() if recipe is None else recipe.classes,
+        target="" if recipe is None else recipe.target or "",
     )
     yield (
         '<p class="lead">New datasets were drawn from the model, at draws of the posterior. Where the observed data '
@@ -166,6 +165,6 @@ def _check(answer: Answer, data: TableDataset | None, seed: int) -> Iterable[str
     yield f'<div class="panels">{figures}</div>'
 
 
-def _made(answer: Answer, command: str | None, seed: int) -> str:
-    facts = {"model": answer.model, "draws": f"{answer.num_draws:,}", "seed": str(seed)}
-    return made(facts | ({} if answer.group is None else {"group": answer.group}), command)
+def _made(posterior: PosteriorData, command: str | None, seed: int) -> str:
+    facts = {"model": posterior.model.name, "draws": f"{posterior.num_draws:,}", "seed": str(seed)}
+    return made(facts | ({} if posterior.name is None else {"name": posterior.name}), command)

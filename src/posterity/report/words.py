@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from posterity.inference.answer import Answer
-from posterity.inference.table import k_hat_text
+from posterity.results.data import PosteriorData
+from posterity.results.table import k_hat_text
 from posterity.runtime.errors import lookup
 from posterity.trust.verdict import pareto_k_limit
 
@@ -24,40 +24,39 @@ class Said(NamedTuple):
     limits: str
 
 
-def verdict_words(answer: Answer) -> Said:
+def verdict_words(posterior: PosteriorData) -> Said:
     """The verdict of an answer in words."""
-    return lookup("verdict", answer.verdict, _WORDS)(answer)
+    return lookup("verdict", posterior.verdict, _WORDS)(posterior)
 
 
-def _corrected(answer: Answer) -> Said:
-    weights = answer.weights
+def _corrected(posterior: PosteriorData) -> Said:
     return Said(
         "The computation can be relied on.",
         "Every draw was weighed by the model's own likelihood and prior, and the weights are healthy: Pareto k-hat "
-        f"{k_hat_text(weights.pareto_k)} (at most {pareto_k_limit(answer.num_draws):.2f} is allowed), and the "
-        f"{answer.num_draws} draws are worth {weights.ess:.0f} draws of the posterior itself. All numbers below use "
+        f"{k_hat_text(posterior.pareto_k)} (at most {pareto_k_limit(posterior.num_draws):.2f} is allowed), and the "
+        f"{posterior.num_draws} draws are worth {posterior.ess:.0f} draws of the posterior itself. All numbers below use "
         "these weights.",
         "The weights cannot show a part of the posterior that no draw has reached. They say nothing about whether the "
         "model suits the data: for that, see the predictive check.",
     )
 
 
-def _refined(answer: Answer) -> Said:
+def _refined(posterior: PosteriorData) -> Said:
     return Said(
         "The computation can be relied on.",
-        f"The first draws were not good enough, so a sampler started from them; the {answer.num_draws} draws below are "
+        f"The first draws were not good enough, so a sampler started from them; the {posterior.num_draws} draws below are "
         "its own.",
         "A sampler may stay in one of several separate parts of the posterior. The verdict says nothing about whether "
         "the model suits the data: for that, see the predictive check.",
     )
 
 
-def _untrusted(answer: Answer) -> Said:
+def _untrusted(posterior: PosteriorData) -> Said:
     return Said(
         "Do not rely on these numbers.",
         "The draws were weighed by the model's own likelihood and prior, and the weights are not healthy: Pareto k-hat "
-        f"{k_hat_text(answer.weights.pareto_k)} (at most {pareto_k_limit(answer.num_draws):.2f} is allowed), and the "
-        f"{answer.num_draws} draws are worth {answer.weights.ess:.1f}. The numbers below are those of the draws as "
+        f"{k_hat_text(posterior.pareto_k)} (at most {pareto_k_limit(posterior.num_draws):.2f} is allowed), and the "
+        f"{posterior.num_draws} draws are worth {posterior.ess:.1f}. The numbers below are those of the draws as "
         "they came, without weights.",
         "Run a sampler such as NUTS on this dataset before anything is decided with it.",
     )

@@ -11,7 +11,6 @@ from jax import nn, random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.model.arguments import Argument
-from posterity.model.space import broadcast_mask
 from posterity.runtime.errors import InputError
 
 __all__ = ["COVARIATE_LAWS", "CovariateLaw", "ResampledRows", "StandardNormal", "TableLike"]
@@ -175,19 +174,3 @@ def z_score(columns: Float[Array, "obs column"], row_mask: Bool[Array, " obs"]) 
 
 
 COVARIATE_LAWS: dict[str, Any] = {"normal": StandardNormal, "table": TableLike, "resampled": ResampledRows}
-
-
-def masked_values(
-    values: Mapping[str, Array],
-    arguments: Sequence[Argument],
-    row_mask: Bool[Array, " obs"],
-    plate_masks: Mapping[str, Bool[Array, " _"]],
-) -> dict[str, Array]:
-    """Arrays with zeros in padded rows and in masked plate entries."""
-    result = {}
-    for argument in arguments:
-        array = values[argument.name]
-        mask = broadcast_mask((None, *argument.plates), plate_masks, array.shape)
-        mask &= jnp.reshape(row_mask, (-1,) + (1,) * (array.ndim - 1))
-        result[argument.name] = jnp.where(mask, array, jnp.zeros((), array.dtype))
-    return result

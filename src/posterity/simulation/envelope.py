@@ -31,6 +31,9 @@ class Envelope:
                     f"envelope: {name} {told} is not a range; give whole numbers LOW:HIGH with 1 <= LOW <= HIGH"
                 )
 
+    def __hash__(self) -> int:
+        return hash((self.rows, tuple(sorted(self.plates.items()))))
+
     def reasons(self, num_rows: int, plate_sizes: Mapping[str, int]) -> tuple[str, ...]:
         """One sentence for each way that a dataset lies outside; empty when it lies inside.
 

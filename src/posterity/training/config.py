@@ -11,7 +11,7 @@ __all__ = ["TrainingConfig"]
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of one training run; with the same problem, seed and step budget it gives the same weights.
+    """Settings of one training run; with the same simulator, seed and step budget it gives the same weights.
 
     Attributes:
         minutes: Time budget, compilation excluded; None for none.

@@ -16,8 +16,8 @@ from jaxtyping import Float, PRNGKeyArray
 
 from posterity.model.arguments import Argument
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
 from posterity.runtime.compile import jit
+from posterity.simulation.simulator import Simulator
 from posterity.training.stream import DatasetStream, draw_sizes
 
 __all__ = ["DataEnvelope", "measure_envelope"]
@@ -68,17 +68,17 @@ class DataEnvelope:
         return cls({name: {k: (v[0], v[1]) for k, v in ranges.items()} for name, ranges in record.items()})
 
 
-def measure_envelope(problem: Problem, stream: DatasetStream, rng_key: PRNGKeyArray) -> DataEnvelope:
+def measure_envelope(simulator: Simulator, stream: DatasetStream, rng_key: PRNGKeyArray) -> DataEnvelope:
     """Ranges over datasets of a stream, of all sizes that the problem's envelope holds.
 
     Args:
-        problem: The model.
+        simulator: The model.
         stream: Where training datasets come from.
         rng_key: Consumed here.
     """
-    datasets = jax.device_get(_draw(problem, stream, rng_key))
+    datasets = jax.device_get(_draw(simulator, stream, rng_key))
     ranges: dict[str, dict[str, tuple[float, float]]] = {}
-    for argument in filter(_is_compared, problem.arguments):
+    for argument in filter(_is_compared, simulator.model.arguments):
         rows = [values[mask] for values, mask in zip(datasets.values[argument.name], datasets.row_mask, strict=True)]
         described = [found[1] for found in map(_describe, rows) if found is not None]
         if described:
@@ -87,13 +87,13 @@ def measure_envelope(problem: Problem, stream: DatasetStream, rng_key: PRNGKeyAr
     return DataEnvelope(ranges)
 
 
-def _draw(problem: Problem, stream: DatasetStream, rng_key: PRNGKeyArray) -> Dataset:
-    low, high = problem.envelope.rows
+def _draw(simulator: Simulator, stream: DatasetStream, rng_key: PRNGKeyArray) -> Dataset:
+    low, high = simulator.envelope.rows
 
     def one(key: PRNGKeyArray) -> Dataset:
         key_sizes, key_data = random.split(key)
-        num_rows, sizes = draw_sizes(problem, key_sizes, low, high)
-        return stream.draw(problem, key_data, jnp.arange(high) < num_rows, problem.plate_masks(sizes))[0]
+        num_rows, sizes = draw_sizes(simulator, key_sizes, low, high)
+        return stream.draw(simulator, key_data, jnp.arange(high) < num_rows, simulator.model.plate_masks(sizes))[0]
 
     return jit(lambda keys: lax.map(one, keys), quick=True)(random.split(rng_key, NUM_DATASETS))
 

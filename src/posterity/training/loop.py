@@ -19,8 +19,8 @@ from jax import random
 from posterity.amortized.network import AmortizedPosterior
 from posterity.amortized.objectives import AbstractObjective
 from posterity.model.dataset import bucket_sizes
-from posterity.model.problem import Problem
 from posterity.runtime.threads import one_blas_thread
+from posterity.simulation.simulator import Simulator
 from posterity.training.checkpoint import RunFolder
 from posterity.training.config import TrainingConfig
 from posterity.training.step import ChunkReport, TrainingState, initial_state, make_chunk
@@ -86,7 +86,7 @@ class TrainingResult:
 
 
 def train(
-    problem: Problem,
+    simulator: Simulator,
     network: AmortizedPosterior,
     objective: AbstractObjective,
     stream: DatasetStream,
@@ -116,7 +116,7 @@ def train(
         InputError: The objective needs latents that the stream has not, or `folder` cannot serve.
     """
     check_stream(objective.needs_latents, stream)
-    run = _Run(problem, network, objective, stream, config, on_progress)
+    run = _Run(simulator, network, objective, stream, config, on_progress)
     if folder is not None:
         run.open_folder(folder, {**(settings or {}), "training": config.to_json()}, resume=resume)
     try:
@@ -132,19 +132,19 @@ class _Run:
 
     def __init__(
         self,
-        problem: Problem,
+        simulator: Simulator,
         network: AmortizedPosterior,
         objective: AbstractObjective,
         stream: DatasetStream,
         config: TrainingConfig,
         on_progress: Callable[[Progress], None],
     ):
-        self.problem, self.network, self.stream = problem, network, stream
+        self.simulator, self.network, self.stream = simulator, network, stream
         self.config, self.on_progress = config, on_progress
-        self.chunk = make_chunk(problem, network, objective, stream, config)
+        self.chunk = make_chunk(simulator, network, objective, stream, config)
         self.rng_key = random.key(config.seed)
         self.state: TrainingState = initial_state(network, config)
-        self.buckets = row_ranges(*problem.envelope.rows)
+        self.buckets = row_ranges(*simulator.envelope.rows)
         self.folder: RunFolder | None = None
         self.compiled: set[tuple[int, int]] = set()
         self.seconds = 0.0
@@ -244,7 +244,7 @@ class _Run:
         self.num_validations = math.floor(self.share * NUM_VALIDATIONS)
         key = random.fold_in(self.rng_key, 2**31)  # no step counts that far
         self.validation = validate(
-            self.problem,
+            self.simulator,
             self._averaged(),
             self.stream,
             rng_key=key,

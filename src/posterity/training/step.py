@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from posterity.amortized.network import AmortizedPosterior
 from posterity.amortized.objectives import AbstractObjective
-from posterity.model.problem import Problem
 from posterity.runtime.compile import jit
+from posterity.simulation.simulator import Simulator
 from posterity.training.config import TrainingConfig
 from posterity.training.stream import DatasetStream, draw_sizes
 
@@ -73,7 +73,7 @@ def initial_state(network: eqx.Module, config: TrainingConfig) -> TrainingState:
 
 
 def make_chunk(
-    problem: Problem,
+    simulator: Simulator,
     network: AmortizedPosterior,
     objective: AbstractObjective,
     stream: DatasetStream,
@@ -97,11 +97,11 @@ def make_chunk(
 
     def dataset_loss(params: Any, rng_key: PRNGKeyArray, progress: Array, low: int, high: int) -> Array:
         key_sizes, key_draw, key_loss = random.split(rng_key, 3)
-        num_rows, sizes = draw_sizes(problem, key_sizes, low, high)
-        masks = problem.plate_masks(sizes)
-        dataset, z = stream.draw(problem, key_draw, jnp.arange(high) < num_rows, masks)
-        q = eqx.combine(params, static)(dataset, problem.space.mask(masks))
-        return objective.loss(problem, q, dataset, z, progress=progress, rng_key=key_loss)
+        num_rows, sizes = draw_sizes(simulator, key_sizes, low, high)
+        masks = simulator.model.plate_masks(sizes)
+        dataset, z = stream.draw(simulator, key_draw, jnp.arange(high) < num_rows, masks)
+        q = eqx.combine(params, static)(dataset, simulator.model.space.mask(masks))
+        return objective.loss(simulator.model, q, dataset, z, progress=progress, rng_key=key_loss)
 
     def batch_loss(params: Any, rng_key: PRNGKeyArray, progress: Array, low: int, high: int) -> Array:
         keys = random.split(rng_key, config.batch_size)

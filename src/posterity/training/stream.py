@@ -9,9 +9,9 @@ from jax import random
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
 from posterity.runtime.errors import InputError
 from posterity.simulation.covariates import masked_values, z_score
+from posterity.simulation.simulator import Simulator
 
 __all__ = ["STREAMS", "DatasetStream", "OtherModel", "RealRows", "Simulated", "ZScoredTables", "draw_sizes"]
 
@@ -26,7 +26,7 @@ class DatasetStream(Protocol):
     has_latents: bool
 
     def draw(
-        self, problem: Problem, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+        self, simulator: Simulator, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
     ) -> Draw:
         """One dataset of the given size."""
         ...
@@ -39,10 +39,10 @@ class Simulated:
     has_latents = True
 
     def draw(
-        self, problem: Problem, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+        self, simulator: Simulator, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
     ) -> Draw:
         """One draw of the joint."""
-        return problem.simulate(rng_key, row_mask, plate_masks)
+        return simulator.simulate(rng_key, row_mask, plate_masks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,27 +58,27 @@ class ZScoredTables:
     has_latents = False
 
     def draw(
-        self, problem: Problem, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+        self, simulator: Simulator, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
     ) -> Draw:
         """One z-scored dataset."""
         key_covariates, key_prior, key_data, key_pull = random.split(rng_key, 4)
-        covariates = problem.draw_covariates(key_covariates, row_mask, plate_masks)
-        z = problem.sample_prior(key_prior, covariates, row_mask.shape[0])
-        pulls = random.uniform(key_pull, (len(problem.space.sites),), minval=-1.0, maxval=0.0)
+        covariates = simulator.draw_covariates(key_covariates, row_mask, plate_masks)
+        z = simulator.model.sample_prior(key_prior, covariates, row_mask.shape[0])
+        pulls = random.uniform(key_pull, (len(simulator.model.space.sites),), minval=-1.0, maxval=0.0)
         factors = jnp.concatenate(
             [
-                jnp.full(problem.space.site_size(site.name), 10.0**pull)
-                for site, pull in zip(problem.space.sites, pulls, strict=True)
+                jnp.full(simulator.model.space.site_size(site.name), 10.0**pull)
+                for site, pull in zip(simulator.model.space.sites, pulls, strict=True)
             ]
         )
-        z = jnp.where(problem.space.mask(plate_masks), factors * z, 0.0)
-        dataset = problem.simulate_data(key_data, z, covariates, row_mask, plate_masks)
+        z = jnp.where(simulator.model.space.mask(plate_masks), factors * z, 0.0)
+        dataset = simulator.model.simulate_data(key_data, z, covariates, row_mask, plate_masks)
         values = dict(dataset.values)
-        for argument in problem.data:
+        for argument in simulator.model.data:
             if argument.kind == "real":
                 columns = jnp.reshape(values[argument.name], (row_mask.shape[0], -1))
                 values[argument.name] = jnp.reshape(z_score(columns, row_mask), values[argument.name].shape)
-        values |= masked_values(values, problem.data, row_mask, plate_masks)
+        values |= masked_values(values, simulator.model.data, row_mask, plate_masks)
         return Dataset(values, row_mask, dict(plate_masks)), None
 
 
@@ -90,15 +90,17 @@ class OtherModel:
         other: The problem that simulates.
     """
 
-    other: Problem
+    other: Simulator
     has_latents = False
 
     def draw(
-        self, problem: Problem, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+        self, simulator: Simulator, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
     ) -> Draw:
         """One dataset of the other model."""
         dataset, _ = self.other.simulate(rng_key, row_mask, plate_masks)
-        return Dataset({a.name: dataset.values[a.name] for a in problem.arguments}, row_mask, dict(plate_masks)), None
+        return Dataset(
+            {a.name: dataset.values[a.name] for a in simulator.model.arguments}, row_mask, dict(plate_masks)
+        ), None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,14 +115,14 @@ class RealRows:
     has_latents = False
 
     def draw(
-        self, problem: Problem, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+        self, simulator: Simulator, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
     ) -> Draw:
         """One resampled dataset."""
         num_rows = next(iter(self.rows.values())).shape[0]
         chosen = random.randint(rng_key, row_mask.shape, 0, num_rows)
         values = {name: array[chosen] for name, array in self.rows.items()}
         return Dataset(
-            masked_values(values, problem.arguments, row_mask, plate_masks), row_mask, dict(plate_masks)
+            masked_values(values, simulator.model.arguments, row_mask, plate_masks), row_mask, dict(plate_masks)
         ), None
 
 
@@ -128,16 +130,16 @@ STREAMS: dict[str, Any] = {"simulated": Simulated, "tables": ZScoredTables}
 
 
 def draw_sizes(
-    problem: Problem, rng_key: PRNGKeyArray, low: int, high: int
+    simulator: Simulator, rng_key: PRNGKeyArray, low: int, high: int
 ) -> tuple[Int[Array, ""], dict[str, Int[Array, ""]]]:
     """Numbers of rows (log-uniform on `low..high`) and of entries of each plate (uniform) for one dataset."""
     key_rows, key_plates = random.split(rng_key)
     log_rows = random.uniform(key_rows, (), minval=jnp.log(low - 0.5), maxval=jnp.log(high + 0.5))
     num_rows = jnp.clip(jnp.round(jnp.exp(log_rows)).astype(jnp.int32), low, high)
-    keys = random.split(key_plates, max(len(problem.envelope.plates), 1))
+    keys = random.split(key_plates, max(len(simulator.envelope.plates), 1))
     sizes = {
         plate: random.randint(key, (), bounds[0], bounds[1] + 1)
-        for key, (plate, bounds) in zip(keys, problem.envelope.plates.items(), strict=False)
+        for key, (plate, bounds) in zip(keys, simulator.envelope.plates.items(), strict=False)
     }
     return num_rows, sizes
 

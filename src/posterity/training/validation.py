@@ -10,8 +10,8 @@ from jax import lax, random
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from posterity.amortized.network import AmortizedPosterior
-from posterity.model.problem import Problem
 from posterity.runtime.compile import filter_jit
+from posterity.simulation.simulator import Simulator
 from posterity.training.stream import DatasetStream, draw_sizes
 from posterity.trust.verdict import pareto_k_limit
 from posterity.trust.weights import ess_fraction, pareto_smoothed
@@ -49,7 +49,7 @@ class Validation:
 
 
 def validate(
-    problem: Problem,
+    simulator: Simulator,
     network: AmortizedPosterior,
     stream: DatasetStream,
     *,
@@ -60,7 +60,7 @@ def validate(
     """Draws datasets from the stream and compares q with the log joint on draws of q.
 
     Args:
-        problem: Gives the log joint.
+        simulator: Gives the log joint.
         network: The amortized posterior.
         stream: Where datasets come from.
         rng_key: Fixes the datasets; pass the same key to compare networks.
@@ -68,7 +68,7 @@ def validate(
         num_draws: Draws per dataset.
     """
     keys = random.split(rng_key, num_datasets)
-    ratios, forward = _log_ratios(network, problem, stream, keys, num_draws)
+    ratios, forward = _log_ratios(network, simulator, stream, keys, num_draws)
     ratios = np.asarray(ratios, np.float64)
     weights = [pareto_smoothed(row) for row in ratios]
     pareto_k = np.array([w.pareto_k for w in weights])
@@ -87,19 +87,19 @@ def validate(
 
 @filter_jit
 def _log_ratios(
-    network: AmortizedPosterior, problem: Problem, stream: DatasetStream, keys: Key[Array, " batch"], num_draws: int
+    network: AmortizedPosterior, simulator: Simulator, stream: DatasetStream, keys: Key[Array, " batch"], num_draws: int
 ) -> tuple[Float[Array, "batch draw"], Float[Array, " batch"]]:
     """Log joint - log q at draws of q, and -log q at the true latents (0 without)."""
-    low, high = problem.envelope.rows
+    low, high = simulator.envelope.rows
 
     def one(rng_key: PRNGKeyArray) -> tuple[Array, Array]:
         key_sizes, key_draw, key_q = random.split(rng_key, 3)
-        num_rows, sizes = draw_sizes(problem, key_sizes, low, high)
-        masks = problem.plate_masks(sizes)
-        dataset, z = stream.draw(problem, key_draw, jnp.arange(high) < num_rows, masks)
-        q = network(dataset, problem.space.mask(masks))
+        num_rows, sizes = draw_sizes(simulator, key_sizes, low, high)
+        masks = simulator.model.plate_masks(sizes)
+        dataset, z = stream.draw(simulator, key_draw, jnp.arange(high) < num_rows, masks)
+        q = network(dataset, simulator.model.space.mask(masks))
         draws, log_q = q.sample_and_log_prob(key_q, num_draws)
-        log_joint = jax.vmap(problem.log_joint, in_axes=(0, None))(draws, dataset)
+        log_joint = jax.vmap(simulator.model.log_joint, in_axes=(0, None))(draws, dataset)
         return log_joint - log_q, jnp.zeros(()) if z is None else -q.log_prob(z)
 
     return lax.map(one, keys, batch_size=8)  # a few datasets at a time: draws x rows x datasets may be large

@@ -7,13 +7,14 @@ little effort for one draw at a time instead of all draws side by side, must agr
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
+from posterity.model.dataset import PLACES, Dataset
+from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
 
 __all__ = ["NUM_LOOKED_AT", "disagreement", "log_joint_again", "worth_a_look"]
@@ -36,27 +37,34 @@ def worth_a_look(log_ratios: Float[np.ndarray, " draw"]) -> np.ndarray:
 
 
 def log_joint_again(
-    problem: Problem, dataset: Dataset, z: Float[np.ndarray, "draw latent"]
-) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
-    """Log joint of a few draws, one by one, and the summed sizes of the terms it is made of, in nats.
+    model: Model, places: Dataset, z: Float[np.ndarray, "dataset draw latent"]
+) -> tuple[Float[np.ndarray, "dataset draw"], Float[np.ndarray, "dataset draw"]]:
+    """Log joint of a few draws of some datasets, one by one, and the summed sizes of the terms it is made of, in nats.
 
     Args:
-        problem: The model.
-        dataset: Padded dataset.
-        z: Unconstrained draws.
+        model: The model.
+        places: The datasets as a batch, see `stack_places`.
+        z: Unconstrained draws, as many for each dataset.
     """
-    total, size = _one_by_one(problem, dataset, jnp.asarray(z))
-    return np.asarray(total), np.asarray(size)
+    count = len(z)
+    filled = np.concatenate([z, np.broadcast_to(z[:1], (PLACES - count, *z.shape[1:]))])
+    total, size = _one_by_one(model, places, jnp.asarray(filled), jnp.asarray(count))
+    return np.asarray(total)[:count], np.asarray(size)[:count]
 
 
 @partial(filter_jit, quick=True)
-def _one_by_one(problem: Problem, dataset: Dataset, z: Array) -> tuple[Array, Array]:
-    def one(at: Array) -> tuple[Array, Array]:
-        log_det, sites = problem.site_log_probs(at, dataset)
-        total = sum((jnp.sum(value) for value in sites.values()), log_det)
-        return total, sum((jnp.sum(jnp.abs(value)) for value in sites.values()), jnp.abs(log_det))
+def _one_by_one(model: Model, places: Dataset, z: Array, count: Array) -> tuple[Array, Array]:
+    num_draws = z.shape[1]
 
-    return lax.map(one, z)
+    def step(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        where = i // num_draws, i % num_draws
+        dataset = jax.tree.map(lambda leaf: leaf[where[0]], places)
+        log_det, sites = model.site_log_probs(z[where], dataset)
+        total = sum((jnp.sum(value) for value in sites.values()), log_det)
+        size = sum((jnp.sum(jnp.abs(value)) for value in sites.values()), jnp.abs(log_det))
+        return found[0].at[where].set(total), found[1].at[where].set(size)
+
+    return lax.fori_loop(0, count * num_draws, step, (jnp.zeros(z.shape[:2]), jnp.zeros(z.shape[:2])))
 
 
 def disagreement(

@@ -6,6 +6,7 @@ batch is begun that would not end in time. Whether it worked is for rank R-hat, 
 transitions to say.
 """
 
+import dataclasses
 from functools import partial
 
 import jax.numpy as jnp
@@ -77,7 +78,8 @@ def run_chains(
             next_look = 1.3 * num_steps  # looking takes time, too
         stuck = found.max_r_hat > STUCK and num_steps >= ENOUGH
         if not going_on or not found.problems or stuck:
-            return found
+            ends = np.asarray(chains.z), np.asarray(chains.log_density(target.mask))
+            return dataclasses.replace(found, ends=ends)
 
 
 @filter_jit

@@ -49,6 +49,10 @@ class Chains(eqx.Module):
         """Where the chains are."""
         return self.to_latents(self.states.position)
 
+    def log_density(self, mask: Bool[Array, " latent"]) -> Float[Array, " chain"]:
+        """Of the target where the chains are, as their own program computed it."""
+        return self.states.logdensity + 0.5 * jnp.sum(jnp.where(mask, 0.0, jnp.square(self.states.position)), axis=1)
+
     def to_latents(self, x: Float[Array, "*n latent"]) -> Float[Array, "*n latent"]:
         """$m + C x$ along the last axis."""
         return self.loc + x @ self.factor.T

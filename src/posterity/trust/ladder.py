@@ -16,7 +16,7 @@ from jax import random
 from jaxtyping import Float, PRNGKeyArray
 
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 from posterity.trust.chains import STUCK, WARMUP, run_chains
 from posterity.trust.refinement import FEWEST, Budget, Refinement
 from posterity.trust.target import Target
@@ -42,7 +42,7 @@ class Climbed(NamedTuple):
 
 
 def climb(
-    problem: Problem,
+    model: Model,
     dataset: Dataset,
     z: Float[np.ndarray, "draw latent"],
     weights: ImportanceWeights,
@@ -53,7 +53,7 @@ def climb(
     """Judges the weights of one dataset, and samples where they will not do.
 
     Args:
-        problem: The model.
+        model: The model.
         dataset: Padded dataset.
         z: Unconstrained draws of q.
         weights: Of these draws.
@@ -64,7 +64,7 @@ def climb(
     verdict, reasons = judge(weights, envelope_reasons)
     if verdict != "untrusted" or budget is None:
         return Climbed(verdict, reasons, None)
-    found = refine(Target(problem, dataset), z, weights.log_weights, rng_key, budget)
+    found = refine(Target(model, dataset), z, weights.log_weights, rng_key, budget)
     return Climbed(*judge_refined(weights, found, envelope_reasons), found)
 
 

@@ -11,7 +11,7 @@ from jax import random
 from jaxtyping import Array, PRNGKeyArray
 
 from posterity.model.intake import read_arrays
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 from posterity.runtime.compile import jit
 
 __all__ = ["MAX_R_HAT", "NutsReference", "nuts_reference"]
@@ -46,7 +46,7 @@ class NutsReference:
 
 
 def nuts_reference(
-    problem: Problem,
+    model: Model,
     dataset: Mapping[str, Any],
     *,
     seed: int = 0,
@@ -57,7 +57,7 @@ def nuts_reference(
     """Runs NUTS on the model as it is written, without padding, masks or anything else of ours.
 
     Args:
-        problem: Whose model to run.
+        model: Whose model to run.
         dataset: Argument name -> array with rows first.
         seed: Decides everything drawn.
         num_warmup: Steps of adaptation per chain.
@@ -70,9 +70,9 @@ def nuts_reference(
     from numpyro.infer import MCMC, NUTS
 
     started = time.perf_counter()
-    arrays = {name: jnp.asarray(array) for name, array in read_arrays(problem, dataset).items()}
+    arrays = {name: jnp.asarray(array) for name, array in read_arrays(model, dataset).items()}
     sampler = MCMC(
-        NUTS(problem.model, target_accept_prob=0.9),
+        NUTS(model.function, target_accept_prob=0.9),
         num_warmup=num_warmup,
         num_samples=num_draws,
         num_chains=num_chains,
@@ -85,7 +85,7 @@ def nuts_reference(
         return sampler.get_samples(group_by_chain=True), sampler.get_extra_fields()["diverging"]
 
     chains, diverging = jit(run)(random.key(seed), arrays)  # NumPyro's own call would be compiled without our options
-    kept = {site.name: np.asarray(chains[site.name]) for site in problem.space.sites}
+    kept = {site.name: np.asarray(chains[site.name]) for site in model.space.sites}
     r_hats, sizes = _diagnose(kept)
     return NutsReference(
         draws={name: values.reshape(-1, *values.shape[2:]) for name, values in kept.items()},

@@ -50,6 +50,7 @@ class Refinement:
         divergent: Share of divergent transitions.
         seconds: Wall time, of all samplers that were tried.
         problems: Why it may not be relied on, in full sentences; empty if it converged.
+        ends: Where some chains stand, `(chain, latent)`, and the log joint there as the sampler computed it.
     """
 
     sampler: Sampler
@@ -59,6 +60,7 @@ class Refinement:
     divergent: float
     seconds: float
     problems: tuple[str, ...]
+    ends: tuple[np.ndarray, np.ndarray] | None = None
 
     def to_json(self) -> dict[str, str | float]:
         """Plain values, without the draws."""

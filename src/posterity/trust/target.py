@@ -6,7 +6,7 @@ import equinox as eqx
 from jaxtyping import Array, Bool, Float
 
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 
 __all__ = ["AbstractTarget", "Target"]
 
@@ -29,26 +29,26 @@ class Target(AbstractTarget):
     r"""The posterior of one dataset, $p(z, D)$ up to the evidence.
 
     Attributes:
-        problem: The model.
+        model: The model.
         dataset: Padded dataset.
         mask: True for active latents.
     """
 
-    problem: Problem = eqx.field(static=True)
+    model: Model = eqx.field(static=True)
     dataset: Dataset
     mask: Bool[Array, " latent"]
 
-    def __init__(self, problem: Problem, dataset: Dataset):
+    def __init__(self, model: Model, dataset: Dataset):
         """The target of one dataset.
 
         Args:
-            problem: The model.
+            model: The model.
             dataset: Padded dataset.
         """
-        self.problem = problem
+        self.model = model
         self.dataset = dataset
-        self.mask = problem.space.mask(dataset.plate_masks)
+        self.mask = model.space.mask(dataset.plate_masks)
 
     def log_density(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
         """Log joint, in nats."""
-        return self.problem.log_joint(z, self.dataset)
+        return self.model.log_joint(z, self.dataset)

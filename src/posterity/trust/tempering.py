@@ -10,6 +10,7 @@ moves all of them by HMC. Islands of particles do so side by side and share noth
 can be compared like chains: if their draws agree, so does the weight that each gave to every mode.
 """
 
+import dataclasses
 from functools import partial
 from itertools import islice
 
@@ -45,12 +46,14 @@ class Particles(eqx.Module):
         reached: $t$.
         log_step: Of the step size of HMC.
         divergent: Share of divergent transitions in the last moves.
+        log_density: Of the tempered target where they are.
     """
 
     z: Float[Array, "island particle latent"]
     reached: Float[Array, ""]
     log_step: Float[Array, ""]
     divergent: Float[Array, ""]
+    log_density: Float[Array, "island particle"]
 
 
 class Base(eqx.Module):
@@ -124,7 +127,9 @@ def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKey
             found = clock.look(judge)
             if not found.problems:
                 break
-    return found
+    if not rounds:
+        return found
+    return dataclasses.replace(found, ends=(np.asarray(particles.z)[:, 0], np.asarray(particles.log_density)[:, 0]))
 
 
 @filter_jit
@@ -133,7 +138,7 @@ def _start(mask: Array, z: Array, rng_key: Array) -> tuple[Base, Particles]:
     base = Base(loc, WIDER * factor)
     noise = random.normal(rng_key, (NUM_ISLANDS, NUM_PARTICLES, mask.size))
     drawn = jnp.where(mask, base.loc + noise @ base.factor.T, 0.0)
-    return base, Particles(drawn, jnp.zeros(()), jnp.log(FIRST_STEP) * jnp.ones(()), jnp.zeros(()))
+    return base, Particles(drawn, jnp.zeros(()), jnp.log(FIRST_STEP) * jnp.ones(()), jnp.zeros(()), jnp.zeros(drawn.shape[:2]))
 
 
 @filter_jit
@@ -159,7 +164,8 @@ def _stage(target: Target, base: Base, particles: Particles, rng_key: Array) -> 
     chains = hmc.start(tempered, together, scale, particles.log_step)
     chains, seen = hmc.advance(tempered, chains, key_move, MOVES, MOVES)
     log_step = hmc.next_step_size(particles.log_step, seen.acceptance, 1.0)
-    return Particles(jnp.reshape(chains.z, particles.z.shape), reached, log_step, seen.divergent)
+    log_density = jnp.reshape(chains.log_density(target.mask), particles.z.shape[:2])
+    return Particles(jnp.reshape(chains.z, particles.z.shape), reached, log_step, seen.divergent, log_density)
 
 
 def _resample(

@@ -10,7 +10,8 @@ from posterity.trust.weights import ImportanceWeights
 
 __all__ = ["Verdict", "judge", "judge_refined", "min_ess", "pareto_k_limit"]
 
-Verdict = Literal["corrected", "refined", "untrusted"]
+Verdict = Literal["corrected", "refined", "untrusted", "unanswered"]
+"""How far to trust a posterior; `unanswered` where a dataset could not be read at all."""
 
 
 def judge(weights: ImportanceWeights, envelope_reasons: Sequence[str] = ()) -> tuple[Verdict, tuple[str, ...]]:

@@ -14,7 +14,6 @@ from posterity.trust.pareto import smooth_tails
 __all__ = [
     "MIN_DRAWS",
     "ImportanceWeights",
-    "equal_weights",
     "ess_fraction",
     "pareto_smoothed",
     "pareto_smoothed_many",
@@ -47,12 +46,14 @@ class ImportanceWeights:
         ess: Effective sample size 1 / sum w^2, in draws; 0 where the ratios cannot be used at all.
         problems: Why `pareto_k` is NaN or +inf, one sentence each; empty where the weights can be judged by
             numbers.
+        is_sound: False where the log joint that they are made of was found to be computed wrongly.
     """
 
     log_weights: np.ndarray
     pareto_k: float
     ess: float
     problems: tuple[str, ...] = ()
+    is_sound: bool = True
 
 
 def pareto_smoothed(log_ratios: np.ndarray) -> ImportanceWeights:
@@ -117,17 +118,6 @@ def _weights(log_weights: np.ndarray, pareto_k: float, problems: tuple[str, ...]
     return ImportanceWeights(log_weights, pareto_k, _effective_sample_size(log_weights), problems)
 
 
-def equal_weights(num_draws: int, pareto_k: float, ess: float) -> ImportanceWeights:
-    """Weights of draws that a sampler has made.
-
-    Args:
-        num_draws: Draws.
-        pareto_k: Tail index of the weights that q's own draws had.
-        ess: Effective sample size of the sampler's draws.
-    """
-    return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), pareto_k, ess)
-
-
 def ess_fraction(log_ratios: np.ndarray) -> float:
     """Effective sample size over the number of draws, from the plain weights, without smoothing.
 
@@ -157,14 +147,15 @@ def _without_ties(log_ratios: np.ndarray) -> np.ndarray:
     return log_ratios + step * np.random.default_rng(0).uniform(-0.5, 0.5, log_ratios.size)
 
 
-def unusable_weights(num_draws: int, problem: str) -> ImportanceWeights:
+def unusable_weights(num_draws: int, problem: str, *, is_sound: bool = True) -> ImportanceWeights:
     """Weights of draws that nothing can be said of.
 
     Args:
         num_draws: Draws.
         problem: Why, as a sentence.
+        is_sound: False where the log joint was computed wrongly.
     """
-    return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), float("inf"), 0.0, (problem,))
+    return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), float("inf"), 0.0, (problem,), is_sound)
 
 
 def _normalised(log_ratios: np.ndarray) -> np.ndarray:

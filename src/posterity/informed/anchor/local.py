@@ -35,11 +35,11 @@ from posterity.informed.anchor.anchor import (
 from posterity.informed.anchor.newton import damped_newton
 from posterity.informed.anchor.relabelling import relabelled
 from posterity.informed.read.lines import Lines
+from posterity.informed.read.rows import lone_row_log_likelihood
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
-from posterity.runtime.compile import jit
+from posterity.model.model import Model
 
-__all__ = ["LocalGaussian", "count_directions", "find_gaussians", "local_lines", "rows_are_apart"]
+__all__ = ["LocalGaussian", "find_gaussians", "local_lines"]
 
 NUM_STARTS = 16
 MOST_NEWTON, NEWTON_GAIN = 60, 0.001  # steps; nats by which a step must improve the log joint to go on
@@ -47,7 +47,6 @@ SAME = 0.1  # length between two modes, in standard deviations, below which they
 FEWEST_POINTS = 64
 PROMISING = 10.0  # nats below the best mode at which a relabelled one is worth a search
 LEAST_CURVATURE = 1e-6  # relative to the largest
-MOST_DIRECTIONS = 6
 NUM_POWER = 8  # steps of orthogonal iteration: the lines need not be exact
 
 Target = Callable[[Float[Array, " latent"]], Float[Array, ""]]
@@ -68,27 +67,27 @@ class LocalGaussian(eqx.Module):
     bound: Float[Array, ""]
 
 
-def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " latent"]) -> LocalGaussian:
+def find_gaussians(model: Model, dataset: Dataset, mask: Bool[Array, " latent"]) -> LocalGaussian:
     """Gaussians at the modes that are found, best first, one for each start.
 
     Starts are followed one after the other: side by side, all would take as many steps as the slowest.
 
     Args:
-        problem: The model.
+        model: The model.
         dataset: Padded dataset.
         mask: True for active latents.
 
     Returns:
         Along a leading axis; those that could not be had, or that repeat another, have bound -inf.
     """
-    covariates = {argument.name: dataset.values[argument.name] for argument in problem.covariates}
+    covariates = {argument.name: dataset.values[argument.name] for argument in model.covariates}
 
     def target(z: Array) -> Array:
-        value = problem.log_joint(jnp.where(mask, z, 0.0), dataset)
+        value = model.log_joint(jnp.where(mask, z, 0.0), dataset)
         return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
     def prior_draw(key: Array) -> Array:
-        return problem.sample_prior(key, covariates, dataset.row_mask.shape[0], dataset.plate_masks)
+        return model.sample_prior(key, covariates, dataset.row_mask.shape[0], dataset.plate_masks)
 
     draws = vmap(prior_draw)(random.split(random.key(0), NUM_STARTS - 1))
     starts = jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
@@ -96,7 +95,7 @@ def find_gaussians(problem: Problem, dataset: Dataset, mask: Bool[Array, " laten
     modes = lax.map(lambda start: _newton(target, start, mask), starts)
     found = _gaussians(target, modes, modes[:0], mask)
     best = found.loc[jnp.argmax(found.bound)]
-    twins = relabelled(problem, best)
+    twins = relabelled(model, best)
     if twins:
         places = jnp.where(mask, jnp.stack(twins), 0.0)
         promising = jnp.any(vmap(target)(places) > target(best) - PROMISING)
@@ -191,7 +190,7 @@ def _smooth(target: Target, start: LocalGaussian, points: Array, mask: Array) ->
 
 
 def local_lines(
-    problem: Problem,
+    model: Model,
     dataset: Dataset,
     mask: Bool[Array, " latent"],
     gaussian: LocalGaussian,
@@ -200,7 +199,7 @@ def local_lines(
     """The lines that bend one Gaussian: some for every row, and one for the prior of each latent.
 
     Args:
-        problem: The model.
+        model: The model.
         dataset: Padded dataset.
         mask: True for active latents.
         gaussian: At one mode.
@@ -210,7 +209,7 @@ def local_lines(
     identity = jnp.eye(mask.size)
 
     def log_prior(z: Array) -> Array:
-        return problem.log_prior_and_likelihood(jnp.where(mask, z, 0.0), dataset)[0]
+        return model.log_prior_and_likelihood(jnp.where(mask, z, 0.0), dataset)[0]
 
     spreads = jnp.linalg.norm(whiten(factor, identity), axis=1)
     prior = vmap(lambda axis, spread: _profile(log_prior, loc, spread * axis))(identity, spreads)
@@ -220,7 +219,7 @@ def local_lines(
 
         def one_row(row: tuple[dict[str, Array], Array]) -> tuple[Array, Array]:
             def value(z: Array) -> Array:
-                return lone_row_log_likelihood(problem, jnp.where(mask, z, 0.0), dataset, *row)
+                return lone_row_log_likelihood(model, jnp.where(mask, z, 0.0), dataset, *row)
 
             hessian = jax.hessian(value)(loc)
             found = _leading(whiten(factor, whiten(factor, hessian).T), num_directions)
@@ -260,58 +259,6 @@ def _leading(hessian: Float[Array, "latent latent"], number: int) -> Float[Array
         0, NUM_POWER, lambda _, v: jnp.linalg.qr(v * 1e-3 + hessian @ (hessian @ v) / size**2)[0], start
     )
     return frame @ jnp.linalg.eigh(frame.T @ hessian @ frame)[1]
-
-
-def lone_row_log_likelihood(
-    problem: Problem, z: Float[Array, " latent"], dataset: Dataset, values: dict[str, Array], row_mask: Array
-) -> Float[Array, ""]:
-    """Log likelihood of one row by itself, in nats.
-
-    Args:
-        problem: The model.
-        z: Latents.
-        dataset: Whose plates to keep.
-        values: Of one row.
-        row_mask: False if it is padding.
-    """
-    alone = Dataset({name: value[None] for name, value in values.items()}, jnp.ones(1, bool), dataset.plate_masks)
-    return jnp.where(row_mask, problem.log_likelihood(z, alone)[0], 0.0)
-
-
-def _example(problem: Problem) -> tuple[Dataset, Float[Array, " latent"]]:
-    """One simulated dataset of few rows."""
-    row_mask = jnp.ones(min(problem.envelope.rows[1], 16), bool)
-    return problem.simulate(random.key(0), row_mask, problem.plate_masks(problem.capacity))
-
-
-def rows_are_apart(problem: Problem) -> bool:
-    """Whether a row's log likelihood is the same by itself as among others, at one simulated dataset."""
-
-    @jit
-    def compare() -> tuple[Array, Array]:
-        dataset, z = _example(problem)
-        alone = vmap(lambda *row: lone_row_log_likelihood(problem, z, dataset, *row))(dataset.values, dataset.row_mask)
-        return alone, problem.log_likelihood(z, dataset)
-
-    return bool(np.allclose(*jax.device_get(compare()), rtol=1e-3, atol=1e-3))
-
-
-def count_directions(problem: Problem) -> int:
-    """Number of lines along which one row curves the log joint: the rank of its Hessian at a simulated dataset."""
-
-    @jit
-    def eigenvalues() -> Array:
-        dataset, z = _example(problem)
-
-        def one_row(values: dict[str, Array], row_mask: Array) -> Array:
-            hessian = jax.hessian(lambda at: lone_row_log_likelihood(problem, at, dataset, values, row_mask))(z)
-            return jnp.abs(jnp.linalg.eigvalsh(jnp.nan_to_num(hessian)))
-
-        return vmap(one_row)(dataset.values, dataset.row_mask)
-
-    found = np.asarray(eigenvalues())
-    rank = np.sum(found > 1e-3 * np.maximum(found.max(axis=1, keepdims=True), 1e-12), axis=1)
-    return int(np.clip(np.max(rank), 1, min(MOST_DIRECTIONS, problem.space.size)))
 
 
 def _spread(factor: Array, points: Array) -> Array:

@@ -10,40 +10,40 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 
 __all__ = ["relabelled"]
 
 MOST_ENTRIES = 4  # of 24 orders; five entries have 120
 
 
-def relabelled(problem: Problem, z: Float[Array, " latent"]) -> list[Float[Array, " latent"]]:
+def relabelled(model: Model, z: Float[Array, " latent"]) -> list[Float[Array, " latent"]]:
     """A point with the entries of its latents in every other order, along one kind of axis at a time.
 
     Axes belong together if they run along one plate, or along none and are equally long. Plates whose size varies from
     dataset to dataset follow the data's own axes and stay as they are, as do axes of more than four entries.
 
     Args:
-        problem: The model.
+        model: The model.
         z: The point.
     """
-    latents = problem.space.constrain(z)
+    latents = model.space.constrain(z)
     found = []
-    for axes, size in _kinds(problem):
+    for axes, size in _kinds(model):
         for order in list(itertools.permutations(range(size)))[1:]:
             moved = {name: jnp.take(latents[name], jnp.asarray(order), axis=axis) for name, axis in axes.items()}
-            found.append(problem.space.unconstrain({**latents, **moved}))
+            found.append(model.space.unconstrain({**latents, **moved}))
     return found
 
 
-def _kinds(problem: Problem) -> list[tuple[Mapping[str, int], int]]:
+def _kinds(model: Model) -> list[tuple[Mapping[str, int], int]]:
     """Site -> axis, for the axes that belong together, and how long they are."""
     kinds: dict[str | int, dict[str, int]] = {}
     sizes: dict[str | int, int] = {}
-    for site in problem.space.sites:
+    for site in model.space.sites:
         plates = (*site.plates, *[None] * (len(site.shape) - len(site.plates)))
         for axis, (plate, size) in enumerate(zip(plates, site.shape, strict=True)):
-            if 2 <= size <= MOST_ENTRIES and plate not in problem.envelope.plates:
+            if 2 <= size <= MOST_ENTRIES and plate not in model.capacity:
                 kinds.setdefault(plate or size, {}).setdefault(site.name, axis)
                 sizes[plate or size] = size
     return [(axes, sizes[kind]) for kind, axes in kinds.items()]

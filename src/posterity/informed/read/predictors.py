@@ -16,7 +16,7 @@ from jaxtyping import Array
 from posterity.informed.read.graph import Dependence, Equation, Graph, trace_graph
 from posterity.model.dataset import Dataset
 from posterity.model.inspect import DataSite
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 from posterity.model.space import broadcast_mask
 
 __all__ = ["NotInformedError", "Parts", "Reading", "SiteTerms", "odd_latents", "read_sites"]
@@ -60,11 +60,11 @@ class Reading:
     terms: tuple[SiteTerms, ...]
 
 
-def read_sites(problem: Problem, rest: Parts, given: Parts, dataset: Dataset) -> Reading:
+def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Reading:
     """Every site's log probabilities as functions of the latents in `rest`, with those in `given` fixed.
 
     Args:
-        problem: The model.
+        model: The model.
         rest: Latents to follow; only shapes count.
         given: Values of the other latents.
         dataset: Padded dataset.
@@ -72,7 +72,7 @@ def read_sites(problem: Problem, rest: Parts, given: Parts, dataset: Dataset) ->
     Raises:
         NotInformedError: Some site depends on the latents otherwise than through one number per log probability.
     """
-    graph, outputs = trace_graph(_log_probs_of(problem), rest, given, dataset)
+    graph, outputs = trace_graph(_log_probs_of(model), rest, given, dataset)
     leaves = jax.tree.leaves((rest, given, dataset))
     chosen = graph.inputs[: len(rest)]
     dependence = graph.dependence(chosen)
@@ -91,12 +91,12 @@ def read_sites(problem: Problem, rest: Parts, given: Parts, dataset: Dataset) ->
     def quadratic(parts: Parts) -> Array:
         return sum((jnp.sum(run_on(parts, o) if o in dependence else o) for o in easy), jnp.zeros(()))
 
-    sites = {site.name: site for site in (*problem.space.sites, *problem.data_sites)}
+    sites = {site.name: site for site in (*model.space.sites, *model.data_sites)}
     groups = []
     for name, output in outputs.items():
         if _dependence_of(output, dependence) is not Dependence.CURVED:
             continue
-        root = _root(problem, name, graph, output, dependence)
+        root = _root(model, name, graph, output, dependence)
         tail = _downstream(graph, root, output, known)
         site = sites[name]
         groups.append(
@@ -104,7 +104,7 @@ def read_sites(problem: Problem, rest: Parts, given: Parts, dataset: Dataset) ->
                 name=name,
                 is_data=isinstance(site, DataSite),
                 size=graph.size(output),
-                active=problem.site_mask(site, graph.shapes[output], dataset),
+                active=model.site_mask(site, graph.shapes[output], dataset),
                 predictor=lambda parts, root=root: jnp.ravel(run_on(parts, root)),
                 value=_value(graph, tail, root, output),
                 known={i: known[i] for e in tail for i in e.inputs() if i in known},
@@ -127,7 +127,7 @@ def _value(
     return value
 
 
-def _log_probs_of(problem: Problem) -> Callable[[Parts, Parts, Dataset], dict[str, Array]]:
+def _log_probs_of(model: Model) -> Callable[[Parts, Parts, Dataset], dict[str, Array]]:
     """The function that is traced: unconstrained latents -> log probabilities of every site, entry by entry.
 
     The log-det of `constrain` is added to its site; sites of other shape than their latents get it in one number.
@@ -136,14 +136,14 @@ def _log_probs_of(problem: Problem) -> Callable[[Parts, Parts, Dataset], dict[st
     def log_probs(rest_parts: Parts, given_parts: Parts, dataset: Dataset) -> dict[str, Array]:
         parts = {**rest_parts, **given_parts}
         latents, log_dets = {}, {}
-        for site in problem.space.sites:
+        for site in model.space.sites:
             part = parts[site.name]
             part = jnp.where(broadcast_mask(site.plates, dataset.plate_masks, jnp.shape(part)), part, 0.0)
             latents[site.name] = site.bijector(part)
             log_det = site.bijector.log_abs_det_jacobian(part, latents[site.name])
             mask = broadcast_mask(site.plates, dataset.plate_masks, jnp.shape(log_det))
             log_dets[site.name] = jnp.where(mask, log_det, 0.0)
-        found = problem.site_log_probs_at(latents, dataset)
+        found = model.site_log_probs_at(latents, dataset)
         for name, log_det in log_dets.items():
             same = jnp.shape(log_det) == jnp.shape(found[name])
             found[name] = found[name] + log_det if same else jnp.sum(found[name]) + jnp.sum(log_det)
@@ -185,13 +185,13 @@ _ELEMENTWISE = {
 }  # fmt: skip
 
 
-def _root(problem: Problem, name: str, graph: Graph, output: int, dependence: Mapping[int, Dependence]) -> int:
+def _root(model: Model, name: str, graph: Graph, output: int, dependence: Mapping[int, Dependence]) -> int:
     roots = _frontier(graph, output, dependence)
     if len(roots) == 1 and graph.size(next(iter(roots))) == graph.size(output):
         return next(iter(roots))
     shapes = ", ".join(str(graph.shapes[i]) for i in sorted(roots))
     raise NotInformedError(
-        f"each entry of site '{name}' of '{problem.name}' must depend on the latents through one number; it has shape "
+        f"each entry of site '{name}' of '{model.name}' must depend on the latents through one number; it has shape "
         f"{graph.shapes[output]} and depends on values of shape {shapes}"
     )
 
@@ -208,9 +208,9 @@ def _downstream(graph: Graph, root: int, output: int, known: Mapping[int, Array]
     return tuple(kept)
 
 
-def odd_latents(problem: Problem, parts: Parts, dataset: Dataset) -> tuple[str, ...]:
+def odd_latents(model: Model, parts: Parts, dataset: Dataset) -> tuple[str, ...]:
     """Latent sites that enter some site's log probability otherwise than through one number per entry."""
-    graph, outputs = trace_graph(_log_probs_of(problem), parts, {}, dataset)
+    graph, outputs = trace_graph(_log_probs_of(model), parts, {}, dataset)
     chosen = graph.inputs[: len(parts)]
     dependence = graph.dependence(chosen)
     names = dict(zip(chosen, sorted(parts), strict=True))
@@ -221,4 +221,4 @@ def odd_latents(problem: Problem, parts: Parts, dataset: Dataset) -> tuple[str, 
                 if graph.size(root) != graph.size(output):
                     sources = {root} | {i for e in graph.upstream(root) for i in e.inputs()}
                     found |= {names[i] for i in sources if i in names}
-    return tuple(site.name for site in problem.space.sites if site.name in found)
+    return tuple(site.name for site in model.space.sites if site.name in found)

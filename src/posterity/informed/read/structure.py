@@ -15,16 +15,17 @@ from jax import random
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed.anchor.local import count_directions, rows_are_apart
 from posterity.informed.read.predictors import NotInformedError, Parts, odd_latents, read_sites
+from posterity.informed.read.rows import count_directions, rows_are_apart
 from posterity.informed.read.terms import Terms
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 from posterity.runtime.compile import jit
 
 __all__ = [
     "MAX_SCALES",
     "NotInformedError",
+    "Probe",
     "Structure",
     "Unstructured",
     "check_rows_apart",
@@ -34,7 +35,8 @@ __all__ = [
 ]
 
 MAX_SCALES = 1
-MOST_CHECKED_ROWS = 16
+
+Probe = tuple[Dataset, Float[Array, " latent"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +70,13 @@ class Unstructured:
 
 
 def find_structure(
-    problem: Problem, scale_sites: Collection[str] | None = None, *, check: bool = True
+    model: Model, probe: Probe, scale_sites: Collection[str] | None = None, *, check: bool = True
 ) -> Structure | Unstructured:
     """A model's structure, or how to do without.
 
     Args:
-        problem: The model.
+        model: The model.
+        probe: A few rows, and latents at which to look.
         scale_sites: Latent sites to take as scales; found if None.
         check: Make sure with numbers that no row's likelihood depends on another row's predictor.
 
@@ -81,21 +84,21 @@ def find_structure(
         NotInformedError: Scale sites are named, and the model does not have that structure.
     """
     try:
-        structure = read_structure(problem, scale_sites)
+        structure = read_structure(model, scale_sites)
         if check:
-            check_rows_apart(problem, structure)
+            check_rows_apart(model, structure, probe)
     except NotInformedError as error:
         if scale_sites is not None:
             raise
-        return Unstructured(count_directions(problem) if rows_are_apart(problem) else 0, str(error))
+        return Unstructured(count_directions(model, *probe) if rows_are_apart(model, *probe) else 0, str(error))
     return structure
 
 
-def read_structure(problem: Problem, scale_sites: Collection[str] | None = None) -> Structure:
+def read_structure(model: Model, scale_sites: Collection[str] | None = None) -> Structure:
     """Finds a model's scale latents, and checks that the rest has one predictor per row.
 
     Args:
-        problem: The model.
+        model: The model.
         scale_sites: Latent sites to take as scales; found if None.
 
     Raises:
@@ -104,30 +107,30 @@ def read_structure(problem: Problem, scale_sites: Collection[str] | None = None)
     found: list[Structure] = []
 
     def read() -> None:
-        found.append(_structure(problem, *_example(problem), scale_sites))
+        found.append(_structure(model, *_example(model), scale_sites))
 
     jax.eval_shape(read)  # shapes are all that is needed
     return found[0]
 
 
-def _structure(problem: Problem, parts: Parts, dataset: Dataset, scale_sites: Collection[str] | None) -> Structure:
-    scales = odd_latents(problem, parts, dataset) if scale_sites is None else tuple(scale_sites)
-    num_scales = sum(problem.space.site_size(name) for name in scales)
+def _structure(model: Model, parts: Parts, dataset: Dataset, scale_sites: Collection[str] | None) -> Structure:
+    scales = odd_latents(model, parts, dataset) if scale_sites is None else tuple(scale_sites)
+    num_scales = sum(model.space.site_size(name) for name in scales)
     if num_scales > MAX_SCALES:
         names = ", ".join(f"'{name}'" for name in scales)
         raise NotInformedError(
-            f"{num_scales} latents ({names}) enter '{problem.name}' otherwise than through the rows' predictors; the "
+            f"{num_scales} latents ({names}) enter '{model.name}' otherwise than through the rows' predictors; the "
             f"informed posterior can condition on {MAX_SCALES}"
         )
     rest = {name: part for name, part in parts.items() if name not in scales}
     if not rest:
-        raise NotInformedError(f"'{problem.name}' has no latents but {', '.join(scales)}")
+        raise NotInformedError(f"'{model.name}' has no latents but {', '.join(scales)}")
     fixed = {name: part for name, part in parts.items() if name in scales}
-    return Structure(scales, not read_sites(problem, rest, fixed, dataset).terms)
+    return Structure(scales, not read_sites(model, rest, fixed, dataset).terms)
 
 
-def check_rows_apart(problem: Problem, structure: Structure) -> None:
-    """Makes sure that each term depends on its own predictor alone, at one simulated dataset.
+def check_rows_apart(model: Model, structure: Structure, probe: Probe) -> None:
+    """Makes sure that each term depends on its own predictor alone.
 
     A model that normalises over its rows, say, has as many log probabilities as predictors, but mixes them.
 
@@ -135,27 +138,23 @@ def check_rows_apart(problem: Problem, structure: Structure) -> None:
         NotInformedError: It does not.
     """
 
-    def leak(rng_key: PRNGKeyArray) -> Array:
+    def leak(rng_key: PRNGKeyArray, dataset: Dataset, z: Array) -> Array:
         """Largest change of a term of even number when the predictors of odd number move."""
-        key_data, key_predictor = random.split(rng_key)
-        masks = problem.plate_masks(problem.capacity)
-        num_rows = min(problem.envelope.rows[1], MOST_CHECKED_ROWS)
-        dataset, z = problem.simulate(key_data, jnp.ones(num_rows, bool), masks)
-        terms = conditional_terms(problem, structure, z, dataset)
+        terms = conditional_terms(model, structure, z, dataset)
         odd = jnp.arange(terms.offset.size) % 2 == 1
-        predictor = terms.predictor(z) + 0.1 * random.normal(key_predictor, terms.offset.shape)
+        predictor = terms.predictor(z) + 0.1 * random.normal(rng_key, terms.offset.shape)
         change = jax.jvp(terms.values, (predictor,), (odd.astype(predictor.dtype),))[1]
         return jnp.max(jnp.where(odd, 0.0, jnp.abs(change)), initial=0.0)
 
-    if float(jit(leak, quick=True)(random.key(0))) > 0.0:
-        raise NotInformedError(f"the likelihood of a row of '{problem.name}' depends on other rows' predictors")
+    if float(jit(leak, quick=True)(random.key(0), *probe)) > 0.0:
+        raise NotInformedError(f"the likelihood of a row of '{model.name}' depends on other rows' predictors")
 
 
-def conditional_terms(problem: Problem, structure: Structure, z: Float[Array, " latent"], dataset: Dataset) -> Terms:
+def conditional_terms(model: Model, structure: Structure, z: Float[Array, " latent"], dataset: Dataset) -> Terms:
     """One dataset's terms, given its scale latents.
 
     Args:
-        problem: The model.
+        model: The model.
         structure: What was read off it.
         z: Unconstrained latents, of which only the scale latents are used.
         dataset: Padded dataset.
@@ -163,11 +162,11 @@ def conditional_terms(problem: Problem, structure: Structure, z: Float[Array, " 
     Returns:
         Terms over the whole of `z`, in which the scale latents are masked.
     """
-    space = problem.space
+    space = model.space
     given = {name: space.part(z, name) for name in structure.scale_sites}
     rest_sites = [site.name for site in space.sites if site.name not in structure.scale_sites]
     zeros = {name: jnp.zeros_like(space.part(z, name)) for name in rest_sites}
-    reading = read_sites(problem, zeros, given, dataset)
+    reading = read_sites(model, zeros, given, dataset)
     roots = reading.terms
     is_scale = jnp.concatenate(
         [jnp.full(space.site_size(site.name), site.name in structure.scale_sites) for site in space.sites]
@@ -213,11 +212,11 @@ def _join(values: Sequence[Callable[..., Array]], ends: tuple[int, ...]) -> Call
     return log_density
 
 
-def _example(problem: Problem) -> tuple[Parts, Dataset]:
+def _example(model: Model) -> tuple[Parts, Dataset]:
     """Latents and a dataset, with a number of rows that nothing else has."""
-    space = problem.space
+    space = model.space
     parts = {site.name: space.part(jnp.zeros(space.size), site.name) for site in space.sites}
-    taken = {n for part in parts.values() for n in part.shape} | {n for a in problem.arguments for n in a.shape}
+    taken = {n for part in parts.values() for n in part.shape} | {n for a in model.arguments for n in a.shape}
     num_rows = next(n for n in itertools.count(7) if n not in taken)
-    values = {a.name: jnp.zeros((num_rows, *a.shape), a.dtype) for a in problem.arguments}
-    return parts, Dataset(values, jnp.ones(num_rows, bool), problem.plate_masks(problem.capacity))
+    values = {a.name: jnp.zeros((num_rows, *a.shape), a.dtype) for a in model.arguments}
+    return parts, Dataset(values, jnp.ones(num_rows, bool), model.plate_masks(model.capacity))

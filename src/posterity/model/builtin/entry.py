@@ -10,11 +10,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from posterity.model.build import build_problem
-from posterity.model.problem import Problem
+from posterity.model.model import Model
+from posterity.model.read import read_model
 from posterity.runtime.errors import InputError, did_you_mean
-from posterity.simulation.covariates import CovariateLaw
-from posterity.simulation.envelope import Envelope
 
 __all__ = ["BuiltinModel"]
 
@@ -83,10 +81,6 @@ class BuiltinModel:
                 raise InputError(f"model '{self.name}': option '{name}' must be above 0 and finite; got {value!r}")
         return functools.partial(self.model, **options) if options else self.model
 
-    def envelope(self, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> Envelope:
-        """The envelope of this model, defaults filled in."""
-        return Envelope(rows or self.rows, {self.plate: columns or self.columns})
-
     def example(self, num_columns: int) -> dict[str, Array]:
         """A made-up dataset of the right shapes."""
         num_rows = num_columns + 3  # rows and columns must differ in number, or they could be confused
@@ -96,26 +90,11 @@ class BuiltinModel:
         name, dtype = self.target
         return matrix | {name: jnp.zeros((num_rows,), dtype)}
 
-    def problem(
-        self,
-        rows: tuple[int, int] | None = None,
-        columns: tuple[int, int] | None = None,
-        *,
-        covariates: str | CovariateLaw | None = None,
-        check: bool = True,
-        **options: Any,
-    ) -> Problem:
-        """The checked problem of this model.
+    def read(self, num_columns: int, **options: Any) -> Model:
+        """The model for datasets of at most so many columns.
 
         Args:
-            rows: Envelope of rows.
-            columns: Envelope of columns (features or dimensions).
-            covariates: How covariates are drawn; see `build_problem`. Table-like where the model is defined on
-                z-scored columns.
-            check: Make sure that masks are sound, see `build_problem`.
+            num_columns: Most columns (features or dimensions).
             **options: Options of the model.
         """
-        envelope = self.envelope(rows, columns)
-        widest = (columns or self.columns)[1]
-        law = covariates or ("normal" if self.target is None else "table")
-        return build_problem(self.with_options(options), self.example(widest), envelope, covariates=law, check=check)
+        return read_model(self.with_options(options), self.example(num_columns), {self.plate: num_columns})

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
+from posterity.results.data import PosteriorData
 from posterity.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from posterity.inference.answer import Answer
 
-__all__ = ["Evidence", "compare", "log_evidence"]
+__all__ = ["Evidence", "compare", "log_evidence", "posterior_log_evidence"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +33,14 @@ class Evidence:
     standard_error: float
 
 
-def log_evidence(answer: "Answer") -> Evidence:
-    """Log evidence of the dataset that an answer belongs to.
+def log_evidence(log_joint: Float[np.ndarray, " draw"], log_q: Float[np.ndarray, " draw"]) -> Evidence:
+    """Log evidence of a dataset from draws of a q whose weights are healthy.
 
-    Raises:
-        InputError: The weights are unhealthy, so that no mean of theirs can be relied on.
+    Args:
+        log_joint: At draws of q, in nats.
+        log_q: At the same draws.
     """
-    if answer.log_q is None or answer.verdict != "corrected":
-        why = answer.reasons[0] if answer.reasons else "its draws are not those of q."
-        raise InputError(
-            f"log evidence of '{answer.model}': the answer is {answer.verdict}, and only the weights of a corrected "
-            f"one give it. {why} More draws may help"
-        )
-    ratios = answer.log_joint.astype(np.float64) - answer.log_q
+    ratios = log_joint.astype(np.float64) - log_q
     largest = ratios.max()
     scaled = np.exp(ratios - largest)
     mean = scaled.mean()
@@ -54,31 +50,46 @@ def log_evidence(answer: "Answer") -> Evidence:
     )
 
 
-def compare(answers: Mapping[str, "Answer"]) -> "pl.DataFrame":
+def posterior_log_evidence(posterior: PosteriorData) -> Evidence:
+    """Log evidence of the dataset that a posterior belongs to.
+
+    Raises:
+        InputError: The weights are unhealthy, so that no mean of theirs can be relied on.
+    """
+    if posterior.verdict != "corrected":
+        why = posterior.reasons[0] if posterior.reasons else ""
+        raise InputError(
+            f"log evidence of '{posterior.model.name}': the posterior is {posterior.verdict}, and only the weights of a "
+            f"corrected one give it. {why} More draws may help"
+        )
+    return log_evidence(posterior.log_joint, posterior.log_q)
+
+
+def compare(posteriors: Mapping[str, PosteriorData]) -> "pl.DataFrame":
     """Models of one dataset by their evidence, best first.
 
     Args:
-        answers: Name to answer; at least two, all corrected, all to the same data.
+        posteriors: Name -> posterior; at least two, all corrected, all of the same data.
 
     Returns:
         Columns `model`, `log_evidence` and `standard_error` (nats), `log_bayes_factor` against the best model (nats,
         at most 0) and `probability` of each model if all were equally probable before.
 
     Raises:
-        InputError: There are fewer than two, some was not corrected, or they answer different data.
+        InputError: There are fewer than two, some was not corrected, or they belong to different data.
     """
     import polars as pl
 
-    if len(answers) < 2:
-        raise InputError(f"compare: expected at least two answers by name; got {len(answers)}")
-    (first_name, first), *others = answers.items()
+    if len(posteriors) < 2:
+        raise InputError(f"compare: expected at least two posteriors by name; got {len(posteriors)}")
+    (first_name, first), *others = posteriors.items()
     for name, other in others:
         if not _same_data(first, other):
             raise InputError(
-                f"compare: '{first_name}' and '{name}' answer different data; evidence can be compared on the same "
+                f"compare: '{first_name}' and '{name}' belong to different data; evidence can be compared on the same "
                 "target values only, in the same units (z-scored in both or in neither)"
             )
-    found = {name: log_evidence(answer) for name, answer in answers.items()}
+    found = {name: posterior_log_evidence(posterior) for name, posterior in posteriors.items()}
     values = np.array([evidence.value for evidence in found.values()])
     odds = np.exp(values - values.max())
     table = pl.DataFrame(
@@ -93,7 +104,7 @@ def compare(answers: Mapping[str, "Answer"]) -> "pl.DataFrame":
     return table.sort("log_evidence", descending=True)
 
 
-def _same_data(first: "Answer", other: "Answer") -> bool:
-    """Whether two answers observe the same values, whatever their arguments are called."""
+def _same_data(first: PosteriorData, other: PosteriorData) -> bool:
+    """Whether two posteriors' models observe the same values, whatever their arguments are called."""
     mine, theirs = list(first.observed.values()), list(other.observed.values())
     return len(mine) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))

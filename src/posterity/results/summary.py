@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from posterity.inference.answer import Answer
+from posterity.model.builtin import MODELS
+from posterity.model.identity import describe_model
+from posterity.results.data import PosteriorData
+from posterity.results.evidence import log_evidence
 from posterity.runtime.plain import without_nan
+from posterity.tables.scaling import regression_original_units
 from posterity.trust.moments import moments_and_quantiles
 
-__all__ = ["Summary", "answer_to_json", "summarise", "summarise_answer"]
+__all__ = ["Summary", "posterior_to_json", "summarise", "summarise_in_table_units", "summarise_posterior"]
 
 Summary = dict[str, dict[str, float]]
 """Label of a scalar latent to its `mean`, `sd`, `q05`, `q50` and `q95`."""
@@ -45,36 +49,44 @@ def summarise(
     return summary
 
 
-def summarise_answer(answer: Answer) -> Summary:
-    """Summary of an answer: weighted where its verdict is `corrected`, of the draws as they are otherwise."""
-    return summarise(answer.draws, answer.labels, answer.trusted_log_weights)
+def summarise_posterior(posterior: PosteriorData) -> Summary:
+    """Summary of the draws that the verdict allows, weighted where it is `corrected`."""
+    draws, log_weights = posterior.weighted
+    return summarise(draws, posterior.labels, log_weights)
 
 
-def answer_to_json(answer: Answer, original_units: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Any]:
+def summarise_in_table_units(posterior: PosteriorData) -> Summary | None:
+    """The same in the units of the table; None where they are the same or no way back is known."""
+    recipe = posterior.recipe
+    entry = MODELS.get(describe_model(posterior.model.function).get("builtin", ""))
+    if entry is None or not entry.linear or recipe is None or recipe.scaling is None or not posterior.num_draws:
+        return None
+    draws, log_weights = posterior.weighted
+    return summarise(regression_original_units(recipe.scaling, draws), posterior.labels, log_weights)
+
+
+def posterior_to_json(posterior: PosteriorData) -> dict[str, Any]:
     """Entry of one dataset in the JSON that `infer --json` prints.
 
     JSON has no NaN and no infinity: they become null.
-
-    Args:
-        answer: The answer to one dataset.
-        original_units: Summary of the same latents in the user's own units, where the model saw scaled
-            columns.
     """
     entry: dict[str, Any] = {
-        "group": answer.group,
-        "num_rows": int(answer.num_rows),
-        "verdict": answer.verdict,
-        "pareto_k": _finite_or_none(answer.weights.pareto_k),
-        "ess": _finite_or_none(answer.weights.ess),
-        "reasons": list(answer.reasons),
-        "latents": _json_summary(summarise_answer(answer)),
+        "name": posterior.name,
+        "num_rows": int(posterior.num_rows),
+        "verdict": posterior.verdict,
+        "pareto_k": _finite_or_none(posterior.pareto_k),
+        "ess": _finite_or_none(posterior.ess),
+        "reasons": list(posterior.reasons),
+        "latents": _json_summary(summarise_posterior(posterior)),
     }
-    if answer.verdict == "corrected" and answer.log_q is not None:
-        entry["log_evidence"] = _finite(dataclasses.asdict(answer.log_evidence()))
-    if answer.refinement is not None:
-        entry["refinement"] = without_nan(answer.refinement.to_json())
-    if original_units is not None:
-        entry["original_units"] = _json_summary(original_units)
+    if posterior.verdict == "corrected":
+        evidence = log_evidence(posterior.log_joint, posterior.log_q)
+        entry["log_evidence"] = _finite(dataclasses.asdict(evidence))
+    if posterior.refinement is not None:
+        entry["refinement"] = without_nan(posterior.refinement.to_json())
+    in_table_units = summarise_in_table_units(posterior)
+    if in_table_units is not None:
+        entry["table_units"] = _json_summary(in_table_units)
     return entry
 
 

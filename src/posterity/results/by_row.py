@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for, num_rows_of
 from posterity.model.intake import pad_dataset
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
 
 __all__ = ["VALUES_AT_ONCE", "at_capacity", "padded", "replicated_data", "row_log_likelihood"]
@@ -21,29 +21,29 @@ VALUES_AT_ONCE = 1_000_000
 Latents = Mapping[str, np.ndarray]
 
 
-def row_log_likelihood(problem: Problem, draws: Latents, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def row_log_likelihood(model: Model, draws: Latents, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Log likelihood of every row at every draw, in nats.
 
     Args:
-        problem: The model.
+        model: The model.
         draws: Latent site -> draws in its support, shape `(draw, *site_shape)`, active entries only.
         arrays: Argument -> array with rows first.
 
     Returns:
         Data argument -> float32 array `(draw, row)`, summed over what else the argument has along its rows.
     """
-    dataset = padded(problem, arrays)
+    dataset = padded(model, arrays)
     num_rows = num_rows_of(arrays)
-    return _in_turns(lambda latents, _: _log_likelihood(problem, dataset, latents), problem, draws, dataset, num_rows)
+    return _in_turns(lambda latents, _: _log_likelihood(model, dataset, latents), model, draws, dataset, num_rows)
 
 
 def replicated_data(
-    problem: Problem, draws: Latents, arrays: Mapping[str, np.ndarray], rng_key: PRNGKeyArray
+    model: Model, draws: Latents, arrays: Mapping[str, np.ndarray], rng_key: PRNGKeyArray
 ) -> dict[str, np.ndarray]:
     """One new dataset from the likelihood at every draw, at the covariates given.
 
     Args:
-        problem: The model.
+        model: The model.
         draws: Latent site -> draws in its support, shape `(draw, *site_shape)`, active entries only.
         arrays: Argument -> array with rows first; of data arguments only the shapes count.
         rng_key: Consumed here. Draw by draw, so that it does not matter how many are made together.
@@ -51,30 +51,30 @@ def replicated_data(
     Returns:
         Data argument -> array `(draw, row, ...)`.
     """
-    dataset = padded(problem, arrays)
+    dataset = padded(model, arrays)
     num_rows = num_rows_of(arrays)
     made = _in_turns(
-        lambda latents, index: _replicate(problem, dataset, latents, index, rng_key), problem, draws, dataset, num_rows
+        lambda latents, index: _replicate(model, dataset, latents, index, rng_key), model, draws, dataset, num_rows
     )
     return {name: values[(..., *_active_axes(arrays[name]))] for name, values in made.items()}
 
 
-def padded(problem: Problem, arrays: Mapping[str, np.ndarray], num_rows: int | None = None) -> Dataset:
+def padded(model: Model, arrays: Mapping[str, np.ndarray], num_rows: int | None = None) -> Dataset:
     """The dataset padded to a power of two of rows, so that few programs serve all sizes.
 
     Args:
-        problem: The model.
+        model: The model.
         arrays: Argument -> array with rows first.
         num_rows: Padded number of rows instead.
     """
-    return pad_dataset(problem, arrays, num_rows or bucket_for(num_rows_of(arrays), [SMALLEST_BUCKET]))
+    return pad_dataset(model, arrays, num_rows or bucket_for(num_rows_of(arrays), [SMALLEST_BUCKET]))
 
 
-def at_capacity(problem: Problem, draws: Latents) -> dict[str, np.ndarray]:
+def at_capacity(model: Model, draws: Latents) -> dict[str, np.ndarray]:
     """Draws with every plate at its largest size; entries that were not active hold what `constrain` makes of 0."""
-    origins = problem.space.constrain(jnp.zeros(problem.space.size))
+    origins = model.space.constrain(jnp.zeros(model.space.size))
     full = {}
-    for site in problem.space.sites:
+    for site in model.space.sites:
         values = np.asarray(draws[site.name])
         target = np.broadcast_to(np.asarray(origins[site.name]), (len(values), *site.shape)).copy()
         target[tuple(slice(size) for size in values.shape)] = values
@@ -83,38 +83,38 @@ def at_capacity(problem: Problem, draws: Latents) -> dict[str, np.ndarray]:
 
 
 @filter_jit
-def _log_likelihood(problem: Problem, dataset: Dataset, latents: Mapping[str, Array]) -> dict[str, Array]:
+def _log_likelihood(model: Model, dataset: Dataset, latents: Mapping[str, Array]) -> dict[str, Array]:
     def one(at: Mapping[str, Array]) -> dict[str, Array]:
-        sites = problem.site_log_probs_at(at, dataset)
+        sites = model.site_log_probs_at(at, dataset)
         num_rows = dataset.row_mask.shape[0]
-        return {s.argument: jnp.sum(jnp.reshape(sites[s.name], (num_rows, -1)), axis=1) for s in problem.data_sites}
+        return {s.argument: jnp.sum(jnp.reshape(sites[s.name], (num_rows, -1)), axis=1) for s in model.data_sites}
 
     return vmap(one)(latents)
 
 
 @filter_jit
 def _replicate(
-    problem: Problem, dataset: Dataset, latents: Mapping[str, Array], index: Array, rng_key: PRNGKeyArray
+    model: Model, dataset: Dataset, latents: Mapping[str, Array], index: Array, rng_key: PRNGKeyArray
 ) -> dict[str, Array]:
-    covariates = {a.name: dataset.values[a.name] for a in problem.covariates}
+    covariates = {a.name: dataset.values[a.name] for a in model.covariates}
 
     def one(at: Mapping[str, Array], which: Array) -> dict[str, Array]:
         key = random.fold_in(rng_key, which)
-        made = problem.simulate_data_at(key, at, covariates, dataset.row_mask, dataset.plate_masks)
-        return {a.name: made.values[a.name] for a in problem.data}
+        made = model.simulate_data_at(key, at, covariates, dataset.row_mask, dataset.plate_masks)
+        return {a.name: made.values[a.name] for a in model.data}
 
     return vmap(one)(latents, index)
 
 
 def _in_turns(
     function: Callable[[dict[str, Array], Array], dict[str, Array]],
-    problem: Problem,
+    model: Model,
     draws: Latents,
     dataset: Dataset,
     num_rows: int,
 ) -> dict[str, np.ndarray]:
     """Results of all draws, shape `(draw, row, ...)`, without the padded rows."""
-    latents = at_capacity(problem, draws)
+    latents = at_capacity(model, draws)
     num_draws = len(next(iter(latents.values())))
     at_once = min(num_draws, max(1, VALUES_AT_ONCE // dataset.row_mask.shape[0]))
     results: dict[str, np.ndarray] = {}

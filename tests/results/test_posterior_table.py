@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from posterity.inference.table import posterior_table
+from posterity.results.table import posterior_table
 from posterity.runtime.errors import InputError
 
 BMI = {"mean": 0.32123, "sd": 0.0412, "q05": 0.2531, "q50": 0.3209, "q95": 0.3931}

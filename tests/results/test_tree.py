@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from results.conftest import COLUMNS
 
-from posterity.inference.arviz import to_datatree, write_netcdf
+from posterity.results.arviz import to_datatree, write_netcdf
 from posterity.runtime.errors import InputError
 
 

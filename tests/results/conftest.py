@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from posterity.inference.answer import Answer
+from posterity.results.data import Answer
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed
 

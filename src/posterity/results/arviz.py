@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax import random
 
-from posterity.inference.by_row import replicated_data, row_log_likelihood
-from posterity.inference.resampling import resampled_indices
 from posterity.model.inspect import ROW_PLATE
-from posterity.model.problem import Problem
+from posterity.model.model import Model
+from posterity.results.by_row import replicated_data, row_log_likelihood
+from posterity.results.data import PosteriorData
 from posterity.runtime.errors import InputError
 from posterity.runtime.files import replacing
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from posterity.inference.answer import Answer
 
-__all__ = ["MAX_VALUES", "to_datatree", "write_netcdf"]
+__all__ = ["MAX_VALUES", "to_arviz", "write_netcdf"]
 
 MAX_VALUES = 200_000_000
 """Largest number of values (32 bits each) in one group that is made on request: 0.8 GB."""
@@ -28,22 +27,22 @@ _SAMPLE_DIMS = ["chain", "draw"]
 _PROPOSAL_STATS = ("log_weights", "log_q", "log_joint")
 
 
-def to_datatree(
-    answer: "Answer",
+def to_arviz(
+    posterior: PosteriorData,
     *,
     num_draws: int | None = None,
     log_likelihood: bool = False,
     posterior_predictive: bool = False,
     seed: int = 0,
 ) -> "xr.DataTree":
-    """The answer in ArviZ's schema: `arviz.summary`, its plots and `arviz.loo` take it as they take NUTS output.
+    """The posterior in ArviZ's schema: `arviz.summary`, its plots and `arviz.loo` take it as they take NUTS output.
 
     - `posterior`: one chain of draws of equal weight. Where the verdict is `corrected` they are resampled by the
       importance weights (see `resampled_indices`); otherwise they are the draws as they came.
     - `sample_stats`: `lp` (log joint) and `index` (which draw was taken) along the same draws; the attributes
       `pareto_k`, `ess`, `verdict`, and `reasons`, one sentence per line.
     - `proposal`: the draws of q as they came, with `log_weights` (normalised, Pareto-smoothed), `log_q` and
-      `log_joint`. Absent where the draws are not those of q.
+      `log_joint`.
     - `observed_data` and `constant_data`: the data arguments and the covariates, rows along the model's own plate.
     - `log_likelihood`: on request; per row and draw, in nats.
     - `posterior_predictive`: on request; one replicated dataset per draw.
@@ -51,48 +50,50 @@ def to_datatree(
     The two groups on request are computed in turns and held once, as 32-bit numbers: 100,000 rows and 1000 draws
     take 0.4 GB each. Take fewer draws where that is too much.
 
-    Model, group, rows and seconds are attributes of the root. NumPyro's scopes put "/" into names, which a
+    Model, name, rows and seconds are attributes of the root. NumPyro's scopes put "/" into names, which a
     DataTree keeps for its groups: it becomes ".".
 
     Args:
-        answer: The answer.
-        num_draws: Draws of equal weight to take; as many as the answer has if None.
+        answer: The posterior.
+        num_draws: Draws of equal weight to take; as many as there are if None.
         log_likelihood: Add that group.
         posterior_predictive: Add that group.
         seed: Decides the draws of `posterior_predictive`.
 
     Raises:
         InputError: A plate is called `chain` or `draw`, as ArviZ calls its own axes; more draws are asked for than
-            there are; a group on request would have more than `MAX_VALUES` values, or the answer has no model.
+            there are; a group on request would have more than `MAX_VALUES` values.
     """
     import xarray as xr  # here, since it takes half a second
 
-    dims = _dims(answer)
-    index = resampled_indices(answer.trusted_log_weights, answer.num_draws, _checked(answer, num_draws))
-    draws = {site: values[index] for site, values in answer.draws.items()}
+    dims = _dims(posterior)
+    posterior.require_draws("to_arviz")
+    index = posterior.resampled(_checked(posterior, num_draws))
+    draws = {site: values[index] for site, values in posterior.weighted[0].items()}
+    log_joint = posterior.log_joint if posterior.refined_log_joint is None else posterior.refined_log_joint
 
     def dataset(values: Mapping[str, np.ndarray], *, rows: bool = False, by_row: bool = False) -> "xr.Dataset":
-        return _dataset(values, dims, answer.coords, rows=rows, by_row=by_row)
+        return _dataset(values, dims, posterior.axes[1], rows=rows, by_row=by_row)
 
     groups = {
         "posterior": dataset(draws),
-        "sample_stats": dataset({"lp": answer.log_joint[index], "index": index}),
+        "sample_stats": dataset({"lp": log_joint[index], "index": index}),
     }
-    if answer.log_q is not None:
-        stats = (answer.weights.log_weights, answer.log_q, answer.log_joint)
-        groups["proposal"] = dataset({**answer.draws, **dict(zip(_PROPOSAL_STATS, stats, strict=True))})
-    groups["observed_data"] = dataset(answer.observed, rows=True)
-    if answer.covariates:
-        groups["constant_data"] = dataset(answer.covariates, rows=True)
+    if posterior.weights is not None:
+        stats = (posterior.weights.log_weights, posterior.log_q, posterior.log_joint)
+        groups["proposal"] = dataset({**posterior.proposed, **dict(zip(_PROPOSAL_STATS, stats, strict=True))})
+    groups["observed_data"] = dataset(posterior.observed, rows=True)
+    if posterior.covariates:
+        groups["constant_data"] = dataset(posterior.covariates, rows=True)
     if log_likelihood:
-        problem, arrays = _to_run_again(answer, "log_likelihood", len(index))
-        groups["log_likelihood"] = dataset(row_log_likelihood(problem, draws, arrays), by_row=True)
+        model, arrays = _to_run_again(posterior, "log_likelihood", len(index))
+        groups["log_likelihood"] = dataset(row_log_likelihood(model, draws, arrays), by_row=True)
     if posterior_predictive:
-        problem, arrays = _to_run_again(answer, "posterior_predictive", len(index))
-        replicated = replicated_data(problem, draws, arrays, random.key(seed))
+        model, arrays = _to_run_again(posterior, "posterior_predictive", len(index))
+        replicated = replicated_data(model, draws, arrays, random.key(seed))
         groups["posterior_predictive"] = dataset(replicated, by_row=True)
     tree = xr.DataTree.from_dict(groups)
-    for place, attributes in _attributes(answer).items():
+    for place, attributes in _attributes(posterior).items():
         tree[place].attrs.update(attributes)
     return tree
 
@@ -143,68 +144,68 @@ def _dataset(
     )
 
 
-def _checked(answer: "Answer", num_draws: int | None) -> int:
+def _checked(posterior: PosteriorData, num_draws: int | None) -> int:
     if num_draws is None:
-        return answer.num_draws
-    if not 1 <= num_draws <= answer.num_draws:
+        return posterior.num_draws
+    if not 1 <= num_draws <= posterior.num_draws:
         raise InputError(
-            f"to_datatree: num_draws must be from 1 to the {answer.num_draws} draws of the answer; got {num_draws}. "
+            f"to_arviz: num_draws must be from 1 to the {posterior.num_draws} draws of the posterior; got {num_draws}. "
             "For more, ask infer for more"
         )
     return num_draws
 
 
-def _to_run_again(answer: "Answer", group: str, num_draws: int) -> tuple[Problem, dict[str, np.ndarray]]:
+def _to_run_again(posterior: PosteriorData, group: str, num_draws: int) -> tuple[Model, dict[str, np.ndarray]]:
     """The model and the dataset's arrays, for a group of results by row.
 
     Raises:
-        InputError: There is no model, or the group would be too large.
+        InputError: The group would be too large.
     """
-    problem = answer.require_problem()
-    per_draw = sum(array.size for array in answer.observed.values())
+    model = posterior.model
+    per_draw = sum(array.size for array in posterior.observed.values())
     if per_draw * num_draws > MAX_VALUES:
         raise InputError(
-            f"to_datatree: group '{group}' would hold {num_draws} draws of {per_draw} values each, "
+            f"to_arviz: group '{group}' would hold {num_draws} draws of {per_draw} values each, "
             f"{per_draw * num_draws * 4 / 1e9:.1f} GB; expected at most {MAX_VALUES * 4 / 1e9:.1f} GB. Give "
             f"num_draws={max(1, MAX_VALUES // per_draw)}, or infer from fewer rows"
         )
-    return problem, {**answer.covariates, **answer.observed}
+    return model, dict(posterior.data)
 
 
-def _attributes(answer: "Answer") -> dict[str, dict[str, Any]]:
+def _attributes(posterior: PosteriorData) -> dict[str, dict[str, Any]]:
     """Attributes per group, as text and plain numbers only: NetCDF stores nothing else."""
-    origin = {"inference_library": "posterity", "model": answer.model}
-    root = {**origin, "num_rows": int(answer.num_rows), "seconds": float(answer.seconds)}
+    origin = {"inference_library": "posterity", "model": posterior.model.name}
+    root = {**origin, "num_rows": int(posterior.num_rows), "seconds": float(posterior.seconds)}
     trust = {
-        "pareto_k": float(answer.weights.pareto_k),
-        "ess": float(answer.weights.ess),
-        "verdict": str(answer.verdict),
-        "reasons": "\n".join(answer.reasons),
+        "pareto_k": float(posterior.pareto_k),
+        "ess": float(posterior.ess),
+        "verdict": str(posterior.verdict),
+        "reasons": "\n".join(posterior.reasons),
     }
-    group = {} if answer.group is None else {"group": str(answer.group)}
-    return {"/": root | group, "posterior": {**origin, "verdict": str(answer.verdict)}, "sample_stats": trust}
+    name = {} if posterior.name is None else {"name": str(posterior.name)}
+    return {"/": root | name, "posterior": {**origin, "verdict": str(posterior.verdict)}, "sample_stats": trust}
 
 
-def _dims(answer: "Answer") -> dict[str, list[str]]:
+def _dims(posterior: PosteriorData) -> dict[str, list[str]]:
     """Latent or argument -> names of its axes, in the form that a DataTree can hold.
 
     Raises:
         InputError: A plate is named like ArviZ's own axes, or a latent like what is kept about each draw.
     """
-    for site in answer.draws:
+    for site in posterior.proposed:
         if site in _PROPOSAL_STATS:
             raise InputError(
                 f"latent site '{site}' is called like a number that the DataTree keeps about each draw. Rename it in "
                 "the model."
             )
-    for site, names in answer.dims.items():
+    for site, names in posterior.axes[0].items():
         for name in _SAMPLE_DIMS:
             if name in names:
                 raise InputError(
                     f"site '{site}' has a plate called '{name}', which ArviZ uses for the draws themselves. "
                     "Rename the plate in the model."
                 )
-    return {_name(site): [_name(dim) for dim in names] for site, names in answer.dims.items()}
+    return {_name(site): [_name(dim) for dim in names] for site, names in posterior.axes[0].items()}
 
 
 def _name(name: str) -> str:

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax import random
 
-from posterity.inference.by_row import VALUES_AT_ONCE, replicated_data, row_log_likelihood
-from posterity.inference.resampling import resampled_indices
 from posterity.model.arguments import Argument, DataKind
 from posterity.model.dataset import SMALLEST_BUCKET, bucket_for, num_rows_of
 from posterity.model.intake import read_arrays
-from posterity.model.problem import Problem
+from posterity.model.model import Model
+from posterity.results.by_row import VALUES_AT_ONCE, replicated_data, row_log_likelihood
+from posterity.results.data import PosteriorData
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.trust.verdict import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from posterity.inference.answer import Answer
 
 __all__ = ["Predictions", "predict"]
 
@@ -42,7 +41,7 @@ class Predictions:
         lower: Shape as `mean`.
         upper: Shape as `mean`.
         classes: Labels along the last axis for binary and class data; empty for other kinds.
-        verdict: Of the answer that predicts.
+        verdict: Of the posterior that predicts.
         reasons: Of that verdict.
     """
 
@@ -84,7 +83,7 @@ class Predictions:
 
 
 def predict(
-    answer: "Answer",
+    posterior: PosteriorData,
     new_rows: Mapping[str, Any],
     *,
     interval: float = 0.9,
@@ -94,115 +93,115 @@ def predict(
     r"""Predictions from the posterior predictive distribution of new rows.
 
     The integral $\int p(\tilde y \mid \tilde x, \theta)\, p(\theta \mid D)\, d\theta$ is an average over the draws of
-    the answer, resampled by their weights where these are trusted. Rows are taken in turns, so that memory does not
+    the posterior, resampled by their weights where these are trusted. Rows are taken in turns, so that memory does not
     grow with their number.
 
     Args:
-        answer: Posterior given D.
+        posterior: Posterior given D.
         new_rows: Covariate -> array with rows first. Data arguments may be there and are not read.
         interval: Probability between the bounds, above 0 and below 1.
         seed: Decides the noise of new observations.
         argument: The data argument to predict; it may stay away where there is only one.
 
     Raises:
-        InputError: The model has no covariates or several data arguments, the rows do not fit those of the answer,
+        InputError: The model has no covariates or several data arguments, the rows do not fit those of the posterior,
             or the interval is no probability.
     """
-    problem = answer.require_problem()
+    model = posterior.model
+    posterior.require_draws("predict")
     if not 0.0 < interval < 1.0:
         raise InputError(
             f"predict: the interval must be a probability above 0 and below 1, such as 0.9; got {interval}"
         )
-    target = _target(problem, argument)
-    arrays = _new_rows(problem, answer, new_rows)
-    index = resampled_indices(answer.trusted_log_weights, answer.num_draws, answer.num_draws)
-    draws = {site: values[index] for site, values in answer.draws.items()}
+    target = _target(model, argument)
+    arrays = _new_rows(model, posterior, new_rows)
+    draws = posterior.draws
     levels = [0.5, (1.0 - interval) / 2.0, (1.0 + interval) / 2.0]
     if target.kind in ("binary", "class"):
         num_classes = 2 if target.kind == "binary" else target.num_classes
         classes = tuple(str(code) for code in range(num_classes))
-        sample = _probabilities(problem, draws, target, num_classes)
+        sample = _probabilities(model, draws, target, num_classes)
     else:
-        classes, sample = (), _observations(problem, draws, target, seed)
+        classes, sample = (), _observations(model, draws, target, seed)
     # A quantile of counts shall be a count, not a number between two.
     method = "inverted_cdf" if target.kind == "count" else "linear"
     parts = []
-    for turn, (rows, count) in enumerate(_turns(arrays, answer.num_draws)):
+    for turn, (rows, count) in enumerate(_turns(arrays, posterior.num_draws)):
         values = sample(rows, turn)[:, :count].astype(np.float64)  # (draw, row, ...)
         parts.append((values.mean(axis=0), *np.quantile(values, levels, axis=0, method=method)))
     mean, median, lower, upper = (np.concatenate(statistic) for statistic in zip(*parts, strict=True))
     return Predictions(
-        target.name, target.kind, interval, mean, median, lower, upper, classes, answer.verdict, answer.reasons
+        target.name, target.kind, interval, mean, median, lower, upper, classes, posterior.verdict, posterior.reasons
     )
 
 
 Sampler = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
 
 
-def _observations(problem: Problem, draws: Mapping[str, np.ndarray], target: Argument, seed: int) -> Sampler:
+def _observations(model: Model, draws: Mapping[str, np.ndarray], target: Argument, seed: int) -> Sampler:
     """New observations, shape `(draw, row, ...)`."""
     key = random.key(seed)
 
     def sample(rows: Mapping[str, np.ndarray], turn: int) -> np.ndarray:
-        return replicated_data(problem, draws, rows, random.fold_in(key, turn))[target.name]
+        return replicated_data(model, draws, rows, random.fold_in(key, turn))[target.name]
 
     return sample
 
 
-def _probabilities(problem: Problem, draws: Mapping[str, np.ndarray], target: Argument, num_classes: int) -> Sampler:
+def _probabilities(model: Model, draws: Mapping[str, np.ndarray], target: Argument, num_classes: int) -> Sampler:
     """Probability of each class, shape `(draw, row, class)`: the likelihood at the code of each class."""
     if target.shape != ():
         raise InputError(
             f"predict: '{target.name}' has several {target.kind} values per row, for which there are no probabilities "
-            "class by class. Take the group posterior_predictive of Answer.to_datatree"
+            "class by class. Take the group posterior_predictive of Posterior.to_arviz"
         )
 
     def sample(rows: Mapping[str, np.ndarray], _: int) -> np.ndarray:
         coded = ({**rows, target.name: np.full(num_rows_of(dict(rows)), code, np.int32)} for code in range(num_classes))
-        return np.exp(np.stack([row_log_likelihood(problem, draws, rows)[target.name] for rows in coded], axis=-1))
+        return np.exp(np.stack([row_log_likelihood(model, draws, rows)[target.name] for rows in coded], axis=-1))
 
     return sample
 
 
-def _target(problem: Problem, argument: str | None) -> Argument:
-    data = {a.name: a for a in problem.data}
+def _target(model: Model, argument: str | None) -> Argument:
+    data = {a.name: a for a in model.data}
     if argument is not None:
         return lookup("data argument", argument, data)
     if len(data) > 1:
-        raise InputError(f"predict: '{problem.name}' observes {', '.join(data)}; say which to predict: argument=...")
+        raise InputError(f"predict: '{model.name}' observes {', '.join(data)}; say which to predict: argument=...")
     return next(iter(data.values()))
 
 
-def _new_rows(problem: Problem, answer: "Answer", new_rows: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _new_rows(model: Model, posterior: PosteriorData, new_rows: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Covariates of the new rows, checked, with zeros for data.
 
     Raises:
-        InputError: They do not fit the covariates of the answer.
+        InputError: They do not fit the covariates of the posterior.
     """
-    covariates = {a.name: a for a in problem.covariates}
+    covariates = {a.name: a for a in model.covariates}
     if not covariates:
-        raise InputError(f"predict: '{problem.name}' has no covariates, so there is nothing to predict new rows from")
-    given = {name: values for name, values in new_rows.items() if name not in answer.observed}
+        raise InputError(f"predict: '{model.name}' has no covariates, so there is nothing to predict new rows from")
+    given = {name: values for name, values in new_rows.items() if name not in posterior.observed}
     for name in covariates:
         if name not in given:
             raise InputError(
-                f"predict: new rows lack '{name}'; '{problem.name}' takes {', '.join(covariates)}."
+                f"predict: new rows lack '{name}'; '{model.name}' takes {', '.join(covariates)}."
                 f"{did_you_mean(name, given)}"
             )
     num_rows = len(np.atleast_1d(np.asarray(given[next(iter(covariates))])))
-    blank = {name: np.zeros((num_rows, *seen.shape[1:]), seen.dtype) for name, seen in answer.observed.items()}
-    arrays = read_arrays(problem, {**given, **blank})
+    blank = {name: np.zeros((num_rows, *seen.shape[1:]), seen.dtype) for name, seen in posterior.observed.items()}
+    arrays = read_arrays(model, {**given, **blank})
     for name, argument in covariates.items():
-        _check_like(argument, arrays[name], answer.covariates[name])
+        _check_like(argument, arrays[name], posterior.covariates[name])
     return arrays
 
 
 def _check_like(argument: Argument, new: np.ndarray, seen: np.ndarray) -> None:
-    """New rows as wide as those of the answer."""
+    """New rows as wide as those of the posterior."""
     if new.shape[1:] != seen.shape[1:]:
         raise InputError(
             f"predict: '{argument.name}' of the new rows has shape {new.shape}; expected (rows, "
-            f"{', '.join(map(str, seen.shape[1:]))}), as in the dataset of the answer"
+            f"{', '.join(map(str, seen.shape[1:]))}), as in the dataset"
         )
 
 

@@ -5,34 +5,34 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from posterity.model.inspect import ROW_PLATE
-from posterity.model.problem import Problem
+from posterity.model.model import Model
 
 __all__ = ["active_entries", "argument_axes", "latent_axes", "latent_entries", "row_dim"]
 
 
-def row_dim(problem: Problem) -> str:
+def row_dim(model: Model) -> str:
     """Name of the axis of rows: the model's own plate, or `observations` where the rows have none."""
-    return problem.data_sites[0].plates[0] or ROW_PLATE
+    return model.data_sites[0].plates[0] or ROW_PLATE
 
 
 def argument_axes(
-    problem: Problem, entries: Mapping[str, Sequence[str]], columns: Mapping[str, Sequence[str]]
+    model: Model, entries: Mapping[str, Sequence[str]], columns: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
     """Axis names of each argument, rows first, and the entries along them.
 
     An axis along a plate is called like the plate; any other has a name of its own.
 
     Args:
-        problem: Whose arguments.
+        model: Whose arguments.
         entries: Plate -> names of its entries.
         columns: Argument -> names of its columns.
     """
     dims: dict[str, tuple[str, ...]] = {}
     coords: dict[str, list[str]] = {}
-    for argument in problem.arguments:
-        names = [row_dim(problem)]
+    for argument in model.arguments:
+        names = [row_dim(model)]
         for axis in range(1, 1 + len(argument.shape)):
-            plate = _plate_along(problem, argument.name, axis)
+            plate = _plate_along(model, argument.name, axis)
             name = plate if plate and plate not in names else f"{argument.name}_dim_{axis - 1}"
             names.append(name)
             if name in entries:
@@ -44,17 +44,17 @@ def argument_axes(
 
 
 def latent_entries(
-    problem: Problem, sizes: Mapping[str, int], columns: Mapping[str, Sequence[str]]
+    model: Model, sizes: Mapping[str, int], columns: Mapping[str, Sequence[str]]
 ) -> dict[str, list[str]]:
     """Plate, or `site:axis` for an axis without a plate -> names of its entries in this dataset.
 
     Args:
-        problem: The model.
+        model: The model.
         sizes: Entries of each variable plate.
         columns: Argument name -> names of its columns; they name whatever follows that argument's axis.
     """
     entries = {plate: [str(i) for i in range(size)] for plate, size in sizes.items()}
-    for group in problem.axis_groups:
+    for group in model.axis_groups:
         names = next((list(columns[name]) for name in group.axes if name in columns), None)
         if names is None:
             continue
@@ -65,45 +65,43 @@ def latent_entries(
     return entries
 
 
-def active_entries(
-    problem: Problem, latents: Mapping[str, np.ndarray], sizes: Mapping[str, int]
-) -> dict[str, np.ndarray]:
+def active_entries(model: Model, latents: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Latents cut to the plate entries that the dataset has.
 
     Args:
-        problem: The model.
+        model: The model.
         latents: Site -> draws at the capacity of every plate.
         sizes: Entries of each variable plate.
     """
     active = {}
-    for site in problem.space.sites:
+    for site in model.space.sites:
         cut = tuple(slice(sizes.get(plate)) if plate else slice(None) for plate in site.plates)
         active[site.name] = latents[site.name][(slice(None), *cut)]
     return active
 
 
 def latent_axes(
-    problem: Problem, entries: Mapping[str, Sequence[str]]
+    model: Model, entries: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
     """Axis names of each latent, and the entries along them.
 
     Args:
-        problem: Whose latents.
+        model: Whose latents.
         entries: Plate, or `site:axis`, -> names of its entries.
     """
     dims: dict[str, tuple[str, ...]] = {}
     coords: dict[str, list[str]] = {}
-    for site in problem.space.sites:
+    for site in model.space.sites:
         plates = (*site.plates, *[None] * site.event_dim)
         names = tuple(plate or f"{site.name}_dim_{axis}" for axis, plate in enumerate(plates))
         dims[site.name] = names
-        coords |= dict(zip(names, problem.space.axis_entries(site, entries), strict=True))
+        coords |= dict(zip(names, model.space.axis_entries(site, entries), strict=True))
     return dims, coords
 
 
-def _plate_along(problem: Problem, argument: str, axis: int) -> str | None:
-    for group in problem.axis_groups:
+def _plate_along(model: Model, argument: str, axis: int) -> str | None:
+    for group in model.axis_groups:
         if axis in group.axes.get(argument, ()) and group.plates:
             return group.plates[0]
-    site = next((s for s in problem.data_sites if s.argument == argument), None)
+    site = next((s for s in model.data_sites if s.argument == argument), None)
     return site.plates[axis] if site is not None and axis < len(site.plates) else None

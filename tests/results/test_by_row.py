@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from posterity.inference import arviz as tree
 from posterity.inference import by_row
-from posterity.inference.axes import argument_axes
+from posterity.results.axes import argument_axes
 from posterity.model.build import build_problem
 from posterity.runtime.errors import InputError
 from posterity.simulation.envelope import Envelope
@@ -132,7 +132,7 @@ def test_an_axis_without_a_plate_gets_a_name_of_its_own():
 
 
 def test_equal_weights_thin_evenly():
-    from posterity.inference.resampling import resampled_indices
+    from posterity.results.resampling import resampled_indices
 
     assert_array_equal(resampled_indices(None, 12, 12), np.arange(12))
     assert_array_equal(resampled_indices(None, 12, 4), [1, 4, 7, 10])

@@ -1,10 +1,10 @@
-"""Problem: a NumPyro model as mathematics on flat vectors and padded datasets.
+"""Model: a NumPyro program as mathematics on flat vectors and padded datasets.
 
 Every method speaks of one dataset and one `z`; `jax.vmap` adds batches at the edge.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,50 +14,63 @@ from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
 
-from posterity.model.arguments import Argument, Model, model_name
+from posterity.model.arguments import Argument, ModelFunction, model_name
 from posterity.model.dataset import Dataset
 from posterity.model.events import MaskEvents
 from posterity.model.inspect import DataSite, LatentSite
 from posterity.model.plates import AxisGroup
-from posterity.model.space import LatentSpace, PlateMasks, broadcast_mask
-from posterity.simulation.covariates import CovariateLaw, masked_values
-from posterity.simulation.envelope import Envelope
+from posterity.model.space import LatentSpace, PlateMasks, broadcast_mask, masked_values
 
-__all__ = ["Problem"]
+__all__ = ["Model"]
 
 EDGE = 87.0  # minus log of the smallest float32: what draws that underflow to 0, or overflow, stand for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Problem:
-    """Everything mathematical that a model and an envelope define; made by `build_problem`.
+class Model:
+    """Everything mathematical that a NumPyro program defines for arguments of given shapes; made by `read_model`.
+
+    A value: equal for the same function, shapes and capacities, so that nothing is compiled twice.
 
     Attributes:
-        model: The NumPyro model.
+        function: The NumPyro program.
         arguments: Its data and covariate arguments, at capacity.
         space: Latents <-> `z`.
         data_sites: Sites that observe an argument.
-        envelope: Sizes that training covers.
-        covariate_law: How covariates are drawn while training.
+        capacity: Variable plate -> largest number of entries. Any other plate keeps the size that it has here.
         plate_axes: Variable plate -> the argument axes that set its size.
         axis_groups: All argument axes that latents follow, for names.
-        example_shapes: Argument -> shape and dtype in the example, enough to trace the model again.
+        example_shapes: Argument -> shape and dtype in the example, enough to read the program again.
+        key: What two equal models have in common.
     """
 
-    model: Model
+    function: ModelFunction
     arguments: tuple[Argument, ...]
     space: LatentSpace
     data_sites: tuple[DataSite, ...]
-    envelope: Envelope
-    covariate_law: CovariateLaw
+    capacity: Mapping[str, int]
     plate_axes: Mapping[str, AxisGroup]
     axis_groups: tuple[AxisGroup, ...]
     example_shapes: Mapping[str, tuple[tuple[int, ...], str]]
+    key: Hashable
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Model) and self.key == other.key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(
+            f"{a.name}{[*([plate or size for plate, size in zip(a.plates, a.shape, strict=True)])]}"
+            for a in self.arguments
+        )
+        return f"Model({self.name}: {shapes}; {self.space.size} latents)"
 
     @property
     def name(self) -> str:
-        """Name of the model function."""
-        return model_name(self.model)
+        """Name of the function."""
+        return model_name(self.function)
 
     @property
     def covariates(self) -> tuple[Argument, ...]:
@@ -69,21 +82,9 @@ class Problem:
         """Arguments that the model observes."""
         return tuple(a for a in self.arguments if a.role == "data")
 
-    @property
-    def capacity(self) -> dict[str, int]:
-        """Variable plate -> largest number of entries."""
-        return {name: high for name, (_, high) in self.envelope.plates.items()}
-
     def plate_masks(self, sizes: Mapping[str, Any]) -> dict[str, Bool[Array, " _"]]:
         """Masks that keep the first `sizes[plate]` entries of each variable plate."""
         return {name: jnp.arange(capacity) < sizes[name] for name, capacity in self.capacity.items()}
-
-    def draw_covariates(
-        self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
-    ) -> dict[str, Array]:
-        """Covariates of one training dataset, zero in padded rows and masked entries."""
-        drawn = self.covariate_law.draw(rng_key, self.covariates, row_mask, plate_masks)
-        return masked_values(drawn, self.covariates, row_mask, plate_masks)
 
     def sample_prior(
         self,
@@ -101,28 +102,13 @@ class Problem:
             plate_masks: Entries of the variable plates that the dataset has; all of them if None.
         """
         masks = self.plate_masks(self.capacity) if plate_masks is None else plate_masks
-        model = handlers.trace(handlers.seed(self.model, rng_key))
+        model = handlers.trace(handlers.seed(self.function, rng_key))
         with _MaskLatents(self.space, masks):  # outside, so that later sites and the trace see masked values
             trace = model.get_trace(**covariates, **self._data_placeholders(num_rows))
         z = self.space.unconstrain({s.name: trace[s.name]["value"] for s in self.space.sites})
         # Where a prior reaches beyond float32, as Gamma(0.01) does, a draw is 0 or infinite and so would be its z.
         z = jnp.where(jnp.isinf(z), jnp.sign(z) * EDGE, z)
         return jnp.where(self.space.mask(masks), z, 0.0)
-
-    def simulate(
-        self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
-    ) -> tuple[Dataset, Float[Array, " latent"]]:
-        """One draw (D, z) of the joint; masked coordinates of `z` are zero.
-
-        Args:
-            rng_key: Consumed here.
-            row_mask: Rows that the dataset has.
-            plate_masks: Entries of the variable plates that it has.
-        """
-        key_covariates, key_prior, key_data = random.split(rng_key, 3)
-        covariates = self.draw_covariates(key_covariates, row_mask, plate_masks)
-        z = self.sample_prior(key_prior, covariates, row_mask.shape[0], plate_masks)
-        return self.simulate_data(key_data, z, covariates, row_mask, plate_masks), z
 
     def simulate_data(
         self,
@@ -144,7 +130,7 @@ class Problem:
         plate_masks: PlateMasks,
     ) -> Dataset:
         """One dataset drawn from the likelihood at latents in their supports; see `simulate_data`."""
-        model = handlers.substitute(self.model, dict(latents))
+        model = handlers.substitute(self.function, dict(latents))
         trace = handlers.trace(handlers.seed(_DrawObserved(model), rng_key)).get_trace(
             **covariates, **self._data_placeholders(row_mask.shape[0])
         )
@@ -181,7 +167,7 @@ class Problem:
 
     def site_log_probs_at(self, latents: Mapping[str, Array], dataset: Dataset) -> dict[str, Float[Array, "..."]]:
         """Log probabilities of each site at latents in their supports; see `site_log_probs`."""
-        seeded = handlers.seed(self.model, random.key(0))  # every latent is given: the key is never used
+        seeded = handlers.seed(self.function, random.key(0))  # every latent is given: the key is never used
         model = MaskEvents(seeded, f"model '{self.name}'", self._event_masks(dataset.plate_masks))
         log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
         sites = (*self.space.sites, *self.data_sites)
@@ -219,7 +205,7 @@ class Problem:
         Sites whose support follows a latent, as that of Uniform(0, theta) does, are left to the likelihood.
         """
         latents = self.space.constrain(jnp.zeros(self.space.size))
-        model = handlers.seed(handlers.substitute(self.model, latents), random.key(0))
+        model = handlers.seed(handlers.substitute(self.function, latents), random.key(0))
         trace = handlers.trace(model).get_trace(**self._filled(dataset))
         outside = {}
         for site in self.data_sites:

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from posterity.inference.summary import answer_to_json, summarise, summarise_answer
+from posterity.results.summary import answer_to_json, summarise, summarise_answer
 
 LEVELS = [0.05, 0.5, 0.95]
 

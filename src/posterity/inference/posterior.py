@@ -1,0 +1,178 @@
+"""`Posterior`: what every question about one dataset returns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from posterity.amortized.families.base import AbstractPosterior
+from posterity.inference.predict_table import predict_table
+from posterity.inference.proposal import Proposal
+from posterity.results.data import PosteriorData
+from posterity.results.evidence import Evidence, posterior_log_evidence
+from posterity.results.frames import summary_frame
+from posterity.results.predict import Predictions, predict
+from posterity.results.summary import summarise_in_table_units, summarise_posterior
+from posterity.results.text import posterior_text
+from posterity.runtime.errors import InputError, lookup
+
+if TYPE_CHECKING:
+    import polars as pl
+    import xarray as xr
+
+__all__ = ["Posterior"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Posterior(PosteriorData):
+    """The checked posterior of one dataset; it never changes.
+
+    `posterior["w"]` are draws of equal weight, shape `(draw, *site_shape)`.
+
+    Attributes:
+        make_q: Computes q of the dataset; None where it is unanswered.
+    """
+
+    make_q: Callable[[], AbstractPosterior] | None = None
+
+    def __repr__(self) -> str:
+        return posterior_text(self)
+
+    def __getitem__(self, site: str) -> np.ndarray:
+        """Draws of equal weight of one latent site, in its support, shape `(draw, *site_shape)`.
+
+        Raises:
+            InputError: There is no such site, or the dataset is unanswered.
+        """
+        self.require_draws(f"posterior['{site}']")
+        return lookup("latent site", site, self.draws)
+
+    @property
+    def proposal(self) -> Proposal:
+        """The raw q that the posterior was made from.
+
+        Raises:
+            InputError: The dataset is unanswered.
+        """
+        self.require_draws("proposal")
+        assert self.weights is not None and self.make_q is not None
+        log_weights = self.weights.log_weights
+        return Proposal(self.model, self.proposed, self.log_q, self.log_joint, log_weights, self.make_q)
+
+    @property
+    def log_evidence(self) -> Evidence:
+        """Log evidence of the dataset, log p(D), with its standard error, in nats.
+
+        Raises:
+            InputError: The posterior is not corrected.
+        """
+        return posterior_log_evidence(self)
+
+    def summary(self, *, units: str = "model") -> "pl.DataFrame":
+        """One line for each scalar latent: `latent`, `mean`, `sd`, `q05`, `q50`, `q95`.
+
+        Args:
+            units: `model`: as the model sees the data, z-scored where it is defined on z-scores. `table`: those of the
+                table that the dataset was made of.
+
+        Raises:
+            InputError: Other units, or no way back to those of the table is known; the dataset is unanswered.
+        """
+        self.require_draws("summary")
+        if units == "model":
+            return summary_frame(summarise_posterior(self))
+        if units != "table":
+            raise InputError(f"summary: units must be 'model' or 'table'; got '{units}'")
+        if self.recipe is not None and self.recipe.scaling is None:
+            return summary_frame(summarise_posterior(self))
+        summary = summarise_in_table_units(self)
+        if summary is None:
+            raise InputError(
+                f"summary: no way back from z-scores to the table's units is known for '{self.model.name}'; it is known "
+                "for the built-in regressions, inferred from a table"
+            )
+        return summary_frame(summary)
+
+    def predict(
+        self,
+        new_rows: Any,
+        *,
+        interval: float = 0.9,
+        seed: int = 0,
+        drop_missing: bool = False,
+        argument: str | None = None,
+        source: str | None = None,
+    ) -> Predictions:
+        """What the target of new rows will be; in the units and with the labels of the table, if there is one.
+
+        Args:
+            new_rows: A frame or a file with the covariates of the table (its target may be there and is not read);
+                a dict of arrays, where the dataset was one.
+            interval: Probability between the bounds that are given.
+            seed: Decides the noise of new observations.
+            drop_missing: Rows of a table with a missing cell get NaN instead of being refused.
+            argument: The data argument to predict; it may stay away where there is only one.
+            source: What messages call the new rows; their path if None.
+
+        Raises:
+            InputError: The new rows do not fit the dataset, or there is nothing to predict from.
+        """
+        if self.recipe is None:
+            if not isinstance(new_rows, Mapping):
+                raise InputError("predict: the dataset was given as arrays; give the new rows as a dict of arrays, too")
+            return predict(self, new_rows, interval=interval, seed=seed, argument=argument)
+        if isinstance(new_rows, Mapping):
+            raise InputError("predict: the dataset was a table; give the new rows as a table with the same columns")
+        return predict_table(
+            self, self.recipe, new_rows, interval=interval, seed=seed, drop_missing=drop_missing, source=source
+        )
+
+    def to_arviz(
+        self,
+        *,
+        num_draws: int | None = None,
+        log_likelihood: bool = False,
+        posterior_predictive: bool = False,
+        seed: int = 0,
+    ) -> "xr.DataTree":
+        """The posterior in ArviZ's schema; see `posterity.results.arviz.to_arviz`.
+
+        Args:
+            num_draws: Draws of equal weight to take; all of them if None.
+            log_likelihood: Add that group: `num_draws` times `num_rows` numbers.
+            posterior_predictive: Add that group: as large.
+            seed: Decides the draws of `posterior_predictive`.
+
+        Raises:
+            InputError: More draws than there are, a group too large for memory, a plate named like ArviZ's axes, or
+                the dataset is unanswered.
+        """
+        from posterity.results.arviz import to_arviz
+
+        return to_arviz(
+            self,
+            num_draws=num_draws,
+            log_likelihood=log_likelihood,
+            posterior_predictive=posterior_predictive,
+            seed=seed,
+        )
+
+    def report(
+        self, path: str | Path, *, title: str | None = None, command: str | None = None, seed: int = 0
+    ) -> None:
+        """Writes a report as one HTML file, figures included; see `posterity.report.page.write_report`.
+
+        Args:
+            path: The file; replaced if it is there.
+            title: Heading; the model and the number of rows if None.
+            command: How the posterior was made, for the last section.
+            seed: Decides the prior and replicated draws.
+
+        Raises:
+            InputError: `path` cannot be written, or the dataset is unanswered.
+        """
+        from posterity.report.page import write_report
+
+        write_report(self, path, title=title, command=command, seed=seed)

@@ -1,0 +1,49 @@
+"""Predictions for the rows of another table, in the units and with the labels of the first."""
+
+import dataclasses
+from typing import Any
+
+from posterity.results.data import PosteriorData
+from posterity.results.predict import Predictions, predict
+from posterity.runtime.errors import InputError
+from posterity.tables.read import as_frame
+from posterity.tables.recipe import Recipe
+
+__all__ = ["predict_table"]
+
+
+def predict_table(
+    posterior: PosteriorData,
+    recipe: Recipe,
+    new_rows: Any,
+    *,
+    interval: float,
+    seed: int,
+    drop_missing: bool,
+    source: str | None,
+) -> Predictions:
+    """What the target of a table's new rows will be.
+
+    Args:
+        posterior: Given the first table.
+        recipe: How the dataset was made of it.
+        new_rows: A frame or a file with its covariates.
+        interval: Probability between the bounds.
+        seed: Decides the noise of new observations.
+        drop_missing: Rows with a missing cell get NaN instead of being refused.
+        source: What messages call the new rows; their path if None.
+
+    Raises:
+        InputError: The new rows do not fit the table, or the model has nothing to predict from.
+    """
+    frame, source = as_frame(new_rows, source, default="new rows", text_columns=recipe.text_columns)
+    if recipe.target_argument is None:
+        raise InputError(f"{source}: '{posterior.model.name}' has no target, so there is nothing to predict")
+    values, rows = recipe.new_rows(frame, drop_missing=drop_missing, source=source)
+    predicted = predict(posterior, values, interval=interval, seed=seed, argument=recipe.target_argument)
+    numbers = {
+        name: recipe.predictions_to_table(getattr(predicted, name), rows, frame.height)
+        for name in ("mean", "median", "lower", "upper")
+    }
+    classes = recipe.class_labels(len(predicted.classes)) if predicted.classes else ()
+    return dataclasses.replace(predicted, target=recipe.target or predicted.target, classes=classes, **numbers)

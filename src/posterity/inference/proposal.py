@@ -1,0 +1,57 @@
+"""The proposal q of one dataset, raw: for those who want to see what was corrected."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jax import vmap
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from posterity.amortized.families.base import AbstractPosterior
+from posterity.inference.draw import Network
+from posterity.model.dataset import Dataset
+from posterity.model.model import Model
+from posterity.runtime.compile import filter_jit
+
+__all__ = ["Proposal", "proposal_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """q(latents | D) of one dataset, without importance weights in its draws.
+
+    Attributes:
+        model: The model.
+        draws: Latent site -> draws of q as they came, shape `(draw, *site_shape)`, active entries only.
+        log_q: Log density of q at each, unconstrained, in nats.
+        log_joint: Log joint at each, in nats.
+        log_weights: Their normalised, Pareto-smoothed log importance weights.
+        make_q: Computes `q` when it is asked for.
+    """
+
+    model: Model
+    draws: Mapping[str, np.ndarray]
+    log_q: Float[np.ndarray, " draw"]
+    log_joint: Float[np.ndarray, " draw"]
+    log_weights: Float[np.ndarray, " draw"]
+    make_q: Callable[[], AbstractPosterior]
+
+    @cached_property
+    def q(self) -> AbstractPosterior:
+        """The distribution over the flat unconstrained `z`."""
+        return self.make_q()
+
+    def sample(self, rng_key: PRNGKeyArray, num_samples: int) -> dict[str, Array]:
+        """Latent site -> further draws in its support, shape `(num_samples, *site_shape)`, plates at capacity."""
+        return vmap(self.model.space.constrain)(self.q.sample(rng_key, num_samples))
+
+    def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+        """Log density of one unconstrained `z` over its active coordinates, in nats."""
+        return self.q.log_prob(z)
+
+
+@filter_jit
+def proposal_of(network: Network, model: Model, dataset: Dataset) -> AbstractPosterior:
+    """The distribution q of one padded dataset."""
+    return network(dataset, model.space.mask(dataset.plate_masks))

@@ -1,0 +1,151 @@
+"""From a NumPyro program and one dataset to a model, read once for each set of shapes."""
+
+import dataclasses
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from posterity.model.arguments import Argument, ModelFunction, example_arrays, model_name
+from posterity.model.fingerprint import fingerprint
+from posterity.model.indices import index_sizes
+from posterity.model.inspect import DataSite, ModelTrace, inspect_model
+from posterity.model.model import Model
+from posterity.model.plates import AxisGroup, axis_groups, resize, variable_axes
+from posterity.model.space import LatentSpace
+from posterity.model.trace import Shapes, abstract_trace, shapes_of
+from posterity.runtime.errors import InputError
+
+__all__ = ["read_model"]
+
+MOST_KEPT = 128
+FEWEST_ROWS = 7
+
+_kept: OrderedDict[Hashable, Model] = OrderedDict()
+_lock = threading.Lock()
+
+
+def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Mapping[str, int] | None = None) -> Model:
+    """The mathematics of a NumPyro program; the same object for the same program, shapes and capacities.
+
+    Args:
+        function: A NumPyro program. The argument handed to `obs=` is data, sites without `obs` are latents, the other
+            array arguments are covariates.
+        example: One dataset: argument name -> array with rows first. Its values may be made up, and its number of rows
+            means nothing; its other axes and dtypes count.
+        capacity: Plate that may vary in size from dataset to dataset -> its largest size.
+
+    Raises:
+        InputError: The program cannot serve; the message names the site and the cure.
+    """
+    capacity = dict(capacity or {})
+    shapes = shapes_of(example_arrays(function, example))
+    key = (fingerprint(function), _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
+    with _lock:
+        model = _kept.get(key)
+        if model is not None:
+            _kept.move_to_end(key)
+            return model
+    model = _read(function, shapes, capacity, key)
+    with _lock:
+        kept = _kept.setdefault(model.key, model)  # another thread may have been faster
+        while len(_kept) > MOST_KEPT:
+            _kept.popitem(last=False)
+    return kept
+
+
+def _of_any_number(shapes: Shapes) -> dict[str, jax.ShapeDtypeStruct]:
+    """The same arguments with a number of rows that no other axis has, whatever the example's own."""
+    taken = {size for shape in shapes.values() for size in shape.shape[1:]}
+    num_rows = next(n for n in itertools.count(FEWEST_ROWS) if n not in taken)
+    return {name: jax.ShapeDtypeStruct((num_rows, *shape.shape[1:]), shape.dtype) for name, shape in shapes.items()}
+
+
+def _plain(shapes: Shapes) -> tuple[tuple[str, tuple[int, ...], str], ...]:
+    return tuple((name, shape.shape, str(shape.dtype)) for name, shape in sorted(shapes.items()))
+
+
+def _read(function: ModelFunction, shapes: Shapes, capacity: Mapping[str, int], key: tuple[Any, ...]) -> Model:
+    try:
+        return _read_shapes(function, _of_any_number(shapes), capacity, key)
+    except InputError:
+        # With the example's own number of rows it may pass; and if not, the message speaks of the user's numbers.
+        return _read_shapes(function, shapes, capacity, (key[0], _plain(shapes), key[2]))
+
+
+def _read_shapes(function: ModelFunction, example: Shapes, capacity: Mapping[str, int], key: tuple[Any, ...]) -> Model:
+    trace = inspect_model(function, example)
+    groups = axis_groups(function, example, trace)
+    plate_axes = variable_axes(function, groups, trace, capacity)
+    shapes = dict(example)
+    for plate, group in plate_axes.items():
+        shapes = resize(shapes, group.axes, capacity[plate])
+    arguments = tuple(_argument(name, shape, trace.data, plate_axes) for name, shape in shapes.items())
+    served = {a.name: jax.ShapeDtypeStruct(shapes[a.name].shape, np.dtype(a.dtype)) for a in arguments}
+    if served != example:
+        trace = inspect_model(function, served)
+        _check_capacity(function, trace, capacity)
+    return Model(
+        function=function,
+        arguments=_with_indices(function, served, arguments),
+        space=LatentSpace(trace.latents),
+        data_sites=trace.data,
+        capacity=dict(capacity),
+        plate_axes=plate_axes,
+        axis_groups=groups,
+        example_shapes={name: (shape.shape, str(shape.dtype)) for name, shape in example.items()},
+        key=key,
+    )
+
+
+def _check_capacity(function: ModelFunction, trace: ModelTrace, capacity: Mapping[str, int]) -> None:
+    for plate, size in capacity.items():
+        if trace.plates.get(plate) != size:
+            raise InputError(
+                f"model '{model_name(function)}': plate '{plate}' has size {trace.plates.get(plate)} where the "
+                f"arguments reach {size}; a variable plate must be exactly as long as the argument axis that sets it"
+            )
+
+
+def _argument(
+    name: str,
+    shape: jax.ShapeDtypeStruct,
+    data_sites: tuple[DataSite, ...],
+    plate_axes: Mapping[str, AxisGroup],
+) -> Argument:
+    plates: list[str | None] = [None] * (len(shape.shape) - 1)
+    for plate, group in plate_axes.items():
+        for axis in group.axes.get(name, ()):
+            plates[axis - 1] = plate
+    site = next((s for s in data_sites if s.argument == name), None)
+    if site is None:
+        return Argument(name, "covariate", shape.shape[1:], str(shape.dtype), tuple(plates))
+    dtype = "float32" if site.kind == "real" else "int32"
+    return Argument(name, "data", shape.shape[1:], dtype, tuple(plates), site.kind, site.num_classes)
+
+
+def _with_indices(function: ModelFunction, shapes: Shapes, arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
+    """Says of every covariate of whole numbers whether it is an index, and how long the axis is that it picks from."""
+    if not any(a.role == "covariate" and a.dtype == "int32" for a in arguments):
+        return arguments
+    sizes = index_sizes(function, shapes)
+    return tuple(
+        dataclasses.replace(a, is_index=True, num_entries=sizes.get(a.name, 0)) if _is_index(function, shapes, a) else a
+        for a in arguments
+    )
+
+
+def _is_index(function: ModelFunction, shapes: Shapes, argument: Argument) -> bool:
+    """Whether the program refuses real numbers for a covariate of whole numbers."""
+    if argument.role == "data" or argument.dtype != "int32":
+        return False
+    real = jax.ShapeDtypeStruct(shapes[argument.name].shape, np.dtype("float32"))
+    try:
+        abstract_trace(function, {**shapes, argument.name: real}, lambda trace: None)
+    except InputError:
+        return True
+    return False

@@ -1,0 +1,138 @@
+"""What is known of one dataset's posterior: draws as numbers, with the data and the model that they belong to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from posterity.model.intake import plate_sizes
+from posterity.model.model import Model
+from posterity.results.axes import argument_axes, latent_axes, latent_entries
+from posterity.results.resampling import resampled_indices
+from posterity.runtime.errors import InputError
+from posterity.tables.recipe import Recipe
+from posterity.trust.refinement import Refinement
+from posterity.trust.verdict import Verdict
+from posterity.trust.weights import ImportanceWeights
+
+__all__ = ["PosteriorData"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PosteriorData:
+    """The posterior of one dataset; `posterity.Posterior` adds what people do with it.
+
+    Attributes:
+        model: The model.
+        name: The dataset's name, such as its value of the grouping column; None where it has none.
+        num_rows: Rows of the dataset.
+        verdict: How far to trust it; `unanswered` where the dataset could not be read.
+        reasons: Full sentences with numbers.
+        data: The model's arguments as they were given, rows first; empty where unanswered.
+        proposed: Latent site -> draws of q in the site's support, shape `(draw, *site_shape)`, active entries only, as
+            they came; `draws` has those to use.
+        log_q: Log density of q at each of these, unconstrained, in nats, shape `(draw,)`.
+        log_joint: Log prior + log likelihood + log-det of `constrain` at each of these, shape `(draw,)`.
+        weights: Importance weights of these; None where unanswered.
+        refined: Draws of a sampler that started from q, as `proposed`, where the verdict is `refined`.
+        refined_log_joint: Log joint at each of these.
+        refinement: What sampling from q on came to, where weights were unhealthy; None where it was not tried.
+        columns: Argument -> names of its columns.
+        recipe: How the dataset was made of a table; None where it was given as arrays.
+        dropped_rows: Rows of the table that were left out because a cell was missing.
+        seconds: Wall time that it took.
+    """
+
+    model: Model
+    name: str | None = None
+    num_rows: int
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    data: Mapping[str, np.ndarray] = field(default_factory=dict)
+    proposed: Mapping[str, np.ndarray] = field(default_factory=dict)
+    log_q: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    log_joint: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    weights: ImportanceWeights | None = None
+    refined: Mapping[str, np.ndarray] | None = None
+    refined_log_joint: np.ndarray | None = None
+    refinement: Refinement | None = None
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    recipe: Recipe | None = None
+    dropped_rows: int = 0
+    seconds: float = 0.0
+
+    @property
+    def num_draws(self) -> int:
+        """Draws that there are, of q and to use alike; 0 where unanswered."""
+        return self.log_joint.size
+
+    @property
+    def ess(self) -> float:
+        """Effective sample size of what `weighted` gives, in draws: of the weights, or of the sampler's chains."""
+        if self.verdict == "refined" and self.refinement is not None:
+            return min(self.refinement.min_ess, self.num_draws)
+        return 0.0 if self.weights is None else self.weights.ess
+
+    @property
+    def pareto_k(self) -> float:
+        """Tail index k-hat of the importance weights of q's draws."""
+        return float("nan") if self.weights is None else self.weights.pareto_k
+
+    @property
+    def weighted(self) -> tuple[Mapping[str, np.ndarray], np.ndarray | None]:
+        """The draws that the verdict allows, and their log weights, None where all weigh the same.
+
+        Those of q with weights where it is `corrected`, the sampler's where it is `refined`, and those of q as they
+        came where it is `untrusted`.
+        """
+        if self.refined is not None:
+            return self.refined, None
+        if self.weights is not None and self.verdict == "corrected":
+            return self.proposed, self.weights.log_weights
+        return self.proposed, None
+
+    def resampled(self, num_draws: int) -> np.ndarray:
+        """Indices into the draws of `weighted` that stand for draws of equal weight, ascending."""
+        return resampled_indices(self.weighted[1], self.num_draws, num_draws)
+
+    @cached_property
+    def draws(self) -> dict[str, np.ndarray]:
+        """Latent site -> draws of equal weight, shape `(draw, *site_shape)`: those of `weighted`, resampled."""
+        draws, log_weights = self.weighted
+        if log_weights is None:
+            return dict(draws)
+        index = self.resampled(self.num_draws)
+        return {site: values[index] for site, values in draws.items()}
+
+    @property
+    def observed(self) -> dict[str, np.ndarray]:
+        """The model's data arguments, rows first."""
+        return {argument.name: self.data[argument.name] for argument in self.model.data if self.data}
+
+    @property
+    def covariates(self) -> dict[str, np.ndarray]:
+        """The model's other arguments, rows first."""
+        return {argument.name: self.data[argument.name] for argument in self.model.covariates if self.data}
+
+    @cached_property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Latent site -> one label per scalar entry in C order: `("w[bmi]", "w[age]")`; `("sigma",)` for a scalar."""
+        return self.model.space.labels(self._entries) if self.data else {}
+
+    @cached_property
+    def axes(self) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
+        """Latent or argument -> names of its axes (for arguments rows first); axis -> the entries along it."""
+        dims, coords = latent_axes(self.model, self._entries)
+        data_dims, data_coords = argument_axes(self.model, self._entries, self.columns)
+        return data_dims | dims, data_coords | coords
+
+    @cached_property
+    def _entries(self) -> dict[str, list[str]]:
+        return latent_entries(self.model, plate_sizes(self.model, self.data), self.columns)
+
+    def require_draws(self, what: str) -> None:
+        """Raises InputError where there is no posterior: the dataset could not be read."""
+        if self.verdict == "unanswered":
+            which = "" if self.name is None else f" of '{self.name}'"
+            raise InputError(f"{what}{which}: the dataset has no posterior. {' '.join(self.reasons)}")

@@ -1,0 +1,135 @@
+"""The simulator: draws of a model's joint, for all sizes of datasets that an estimator is trained for."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from posterity.model.arguments import ModelFunction, example_arrays
+from posterity.model.builtin.entry import BuiltinModel
+from posterity.model.dataset import Dataset
+from posterity.model.model import Model
+from posterity.model.read import read_model
+from posterity.model.soundness import FEWEST_ROWS, MOST_ROWS, check_model
+from posterity.model.space import PlateMasks, masked_values
+from posterity.runtime.errors import InputError, lookup
+from posterity.simulation.covariates import COVARIATE_LAWS, CovariateLaw, ResampledRows
+from posterity.simulation.envelope import Envelope
+
+__all__ = ["Simulator", "build_simulator", "builtin_simulator"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Simulator:
+    """What training needs besides the model: made by `build_simulator`.
+
+    Attributes:
+        model: The model.
+        envelope: Sizes that training covers.
+        covariate_law: How covariates are drawn.
+    """
+
+    model: Model
+    envelope: Envelope
+    covariate_law: CovariateLaw
+
+    def draw_covariates(
+        self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+    ) -> dict[str, Array]:
+        """Covariates of one dataset, zero in padded rows and masked entries."""
+        drawn = self.covariate_law.draw(rng_key, self.model.covariates, row_mask, plate_masks)
+        return masked_values(drawn, self.model.covariates, row_mask, plate_masks)
+
+    def simulate(
+        self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
+    ) -> tuple[Dataset, Float[Array, " latent"]]:
+        """One draw (D, z) of the joint; masked coordinates of `z` are zero.
+
+        Args:
+            rng_key: Consumed here.
+            row_mask: Rows that the dataset has.
+            plate_masks: Entries of the variable plates that it has.
+        """
+        key_covariates, key_prior, key_data = random.split(rng_key, 3)
+        covariates = self.draw_covariates(key_covariates, row_mask, plate_masks)
+        z = self.model.sample_prior(key_prior, covariates, row_mask.shape[0], plate_masks)
+        return self.model.simulate_data(key_data, z, covariates, row_mask, plate_masks), z
+
+
+def build_simulator(
+    function: ModelFunction,
+    example: Mapping[str, Any],
+    envelope: Envelope | None = None,
+    *,
+    covariates: str | CovariateLaw = "resampled",
+    check: bool = True,
+) -> Simulator:
+    """Reads a model, checks that it can be simulated, and joins it with what training draws.
+
+    Args:
+        function: A NumPyro program, see `posterity.model.read.read_model`.
+        example: One dataset: argument name -> array with rows first. Its values may be made up; its shapes and dtypes
+            count, and with `covariates="resampled"` so do its rows.
+        envelope: Rows and plates that training covers; rows 16 to 128 and no variable plate if None.
+        covariates: How covariates are drawn in training: "resampled" (rows of the example), "normal", "table",
+            or an object with the methods of `CovariateLaw`.
+        check: Simulate and compare densities to make sure that masks are sound. Only a trusted artifact that
+            was checked when it was made goes without.
+
+    Raises:
+        InputError: The model cannot serve; the message names the site and the cure.
+    """
+    envelope = envelope or Envelope()
+    model = read_model(function, example, {plate: high for plate, (_, high) in envelope.plates.items()})
+    law = _covariate_law(covariates, model, example)
+    law.check(model.covariates)
+    simulator = Simulator(model, envelope, law)
+    if check:
+        rows = jnp.ones(min(max(envelope.rows[0], FEWEST_ROWS), MOST_ROWS), bool)
+        smallest = {plate: low for plate, (low, _) in envelope.plates.items()}
+        check_model(model, lambda key, masks: simulator.simulate(key, rows, masks), smallest)
+    return simulator
+
+
+def builtin_simulator(
+    entry: BuiltinModel,
+    rows: tuple[int, int] | None = None,
+    columns: tuple[int, int] | None = None,
+    *,
+    covariates: str | CovariateLaw | None = None,
+    check: bool = True,
+    **options: Any,
+) -> Simulator:
+    """The simulator of a built-in model.
+
+    Args:
+        entry: The model.
+        rows: Envelope of rows; its usual one if None.
+        columns: Envelope of columns (features or dimensions).
+        covariates: How covariates are drawn; see `build_simulator`. Table-like where the model is defined on z-scored
+            columns, if None.
+        check: See `build_simulator`.
+        **options: Options of the model.
+    """
+    envelope = Envelope(rows or entry.rows, {entry.plate: columns or entry.columns})
+    law = covariates or ("normal" if entry.target is None else "table")
+    if law == "resampled":
+        raise InputError(
+            f"covariates='resampled' draws rows of an example, and the built-in '{entry.name}' has none: give "
+            "covariates=posterity.ResampledRows({...}), 'normal' or 'table'"
+        )
+    example = entry.example(envelope.plates[entry.plate][1])
+    return build_simulator(entry.with_options(options), example, envelope, covariates=law, check=check)
+
+
+def _covariate_law(covariates: str | CovariateLaw, model: Model, example: Mapping[str, Any]) -> CovariateLaw:
+    if not isinstance(covariates, str):
+        return covariates
+    law = lookup("covariate law", covariates, COVARIATE_LAWS)
+    if law is not ResampledRows:
+        return law()
+    arrays = example_arrays(model.function, example)
+    return ResampledRows({argument.name: jnp.asarray(arrays[argument.name]) for argument in model.covariates})
