@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from posterity.checks import InputError, did_you_mean
 from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.estimator import Estimator
 from posterity.problem import Problem
 from posterity.results import Answer, Unanswered, answer_to_json
 from posterity.table_answer import in_original_units
-from posterity.table_dataset import TableDataset
-from posterity.table_estimator import TableReading, estimator_and_dataset, read_frame
+from posterity.table_estimator import estimator_and_dataset
+from posterity.tables import Recipe, TableData, as_frame, members, split_groups
 
 __all__ = ["GroupAnswers", "infer_groups"]
 
@@ -49,6 +48,7 @@ class GroupAnswers:
             units (`original_mean`, ...) where columns were z-scored and the way back is known.
         entries: One for each group, as in `posterity infer --json`.
         data: The whole table as the model saw it.
+        recipe: How the table became that.
         problem: The model.
         num_draws: Draws for each group.
         seconds: Wall time of all answers.
@@ -57,7 +57,8 @@ class GroupAnswers:
     groups: pl.DataFrame
     latents: pl.DataFrame
     entries: tuple[Mapping[str, Any], ...]
-    data: TableDataset
+    data: TableData
+    recipe: Recipe
     problem: Problem
     num_draws: int
     seconds: float
@@ -75,7 +76,7 @@ class GroupAnswers:
 
 def infer_groups(
     estimator: Estimator | str | Path | Callable[..., Any],
-    table: pl.DataFrame | str | Path,
+    table: Any,
     *,
     group: str,
     target: str | None = None,
@@ -102,21 +103,30 @@ def infer_groups(
     Raises:
         InputError: The table does not suit the model, there is no such column, or the estimator cannot be loaded.
     """
-    frame, source = read_frame(table, source)
-    names = _group_names(frame, group, {target, *categorical}, drop_missing, source)
-    rest = frame.filter(names.is_not_null()).drop(group)
-    how = TableReading(target, standardize, tuple(categorical), drop_missing, source)
-    trained, data = estimator_and_dataset(estimator, rest, how, model=model, options=options)
-    members = _members(names.drop_nulls().to_numpy()[data.rows])
+    frame, source = as_frame(table, source, text_columns=(group, *categorical))
+    groups = split_groups(frame, group, others={target, *categorical}, drop_missing=drop_missing, source=source)
+    trained, recipe, data = estimator_and_dataset(
+        estimator,
+        frame.drop(group),
+        model=model,
+        options=options,
+        standardize=standardize,
+        target=target,
+        categorical=categorical,
+        drop_missing=drop_missing,
+        groups=groups,
+        source=source,
+    )
     answer_some = partial(trained.infer_many, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
     collected = _Collected()
-    for answer, num_rows in _answers(answer_some, data, members, on_progress):
-        collected.add(answer, num_rows, trained.problem, data)
+    for answer, num_rows in _answers(answer_some, data, recipe, members(groups, data.rows), on_progress):
+        collected.add(answer, num_rows, trained.problem, recipe)
     return GroupAnswers(
         groups=pl.DataFrame(collected.groups, schema=_GROUPS),
         latents=pl.DataFrame(collected.latents, schema_overrides=_LATENTS) if collected.latents else _no_latents(),
         entries=tuple(collected.entries),
         data=data,
+        recipe=recipe,
         problem=trained.problem,
         num_draws=num_draws,
         seconds=collected.seconds,
@@ -125,7 +135,8 @@ def infer_groups(
 
 def _answers(
     answer_some: Callable[..., list[Answer | Unanswered]],
-    data: TableDataset,
+    data: TableData,
+    recipe: Recipe,
     members: Mapping[str, np.ndarray],
     on_progress: Callable[[int, int], None],
 ) -> Iterator[tuple[Answer | Unanswered, int]]:
@@ -136,7 +147,7 @@ def _answers(
         answers = answer_some(
             [{name: values[members[group]] for name, values in data.values.items()} for group in chosen],
             groups=chosen,
-            columns=data.columns,
+            columns=recipe.columns_of,
             on_progress=lambda done, first=first: on_progress(first + done, len(names)),
         )
         for group, answer in zip(chosen, answers, strict=True):
@@ -152,12 +163,12 @@ class _Collected:
         self.entries: list[dict[str, Any]] = []
         self.seconds = 0.0
 
-    def add(self, answer: Answer | Unanswered, num_rows: int, problem: Problem, data: TableDataset) -> None:
+    def add(self, answer: Answer | Unanswered, num_rows: int, problem: Problem, recipe: Recipe) -> None:
         if isinstance(answer, Unanswered):
             entry = {"group": answer.group, "num_rows": num_rows, "verdict": answer.verdict, "pareto_k": None,
                      "ess": None, "reasons": list(answer.reasons), "latents": {}}  # fmt: skip
         else:
-            entry = answer_to_json(answer, in_original_units(problem, data, answer))
+            entry = answer_to_json(answer, in_original_units(problem, recipe, answer))
             self.seconds += answer.seconds
         self.entries.append(entry)
         evidence = entry.get("log_evidence") or {"value": None}
@@ -170,34 +181,3 @@ class _Collected:
 
 def _no_latents() -> pl.DataFrame:
     return pl.DataFrame(schema=_LATENTS)
-
-
-def _group_names(
-    frame: pl.DataFrame, group: str, others: set[str | None], drop_missing: bool, source: str
-) -> pl.Series:
-    """The group of every row as text; null where it is missing.
-
-    Raises:
-        InputError: There is no such column, it serves as something else, or it has missing cells.
-    """
-    if group not in frame.columns:
-        raise InputError(
-            f"{source}: --group '{group}': no such column. Columns: {', '.join(frame.columns)}."
-            f"{did_you_mean(group, frame.columns)}"
-        )
-    if group in others:
-        raise InputError(f"{source}: --group '{group}' is the target or a categorical column, too; it can be one only.")
-    names = frame[group].cast(pl.String)
-    missing = names.null_count()
-    if missing and not drop_missing:
-        raise InputError(
-            f"{source}: column '{group}' is missing in {missing} of {frame.height} rows, so they belong to no group. "
-            "Give --drop-missing to leave these rows out, or fill the cells in."
-        )
-    return names
-
-
-def _members(names: np.ndarray) -> dict[str, np.ndarray]:
-    """Group -> its rows, in the order in which the groups come up first."""
-    labels, first, inverse = np.unique(names.astype(str), return_index=True, return_inverse=True)
-    return {str(labels[i]): np.flatnonzero(inverse == i) for i in np.argsort(first)}

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from posterity.checks import InputError
 from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.estimator import Estimator
 from posterity.problem import Problem
 from posterity.results import Answer, Predictions, Summary, summarise
-from posterity.table_dataset import TableDataset
-from posterity.table_estimator import TableReading, builtin_entry, estimator_and_dataset, read_frame, resolve
-from posterity.tables import Preparation, regression_original_units
+from posterity.table_estimator import builtin_entry, estimator_and_dataset, resolve
+from posterity.tables import Recipe, TableData, as_frame
 from posterity.zero_shot import informed_estimator
 
 __all__ = ["TableAnswer", "in_original_units", "infer"]
@@ -28,19 +26,21 @@ class TableAnswer:
     Attributes:
         answer: Draws, weights and verdict, on the scale that the model is defined on.
         data: The dataset.
+        recipe: How the table became the dataset; None where it was given as arrays.
         original_units: Summary of the same latents in the user's units; None where they are the same or where
             no conversion is known.
         problem: The model.
     """
 
     answer: Answer
-    data: TableDataset
+    data: TableData
+    recipe: Recipe | None
     original_units: Summary | None
     problem: Problem
 
     def predict(
         self,
-        new_rows: pl.DataFrame | str | Path | Mapping[str, Any],
+        new_rows: Any,
         *,
         interval: float = 0.9,
         seed: int = 0,
@@ -50,8 +50,8 @@ class TableAnswer:
         """What the target of new rows will be, in the units of the table.
 
         Args:
-            new_rows: A Polars frame or a file with the covariates of the table; or a dict of arrays, where the dataset
-                was one. The target may be there; it is not read.
+            new_rows: A frame or a file with the covariates of the table, as `posterity.infer` takes them; or a dict of
+                arrays, where the dataset was one. The target may be there; it is not read.
             interval: Probability between the bounds that are given.
             seed: Decides the noise of new observations.
             drop_missing: Rows with a missing cell get NaN instead of being refused.
@@ -60,24 +60,24 @@ class TableAnswer:
         Raises:
             InputError: The new rows do not fit the table, or the model has nothing to predict from.
         """
-        preparation = self.data.preparation
-        if preparation is None:
+        recipe = self.recipe
+        if recipe is None:
             if not isinstance(new_rows, Mapping):
                 raise InputError("predict: the dataset was given as arrays; give the new rows as a dict of arrays, too")
             return self.answer.predict(new_rows, interval=interval, seed=seed)
         if isinstance(new_rows, Mapping):
             raise InputError("predict: the dataset was a table; give the new rows as a table with the same columns")
-        frame, source = read_frame(new_rows, source, default="new rows")
-        if preparation.plan.target_argument is None:
+        frame, source = as_frame(new_rows, source, text_columns=recipe.text_columns, default="new rows")
+        if recipe.target_argument is None:
             raise InputError(f"{source}: '{self.problem.name}' has no target, so there is nothing to predict")
-        values, complete = preparation.new_rows(frame, drop_missing=drop_missing, source=source)
-        predicted = self.answer.predict(values, interval=interval, seed=seed, argument=preparation.plan.target_argument)
-        return _in_table(predicted, preparation, complete)
+        values, rows = recipe.new_rows(frame, drop_missing=drop_missing, source=source)
+        predicted = self.answer.predict(values, interval=interval, seed=seed, argument=recipe.target_argument)
+        return _in_table(predicted, recipe, rows, frame.height)
 
 
 def infer(
     estimator: Estimator | str | Path | Callable[..., Any],
-    table: pl.DataFrame | str | Path | Mapping[str, Any],
+    table: Any,
     *,
     target: str | None = None,
     num_draws: int = NUM_DRAWS,
@@ -95,7 +95,8 @@ def infer(
     Args:
         estimator: The estimator or the directory of one; or a model, which is then answered by the informed posterior
             without training: the name of a built-in one, or a NumPyro model of your own.
-        table: A Polars frame, a CSV or Parquet file, or a dict of arrays as the model takes them.
+        table: A CSV or Parquet file; a frame of Polars, pandas, Arrow or any other library that narwhals knows; or a
+            dict of arrays as the model takes them.
         target: Column that the model's observed vector takes; the other columns form its matrix.
         num_draws: Draws of q.
         seed: The same seed gives the same draws.
@@ -111,20 +112,29 @@ def infer(
     Raises:
         InputError: The table does not suit the model, or the estimator cannot be loaded.
     """
-    if isinstance(table, Mapping):
+    if isinstance(table, Mapping) and table:
         _refuse_table_options(
             target=target, standardize=standardize, categorical=categorical, drop_missing=drop_missing
         )
         trained = resolve(estimator, model, options, lambda which: informed_estimator(which, table, **(options or {})))
         answer = trained.infer(table, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
-        return TableAnswer(answer, TableDataset(dict(table), {}, None, (), None, 0, ()), None, trained.problem)
-    frame, source = read_frame(table, source)
-    how = TableReading(target, standardize, tuple(categorical), drop_missing, source)
-    trained, data = estimator_and_dataset(estimator, frame, how, model=model, options=options)
-    answer = trained.infer(
-        data.values, num_draws=num_draws, seed=seed, columns=data.columns, refine_seconds=refine_seconds
+        return TableAnswer(answer, TableData(dict(table), np.arange(0), 0), None, None, trained.problem)
+    frame, source = as_frame(table, source, text_columns=categorical)
+    trained, recipe, data = estimator_and_dataset(
+        estimator,
+        frame,
+        model=model,
+        options=options,
+        standardize=standardize,
+        target=target,
+        categorical=categorical,
+        drop_missing=drop_missing,
+        source=source,
     )
-    return TableAnswer(answer, data, in_original_units(trained.problem, data, answer), trained.problem)
+    answer = trained.infer(
+        data.values, num_draws=num_draws, seed=seed, columns=recipe.columns_of, refine_seconds=refine_seconds
+    )
+    return TableAnswer(answer, data, recipe, in_original_units(trained.problem, recipe, answer), trained.problem)
 
 
 def _refuse_table_options(**given: Any) -> None:
@@ -133,28 +143,19 @@ def _refuse_table_options(**given: Any) -> None:
             raise InputError(f"infer: '{name}' says how to read a table; a dict of arrays is taken as it is")
 
 
-def _in_table(predicted: Predictions, preparation: Preparation, complete: np.ndarray) -> Predictions:
+def _in_table(predicted: Predictions, recipe: Recipe, rows: np.ndarray, num_rows: int) -> Predictions:
     """Predictions in the units and with the labels of the table, one for every new row, complete or not."""
-    scaling = preparation.scaling
-    loc, scale = (0.0, 1.0) if scaling is None or predicted.classes else (scaling.target_mean, scaling.target_sd)
-
-    def among_all(values: np.ndarray) -> np.ndarray:
-        spread = np.full((len(complete), *values.shape[1:]), np.nan)
-        spread[complete] = loc + scale * values
-        return spread
-
-    # A model may have more classes than the table that it was given.
-    known = preparation.classes
-    classes = tuple(known[c] if c < len(known) else f"class {c}" for c in range(len(predicted.classes)))
-    numbers = {name: among_all(getattr(predicted, name)) for name in ("mean", "median", "lower", "upper")}
-    target = preparation.plan.target or predicted.target
+    numbers = {
+        name: recipe.predictions_to_table(getattr(predicted, name), rows, num_rows)
+        for name in ("mean", "median", "lower", "upper")
+    }
+    target = recipe.target or predicted.target
+    classes = recipe.class_labels(len(predicted.classes))
     return dataclasses.replace(predicted, target=target, classes=classes, **numbers)
 
 
-def in_original_units(problem: Problem, data: TableDataset, answer: Answer) -> Summary | None:
+def in_original_units(problem: Problem, recipe: Recipe, answer: Answer) -> Summary | None:
     """Summary of an answer's latents in the user's units; None where they are the same or no conversion is known."""
     entry = builtin_entry(problem)
-    if entry is None or not entry.linear or data.scaling is None:
-        return None
-    draws = regression_original_units(data.scaling, answer.draws)
-    return summarise(draws, answer.labels, answer.trusted_log_weights)
+    draws = recipe.to_table_units(answer.draws) if entry is not None and entry.linear else None
+    return None if draws is None else summarise(draws, answer.labels, answer.trusted_log_weights)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
@@ -13,16 +13,13 @@ from posterity.estimators import find_estimator
 from posterity.identity import describe_model
 from posterity.models import MODELS, BuiltinModel
 from posterity.problem import Argument, Problem
-from posterity.table_dataset import TableDataset, dataset_of_table
 from posterity.table_example import arguments_of_model
-from posterity.tables import read_table
+from posterity.tables import Recipe, TableData
 from posterity.zero_shot import informed_estimator, is_informed
 
 __all__ = [
-    "TableReading",
     "builtin_entry",
     "estimator_and_dataset",
-    "read_frame",
     "resolve",
     "wants_standardized",
 ]
@@ -30,96 +27,54 @@ __all__ = [
 Which = Estimator | str | Path | Callable[..., Any]
 
 
-class TableReading(NamedTuple):
-    """How to make a dataset of a table.
-
-    Attributes:
-        target: Column that the model's observed vector takes.
-        standardize: Z-score real columns; if None, for the models that are defined on z-scores.
-        categorical: Columns to one-hot encode.
-        drop_missing: Leave out rows with a missing cell.
-        source: What messages call the table.
-    """
-
-    target: str | None
-    standardize: bool | None
-    categorical: tuple[str, ...]
-    drop_missing: bool
-    source: str
-
-    def dataset(self, arguments: tuple[Argument, ...], frame: pl.DataFrame, *, standardized: bool) -> TableDataset:
-        """The table as numbers for a model's arguments.
-
-        Args:
-            arguments: The model's.
-            frame: The table.
-            standardized: Whether the model is defined on z-scores.
-
-        Raises:
-            InputError: The table does not suit the model.
-        """
-        return dataset_of_table(
-            arguments,
-            frame,
-            target=self.target,
-            standardized=standardized if self.standardize is None else self.standardize,
-            categorical=self.categorical,
-            drop_missing=self.drop_missing,
-            source=self.source,
-        )
-
-
-def read_frame(
-    table: pl.DataFrame | str | Path, source: str | None, *, default: str = "table"
-) -> tuple[pl.DataFrame, str]:
-    """A table and what messages call it.
-
-    Args:
-        table: A frame, or the path of a file.
-        source: What to call it; its path if None.
-        default: What to call a frame.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    if isinstance(table, pl.DataFrame):
-        return table, source or default
-    return read_table(table), source or os.fspath(table)
-
-
 def estimator_and_dataset(
     which: Which,
     frame: pl.DataFrame,
-    how: TableReading,
     *,
     model: Callable[..., Any] | None,
     options: Mapping[str, Any] | None,
-) -> tuple[Estimator, TableDataset]:
+    standardize: bool | None,
+    target: str | None,
+    source: str,
+    **how: Any,
+) -> tuple[Estimator, Recipe, TableData]:
     """What answers a table, and the table as it takes it.
 
     Args:
         which: An estimator, the directory of one, or a model, as `posterity.infer` takes it.
         frame: The table.
-        how: How to read it.
         model: The NumPyro model, where a directory's estimator was trained for the user's own.
         options: Options of a built-in model that is answered without training.
+        standardize: Z-score real columns; if None, for the models that are defined on z-scores.
+        target: As in `Recipe.fit`.
+        source: As in `Recipe.fit`.
+        **how: Of `Recipe.fit`.
 
     Raises:
         InputError: The table does not suit the model, or the estimator cannot be loaded.
     """
 
+    def fit(arguments: tuple[Argument, ...], scaled: bool) -> tuple[Recipe, TableData]:
+        standardized = scaled if standardize is None else standardize
+        return Recipe.fit(frame, arguments, target=target, standardized=standardized, source=source, **how)
+
+    fitted: tuple[Recipe, TableData] | None = None
+
     def informed(which: str | Callable[..., Any]) -> Estimator:
+        nonlocal fitted
         if isinstance(which, str):
-            arguments, scaled = MODELS[which].problem(columns=(1, 2), check=False).arguments, MODELS[which].standardized
+            entry = MODELS[which]
+            arguments = entry.problem(columns=(1, 2), check=False, **(options or {})).arguments
+            scaled = entry.standardized
         else:
-            arguments, scaled = arguments_of_model(which, frame, target=how.target, source=how.source), False
-        values = how.dataset(arguments, frame, standardized=scaled).values
-        example = {a.name: values[a.name].astype(a.dtype) for a in arguments}
+            arguments, scaled = arguments_of_model(which, frame, target=target, source=source), False
+        fitted = fit(arguments, scaled)
+        example = {a.name: fitted[1].values[a.name].astype(a.dtype) for a in arguments}
         return informed_estimator(which, example, **(options or {}))
 
     trained = resolve(which, model, options, informed)
-    problem = trained.problem
-    return trained, how.dataset(problem.arguments, frame, standardized=wants_standardized(problem))
+    recipe, data = fitted or fit(trained.problem.arguments, wants_standardized(trained.problem))
+    return trained, recipe, data
 
 
 def resolve(

@@ -1,20 +1,20 @@
 """The problem that `posterity train` learns: a built-in model, or the user's own with a table like theirs."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import polars as pl
 from jaxtyping import Array
 
 from posterity.checks import InputError, lookup
 from posterity.cli.user_model import load_model, names_a_file
 from posterity.models import MODELS, BuiltinModel
-from posterity.problem import Envelope, Problem, ResampledRows, build_problem
-from posterity.table_dataset import dataset_of_table
+from posterity.problem import Argument, Envelope, Problem, ResampledRows, build_problem
 from posterity.table_example import arguments_of_model
-from posterity.tables import read_table
+from posterity.tables import Recipe, TableData, read_table
 
 __all__ = ["LikeTable", "training_problem"]
 
@@ -46,6 +46,24 @@ class LikeTable:
                 "--target, --standardize, --categorical and --drop-missing say how to read the table of "
                 "--like; give --like data.csv, or leave them out"
             )
+
+    def read(self) -> pl.DataFrame:
+        """The table as a frame."""
+        assert self.path is not None
+        return read_table(self.path, text_columns=self.categorical)
+
+    def dataset(self, frame: pl.DataFrame, arguments: Sequence[Argument], *, standardized: bool) -> TableData:
+        """The table as numbers for a model's arguments."""
+        _, data = Recipe.fit(
+            frame,
+            arguments,
+            target=self.target,
+            standardized=standardized,
+            categorical=self.categorical,
+            drop_missing=self.drop_missing,
+            source=str(self.path),
+        )
+        return data
 
 
 def training_problem(
@@ -80,17 +98,9 @@ def training_problem(
         raise InputError(
             f"{model}: a model of your own needs a table that shows its columns: give --like data.csv (and --target)"
         )
-    frame, source = read_table(like.path), str(like.path)
-    arguments = arguments_of_model(function, frame, target=like.target, source=source)
-    data = dataset_of_table(
-        arguments,
-        frame,
-        target=like.target,
-        standardized=like.standardized,
-        categorical=like.categorical,
-        drop_missing=like.drop_missing,
-        source=source,
-    )
+    frame = like.read()
+    arguments = arguments_of_model(function, frame, target=like.target, source=str(like.path))
+    data = like.dataset(frame, arguments, standardized=like.standardized)
     example = {a.name: data.values[a.name].astype(a.dtype) for a in arguments}
     envelope = Envelope(rows or Envelope().rows, plates)
     return build_problem(function, example, envelope, covariates=covariates or "resampled")
@@ -128,16 +138,7 @@ def _builtin_problem(
 
 def _covariate_rows(entry: BuiltinModel, settings: Mapping[str, Any], like: LikeTable) -> Array:
     """Covariates of the table, on the scale that the model is defined on."""
-    assert like.path is not None
     example = entry.example(entry.columns[1])
     arguments = build_problem(entry.with_options(settings), example, covariates="normal", check=False).arguments
-    data = dataset_of_table(
-        arguments,
-        read_table(like.path),
-        target=like.target,
-        standardized=like.standardized or entry.standardized,
-        categorical=like.categorical,
-        drop_missing=like.drop_missing,
-        source=str(like.path),
-    )
+    data = like.dataset(like.read(), arguments, standardized=like.standardized or entry.standardized)
     return jnp.asarray(data.values[entry.matrix], jnp.float32)

@@ -14,7 +14,7 @@ from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
 
 if TYPE_CHECKING:
     from posterity.estimator import Estimator
-    from posterity.table_dataset import TableDataset
+    from posterity.tables import Recipe, TableData
 
 __all__ = ["EstimatorName", "TableRequest", "load_estimator", "remark"]
 
@@ -105,12 +105,12 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
     return load(find_estimator(name_or_path), None if model is None else load_model(model))
 
 
-def remark(data: "TableDataset") -> None:
+def remark(recipe: "Recipe", data: "TableData") -> None:
     """What of the table was left out, and what the codes of its classes mean, on standard error."""
     if data.dropped_rows:
         note(f"left out {data.dropped_rows} rows with missing values")
-    if data.unused:
-        note(f"columns that the model does not take: {', '.join(data.unused)}")
-    if data.classes:
-        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(data.classes))
-        note(f"classes of '{data.target}': {codes}")
+    if recipe.unused:
+        note(f"columns that the model does not take: {', '.join(recipe.unused)}")
+    if recipe.classes:
+        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(recipe.classes))
+        note(f"classes of '{recipe.target}': {codes}")

@@ -14,7 +14,6 @@ from posterity.report.words import verdict_words
 from posterity.results import Answer, summarise_answer
 from posterity.results.table import k_hat_text, number_text
 from posterity.table_answer import TableAnswer
-from posterity.table_dataset import TableDataset
 
 __all__ = ["report_html", "write_report"]
 
@@ -50,18 +49,18 @@ def report_html(
     found: TableAnswer | Answer, *, title: str | None = None, command: str | None = None, seed: int = 0
 ) -> str:
     """The report as text; see `write_report`."""
-    answer, data = (found.answer, found.data) if isinstance(found, TableAnswer) else (found, None)
+    answer, table = (found.answer, found) if isinstance(found, TableAnswer) else (found, None)
     original_units = found.original_units if isinstance(found, TableAnswer) else None
     latents = latents_of(answer, seed)
     summary = summarise_answer(answer)
     said = verdict_words(answer)
     sections = [
-        card("What to know", listed(_remarks(answer, data))),
+        card("What to know", listed(_remarks(answer, table))),
         card("What the data say", *_forest(latents, summary)),
         _original(original_units),
         card("Each latent against its prior", *_marginals(latents)),
         _pairs(latents),
-        card("Would this model make such data?", *_check(answer, data, seed)),
+        card("Would this model make such data?", *_check(answer, table, seed)),
         card("How it was made", _made(answer, command, seed)),
     ]
     return sheet(
@@ -84,24 +83,25 @@ def _facts(answer: Answer, latents: Sequence[Latent]) -> list[tuple[str, str]]:
     return facts
 
 
-def _remarks(answer: Answer, data: TableDataset | None) -> list[str]:
+def _remarks(answer: Answer, table: TableAnswer | None) -> list[str]:
     """Reasons of the verdict, then what was done to the table."""
     remarks = list(answer.reasons)
     if not remarks:
         remarks.append(
             "The dataset lies inside what the estimator was made for, and nothing speaks against the weights."
         )
-    if data is None:
+    if table is None or table.recipe is None:
         return remarks
-    if data.scaling is not None:
+    recipe, dropped_rows = table.recipe, table.data.dropped_rows
+    if recipe.scaling is not None:
         remarks.append("Real columns were z-scored (mean 0, standard deviation 1); latents are on that scale.")
-    if data.dropped_rows:
-        remarks.append(f"{data.dropped_rows} rows with missing values were left out.")
-    if data.unused:
-        remarks.append(f"The model does not take these columns: {', '.join(data.unused)}.")
-    if data.classes:
-        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(data.classes))
-        remarks.append(f"Classes of '{data.target}': {codes}.")
+    if dropped_rows:
+        remarks.append(f"{dropped_rows} rows with missing values were left out.")
+    if recipe.unused:
+        remarks.append(f"The model does not take these columns: {', '.join(recipe.unused)}.")
+    if recipe.classes:
+        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(recipe.classes))
+        remarks.append(f"Classes of '{recipe.target}': {codes}.")
     return remarks
 
 
@@ -146,16 +146,17 @@ def _pairs(latents: Sequence[Latent]) -> str:
     return card("The most correlated pairs", f'<p class="lead">{words}</p>', f'<div class="panels">{panels}</div>')
 
 
-def _check(answer: Answer, data: TableDataset | None, seed: int) -> Iterable[str]:
-    scaling = None if data is None else data.scaling
+def _check(answer: Answer, table: TableAnswer | None, seed: int) -> Iterable[str]:
+    recipe = None if table is None else table.recipe
+    scaling = None if recipe is None else recipe.scaling
     loc, scale = (0.0, 1.0) if scaling is None else (scaling.target_mean, scaling.target_sd)
     figures = predictive_check(
         answer,
         seed=seed,
         loc=loc,
         scale=scale,
-        classes=() if data is None else data.classes,
-        target="" if data is None else data.target or "",
+        classes=() if recipe is None else recipe.classes,
+        target="" if recipe is None else recipe.target or "",
     )
     yield (
         '<p class="lead">New datasets were drawn from the model, at draws of the posterior. Where the observed data '
