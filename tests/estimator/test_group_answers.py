@@ -102,6 +102,18 @@ def test_columns_that_cannot_group(frame, group, message):
         answer(frame, group)
 
 
+def test_one_wrong_cell_does_not_ruin_the_other_groups():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=48)
+    y = 2.0 * a + rng.normal(0.0, 0.3, 48)
+    a[0] = 1e6
+    frame = pl.DataFrame({"shop": np.repeat(list("pqrs"), 12), "a": a, "y": y})
+    found = posterity.infer_groups("linear_regression", frame, group="shop", target="y", refine_seconds=0.0)
+    slopes = found.latents.filter(pl.col("latent") == "w[a]", pl.col("group") != "p")
+    assert slopes["original_mean"].to_numpy() == pytest.approx([2.0] * 3, abs=0.5)  # errors of about 0.1
+    assert slopes["original_sd"].max() < 0.3
+
+
 def test_progress_reaches_all_groups(frame):
     seen = []
     answer(frame, on_progress=lambda done, total: seen.append((done, total)))

@@ -7,12 +7,12 @@ import numpyro.distributions as dist
 import polars as pl
 import pytest
 
+from posterity.runtime.errors import InputError
+from posterity.models import MODELS
+from posterity.problem import build_problem
 from posterity.estimator.resolve import builtin_entry, wants_standardized
 from posterity.estimator.signature import arguments_of_model
-from posterity.model.build import build_problem
-from posterity.model.builtin import MODELS
-from posterity.runtime.errors import InputError
-from posterity.tables.dataset import dataset_of_table
+from posterity.tables import Recipe
 
 FRAME = pl.DataFrame(
     {
@@ -81,7 +81,7 @@ def two_designs(x, z, y=None):
 def test_what_a_model_takes_is_found_out_from_a_table(model, target, expected):
     arguments = arguments_of_model(model, FRAME, target=target)
     assert {a.name: (a.role, len(a.shape), a.dtype) for a in arguments} == expected
-    data = dataset_of_table(arguments, FRAME, target=target, standardized=False)
+    _, data = Recipe.fit(FRAME, arguments, target=target)
     example = {a.name: data.values[a.name].astype(a.dtype) for a in arguments}
     assert [a.role for a in build_problem(model, example, check=False).arguments] == [a.role for a in arguments]
 
@@ -109,24 +109,22 @@ def test_the_first_refusal_of_an_unsuitable_model_is_told():
 
 def test_only_real_columns_are_z_scored():
     arguments = arguments_of_model(by_name, FRAME, target=None)
-    data = dataset_of_table(arguments, FRAME, target=None, standardized=True)
+    recipe, data = Recipe.fit(FRAME, arguments, standardized=True)
     np.testing.assert_array_equal(data.values["group"], FRAME["group"].to_numpy())
     for name in ("age", "income"):
         assert data.values[name].mean() == pytest.approx(0.0, abs=1e-12)
         assert data.values[name].std() == pytest.approx(1.0)
-    assert data.scaling is not None
-    assert dict(zip(data.scaling.names, data.scaling.sds, strict=True))["group"] == 1.0
-    assert data.scaling.target_mean == pytest.approx(FRAME["income"].mean())
-    counted = dataset_of_table(
-        arguments_of_model(one_column, FRAME, target=None), FRAME, target=None, standardized=True
-    )
+    assert recipe.scaling is not None
+    assert dict(zip(recipe.scaling.names, recipe.scaling.sds, strict=True))["group"] == 1.0
+    assert recipe.scaling.target_mean == pytest.approx(FRAME["income"].mean())
+    _, counted = Recipe.fit(FRAME, arguments_of_model(one_column, FRAME, target=None), standardized=True)
     np.testing.assert_array_equal(counted.values["visits"], FRAME["visits"].to_numpy())
 
 
 def test_categories_that_nothing_takes_are_refused():
     arguments = arguments_of_model(by_name, FRAME, target=None)
     with pytest.raises(InputError, match="takes no such column"):
-        dataset_of_table(arguments, FRAME, target=None, standardized=False, categorical=["visits"])
+        Recipe.fit(FRAME, arguments, categorical=["visits"])
 
 
 def test_which_models_are_defined_on_z_scores():

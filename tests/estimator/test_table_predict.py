@@ -5,17 +5,17 @@ import polars as pl
 import pytest
 from report import cases
 
-from posterity.estimator.infer import TableAnswer
 from posterity.runtime.errors import InputError
-from posterity.tables.dataset import TableDataset, dataset_of_table
+from posterity.estimator.infer import TableAnswer
+from posterity.tables import Recipe, TableData
 
 
 def answer_to(model, frame, **how):
     """The answer to a table, without a network."""
     problem = cases.problem_of(model)
-    data = dataset_of_table(problem.arguments, frame, target="seen", **how)
+    recipe, data = Recipe.fit(frame, problem.arguments, target="seen", **how)
     values = {a.name: data.values[a.name].astype(a.dtype) for a in problem.arguments}
-    return TableAnswer(cases.make_answer(problem, data=values), data, None, problem)
+    return TableAnswer(cases.make_answer(problem, data=values), data, recipe, None, problem)
 
 
 def table(seen):
@@ -55,7 +55,7 @@ def test_tables_and_arrays_are_not_mixed_up():
     found = answer_to(cases.binary, table(["no", "yes"] * 15), standardized=True)
     with pytest.raises(InputError, match="the dataset was a table; give the new rows as a table"):
         found.predict({"x": np.zeros((1, 2))})
-    arrays = TableAnswer(found.answer, TableDataset({}, {}, None, (), None, 0, ()), None, found.problem)
+    arrays = TableAnswer(found.answer, TableData({}, np.arange(0), 0), None, None, found.problem)
     with pytest.raises(InputError, match="the dataset was given as arrays; give the new rows as a dict"):
         arrays.predict(pl.DataFrame({"age": [1.0]}))
     assert arrays.predict({"x": np.zeros((1, 2))}).mean.shape == (1, 2)

@@ -10,13 +10,12 @@ import pytest
 from report import cases
 from report.cases import NUM_DRAWS, NUM_ROWS, make_answer
 
-from posterity.estimator.infer import TableAnswer
-from posterity.results.summary import summarise
-from posterity.report.check import predictive_check
-from posterity.report.page import report_html, write_report
 from posterity.runtime.errors import InputError
-from posterity.tables import Scaling
-from posterity.tables.dataset import TableDataset
+from posterity.report import report_html, write_report
+from posterity.report.check import predictive_check
+from posterity.results import summarise
+from posterity.estimator.infer import TableAnswer
+from posterity.tables import Recipe, Scaling, TableData
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -131,9 +130,9 @@ def test_names_are_escaped(problems):
 def test_a_table_is_told_in_its_own_units(problems):
     answer = make_answer(problems["real"])
     scaling = Scaling(("age", "bmi"), np.zeros(2), np.ones(2), 1000.0, 10.0)
-    data = TableDataset({}, {}, scaling, (), "income", 2, ("note",))
+    recipe = Recipe("data.csv", "income", "y", "real", (), "x", ("age", "bmi"), ("note",), scaling=scaling)
     own = summarise({"w": 7.0 + 0.0 * answer.draws["w"]}, answer.labels)
-    text = text_of(report_html(TableAnswer(answer, data, own, problems["real"])))
+    text = text_of(report_html(TableAnswer(answer, TableData({}, np.arange(0), 2), recipe, own, problems["real"])))
     assert "In the units of the table" in text and "w[age] 7" in text
     assert "2 rows with missing values were left out" in text and "does not take these columns: note" in text
     seen = re.search(

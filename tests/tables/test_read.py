@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from posterity.runtime.errors import InputError
-from posterity.tables import read_table
+from posterity.tables import read_table, without_columns
 
 FRAME = pl.DataFrame({"age": [59, 48, 72], "bmi": [32.1, 21.6, None], "y": [151.0, 75.0, 141.0]})
 CSV = b"age,bmi,y\n59,32.1,151.0\n48,21.6,75.0\n72,,141.0\n"
@@ -83,8 +83,7 @@ def test_single_column_keeps_empty_cells():
         (b"a,b\n1,2\n1\n3,4\n", "line 3 has 1 cell; expected 2"),
         (b'a,b\n1,2\n"3,4\n5,6\n', "line 4 has 1 cell; expected 2"),  # a quote that never closes
         (b"a,b\r1,2\r3,4\r", "2 names in the header, 4 columns in the rows.*line ends"),
-        (b"a;b\n1;2\n3;4\n", "separated by semicolons; expected commas"),
-        (b"a\tb\n1\t2\n3\t4\n", "separated by tabs; expected commas"),
+        (b"sep=;\na;b\n1;2\n3\n", "line 4 has 1 cell; expected 2"),
         (b"a,b,a\n1,2,3\n4,5,6\n", "duplicate column names 'a'"),
         (b"a,b, a\n1,2,3\n4,5,6\n", "duplicate column names 'a'"),
         (b"a,,b\n1,2,3\n4,5,6\n", "column 2 of 3 has no name"),
@@ -167,3 +166,55 @@ def test_unfit_parquet(columns, message):
     pl.DataFrame(columns).write_parquet("data.parquet")
     with pytest.raises(InputError, match=rf"^data\.parquet: .*{message}"):
         read_table("data.parquet")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"age;bmi;y\n59;32,1;151,0\n48;21,6;75\n72;;141\n", ["separated by semicolons", "decimal commas"]),
+        (b"age;bmi;y\n59;32.1;151.0\n48;21.6;75.0\n72;;141.0\n", ["separated by semicolons"]),
+        (CSV.replace(b",", b"\t"), ["separated by tabs"]),
+        (CSV.replace(b",", b"|"), ["separated by bars"]),
+        (b"sep=,\n" + CSV, []),
+        (b"\xef\xbb\xbfsep=;\r\n" + CSV.replace(b",", b";").replace(b"\n", b"\r\n"), []),
+    ],
+)
+def test_separators_and_decimal_commas_are_found_out_and_told(content, told):
+    guesses: list[str] = []
+    assert_frame_equal(read_table(write(content), on_guess=guesses.append), FRAME)
+    assert len(guesses) == len(told)
+    assert all(guess.startswith("data.csv: ") and word in guess for guess, word in zip(guesses, told, strict=True))
+
+
+def test_separator_and_decimal_may_be_given():
+    guesses: list[str] = []
+    path = write(b"a;b,c\n1,5;2\n2,5;4\n")
+    frame = read_table(path, separator=";", decimal=",", on_guess=guesses.append)
+    assert frame.to_dict(as_series=False) == {"a": [1.5, 2.5], "b,c": [2, 4]} and guesses == []
+    with pytest.raises(InputError, match="--separator ';;': expected one character"):
+        read_table(path, separator=";;")
+    with pytest.raises(InputError, match=r"--decimal 'x': expected \. or ,"):
+        read_table(path, decimal="x")
+    with pytest.raises(InputError, match="--decimal ','"):
+        read_table(path, separator=",", decimal=",")
+
+
+def test_commas_that_may_part_thousands_are_not_taken_for_decimal_ones():
+    assert read_table(write(b"a;b\n1,234;2\n2,500;4\n"))["a"].to_list() == ["1,234", "2,500"]
+
+
+def test_columns_read_as_text_keep_their_zeros():
+    frame = read_table(write(b"g, code ,y\n01,05,1\n1,,2\n"), text_columns=["g", "code", "no column"])
+    assert frame.to_dict(as_series=False) == {"g": ["01", "1"], "code": ["05", None], "y": [1, 2]}
+
+
+def test_codes_for_missing_cells():
+    frame = read_table(write(b"a,b,c\n-999,x,1.5\n3,-999,-999\n4,none,2\n"), missing=["-999", "none"])
+    assert frame.to_dict(as_series=False) == {"a": [None, 3, 4], "b": ["x", None, None], "c": [1.5, None, 2.0]}
+
+
+def test_columns_left_out():
+    frame = without_columns(FRAME, ["bmi"], "data.csv")
+    assert frame.columns == ["age", "y"]
+    with pytest.raises(InputError, match=r"data\.csv: --ignore 'bmj': no such column.*Did you mean 'bmi'"):
+        without_columns(FRAME, ["bmj"], "data.csv")

@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
+from tables.cases import regression
 
 from posterity.runtime.errors import InputError
-from posterity.tables import numeric_table
 
 
-def read(cells, kind, **options):
+def read(cells, kind, num_classes, **options):
     frame = pl.DataFrame({"x": range(len(cells)), "y": cells})
-    return numeric_table(frame, target="y", target_kind=kind, source="my/sales.csv", **options)
+    return regression(frame, kind, num_classes or 0, source="my/sales.csv", **options)
 
 
 INTEGERS = pl.Series([3, 0, 1, 3])
@@ -39,15 +39,16 @@ INTEGERS = pl.Series([3, 0, 1, 3])
         ("class", 3, [3, 1, 2, 3], [2, 0, 1, 2], ("1", "2", "3")),  # labels that happen to be integers
         ("class", 3, ["0", "2", "2", "NA"], [0, 2, 2], ("0", "1", "2")),
         ("class", 3, pl.Series(list("uwvu"), dtype=pl.Categorical), [0, 2, 1, 0], ("u", "v", "w")),
+        ("class", 3, pl.Series(list("wuuw"), dtype=pl.Enum(["w", "v", "u"])), [0, 2, 2, 0], ("w", "v", "u")),
+        ("binary", None, pl.Series(list("noon"), dtype=pl.Enum(["o", "n"])), [1, 0, 0, 1], ("o", "n")),
         ("class", None, list("uwvz"), [0, 2, 1, 3], ("u", "v", "w", "z")),
     ],
 )
 def test_kinds(kind, num_classes, cells, values, classes):
-    table = read(cells, kind, num_classes=num_classes, drop_missing=True)
-    assert_array_equal(table.target, values)
-    assert table.target.dtype == (np.float64 if kind == "real" else np.int64)
-    assert table.classes == classes
-    assert table.target_name == "y"
+    recipe, data = read(cells, kind, num_classes, drop_missing=True)
+    assert_array_equal(data.values["y"], values)
+    assert data.values["y"].dtype == (np.float64 if kind == "real" else np.int64)
+    assert recipe.classes == classes
 
 
 LABELS = ["setosa", "NA", "virginica", "setosa"]
@@ -81,17 +82,16 @@ DATES = [date(2024, 1, day) for day in (1, 2, 3, 4)]
 )
 def test_unfit_targets(kind, cells, message):
     with pytest.raises(InputError, match="^my/sales.csv: target column 'y' " + message) as caught:
-        read(cells, kind, num_classes=3)
+        read(cells, kind, 3)
     assert "\n" not in str(caught.value)
 
 
 def test_classes_of_dropped_rows_do_not_count():
     frame = pl.DataFrame({"x": [1, 2, None, 4], "y": ["no", "yes", "maybe", "no"]})
-    table = numeric_table(frame, target="y", target_kind="binary", drop_missing=True)
-    assert table.classes == ("no", "yes")
+    assert regression(frame, "binary", drop_missing=True)[0].classes == ("no", "yes")
 
 
 def test_constant_once_rows_are_dropped():
     frame = pl.DataFrame({"x": [1, 2, None, 4], "y": [1.0, 1.0, 2.0, 1.0]})
     with pytest.raises(InputError, match="target column 'y' is constant"):
-        numeric_table(frame, target="y", target_kind="real", drop_missing=True)
+        regression(frame, drop_missing=True)

@@ -36,7 +36,7 @@ def answer_groups(request: TableRequest, frame: "pl.DataFrame", group: str, outp
         found = infer_groups(which, frame, group=group, on_progress=bar, **request.how())
     if output is not None:
         _write(found.to_frame(), output)
-    remark(found.data)
+    remark(found.recipe, found.data)
     if request.json:
         print_json(_as_json(found))
     else:

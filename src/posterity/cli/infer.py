@@ -86,7 +86,8 @@ class InferRequest(TableRequest):
             _write(found, self.output)
         if self.report is not None:
             _write_report(found, self.report, title, words, self.seed)
-        remark(found.data)
+        assert found.recipe is not None  # the dataset was a table
+        remark(found.recipe, found.data)
         _remark(reference)
         if self.json:
             print_json(_as_json(found, self.draws, reference))
@@ -136,8 +137,8 @@ def _as_json(found: "TableAnswer", num_draws: int, reference: "NutsReference | N
 
     answer = found.answer
     entry = answer_to_json(answer, found.original_units)
-    if found.data.classes:
-        entry["classes"] = list(found.data.classes)
+    if found.recipe is not None and found.recipe.classes:
+        entry["classes"] = list(found.recipe.classes)
     if reference is not None:
         entry["nuts"] = {
             "max_r_hat": reference.max_r_hat,
@@ -162,7 +163,7 @@ def _print_table(found: "TableAnswer", title: str, num_draws: int, reference: "N
     answer = found.answer
     table = posterior_table(
         summarise_answer(answer),
-        title=f"{title}: {answer.num_rows} rows" + (", z-scored" if found.data.scaling else ""),
+        title=f"{title}: {answer.num_rows} rows" + (", z-scored" if found.recipe and found.recipe.scaling else ""),
         verdict=answer.verdict,
         reasons=answer.reasons,
         pareto_k=answer.weights.pareto_k,

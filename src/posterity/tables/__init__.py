@@ -1,20 +1,21 @@
-"""A user's table: a file in, numbers out; z-scores, and the way back to the user's units."""
+"""A user's table: frames and files in, a model's dataset out, and the way back to the user's units."""
 
-from posterity.tables.assign import ColumnPlan, assign_columns, plan_columns
-from posterity.tables.columns import NumericTable, numeric_table
-from posterity.tables.preparation import Preparation
-from posterity.tables.read import read_table
-from posterity.tables.scaling import Scaling, regression_original_units, standardize
+from posterity.tables.assign import TableArgument
+from posterity.tables.groups import members, split_groups
+from posterity.tables.read import as_frame, read_table, without_columns
+from posterity.tables.recipe import Recipe, TableData
+from posterity.tables.scaling import Scaling, location_and_scale, regression_original_units
 
 __all__ = [
-    "ColumnPlan",
-    "NumericTable",
-    "Preparation",
+    "Recipe",
     "Scaling",
-    "assign_columns",
-    "numeric_table",
-    "plan_columns",
+    "TableArgument",
+    "TableData",
+    "as_frame",
+    "location_and_scale",
+    "members",
     "read_table",
     "regression_original_units",
-    "standardize",
+    "split_groups",
+    "without_columns",
 ]

@@ -8,8 +8,9 @@ import polars as pl
 __all__ = [
     "as_levels",
     "as_numbers",
+    "codes",
     "counted",
-    "encode",
+    "in_order",
     "is_constant",
     "is_text",
     "label",
@@ -19,7 +20,7 @@ __all__ = [
     "split_cells",
 ]
 
-MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
+MISSING_WORDS = ("", "?", ".", "na", "n/a", "#n/a", "<na>", "nan", "null", "none")
 """Lower-case words that stand for no value in a column of numbers; among labels only the empty cell does."""
 
 MAX_NAMED = 6
@@ -38,17 +39,36 @@ def as_numbers(column: pl.Series) -> pl.Series | None:
     return _words(column).cast(pl.Float64, strict=False).fill_nan(None)
 
 
-def as_levels(column: pl.Series) -> pl.Series | None:
-    """Cells as levels that sort, missing ones null: integers, numbers or words; None for dates, lists, ..."""
-    if column.dtype.is_integer():
+def as_levels(column: pl.Series, like: pl.Series | None = None) -> pl.Series | None:
+    """Cells as levels that sort, missing ones null: integers, numbers or words; None for dates, lists, ...
+
+    Text that holds numbers is read as numbers unless a level would get lost by it: "05" is not 5, and where both "1.1"
+    and "1.10" come up, they are two levels.
+
+    Args:
+        column: The cells.
+        like: Levels of an earlier table: the cells are read as these were.
+    """
+    if column.dtype.is_integer() and (like is None or like.dtype.is_integer()):
         return column  # not through floats: identifiers beyond 2^53 would fall together
+    if column.dtype == pl.Enum and like is None:
+        return column  # in the order in which its levels were declared
     if column.dtype == pl.Boolean:
-        return column.cast(pl.String)
+        column = column.cast(pl.String)
     numbers = as_numbers(column)
-    if numbers is not None or not is_text(column):
+    if not is_text(column):
         return numbers
     words = _words(column)
-    return words.set(words == "", None)
+    words = words.set(words == "", None)
+    if numbers is not None and (_is_faithful(words, numbers) if like is None else like.dtype.is_numeric()):
+        return numbers
+    return words
+
+
+def _is_faithful(words: pl.Series, numbers: pl.Series) -> bool:
+    """Whether no two spellings are one number, and no number starts with an idle zero."""
+    words, numbers = words.filter(numbers.is_not_null()), numbers.drop_nulls()
+    return words.n_unique() == numbers.n_unique() and not words.str.contains(r"^[+-]?0\d").any()
 
 
 def split_cells(column: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -59,10 +79,23 @@ def split_cells(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     return words.filter(~stray), words.filter(stray)
 
 
-def encode(levels: pl.Series) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Codes 0, 1, ... of a column without missing cells, and the label of each code, in sorted order."""
-    codes = levels.rank("dense").to_numpy().astype(np.int64) - 1
-    return codes, tuple(map(label, levels.unique().sort()))
+def in_order(levels: pl.Series) -> pl.Series:
+    """Distinct levels of a column without missing cells: numbers and words sorted, an Enum's as they were declared."""
+    distinct = levels.unique().sort()
+    return distinct.cast(pl.String) if distinct.dtype == pl.Enum else distinct
+
+
+def codes(levels: pl.Series, known: pl.Series) -> pl.Series:
+    """Place of every cell among the `known` levels, 0, 1, ...; null where it is none of them.
+
+    Args:
+        levels: From `as_levels`.
+        known: From `in_order`.
+    """
+    place = {_spelling(level): code for code, level in enumerate(known)}
+    distinct = levels.unique().drop_nulls()
+    found = [place.get(_spelling(level)) for level in distinct]
+    return levels.replace_strict(distinct, pl.Series(found, dtype=pl.Int64), default=None, return_dtype=pl.Int64)
 
 
 def is_constant(values: np.ndarray) -> np.ndarray:
@@ -77,10 +110,15 @@ def is_constant(values: np.ndarray) -> np.ndarray:
 
 def label(value: object) -> str:
     """One value as a person would write it: 3 for 3.0, without line breaks."""
+    text = _spelling(value)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _spelling(value: object) -> str:
+    """What tells one level from another, however it is stored: 3 for 3.0."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    text = str(value)
-    return text if text.isprintable() else repr(text)[1:-1]
+    return str(value)
 
 
 def show(value: object) -> str:

@@ -1,151 +1,53 @@
-"""A frame of anything -> the numbers that a model takes: covariates (rows, columns) and a target (rows,)."""
+"""Columns of a frame -> columns of numbers and levels, and what no model can take of them, refused with the cure."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 
-from posterity.runtime.errors import InputError, did_you_mean
+from posterity.runtime.errors import InputError
 from posterity.tables.cells import (
     as_levels,
     as_numbers,
     counted,
-    encode,
     is_constant,
     is_text,
+    label,
     listed,
     listed_counts,
     show,
     split_cells,
 )
-from posterity.tables.target import encode_target, read_target
 
-__all__ = ["NumericTable", "covariate_columns", "numeric_table", "refuse_infinite"]
+__all__ = [
+    "MAX_LEVELS",
+    "complete_rows",
+    "covariate_cells",
+    "indicator_names",
+    "refuse_constant",
+    "refuse_infinite",
+]
 
-_MAX_LEVELS = 50
+MAX_LEVELS = 50
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
-@dataclass(frozen=True, eq=False)
-class NumericTable:
-    """A table ready for a model: finite numbers only, no constant covariate, at least 2 rows."""
-
-    names: tuple[str, ...]
-    """Covariates in the file's order; "COL=level" for the indicators of a categorical column."""
-    values: np.ndarray
-    """Covariates, float64 of shape (rows, columns)."""
-    target_name: str | None
-    """None when the model has no target."""
-    target: np.ndarray | None
-    """Shape (rows,): float64 for a real target; int64 for counts and for codes of classes."""
-    classes: tuple[str, ...]
-    """What the codes 0, 1, ... of a binary or class target mean; empty for other targets."""
-    dropped_rows: int
-    """Rows left out because a cell was missing."""
-    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Categorical column to the labels of its levels in sorted order; the first has no indicator."""
-    rows: np.ndarray = field(default_factory=lambda: np.arange(0))
-    """Where its rows stood in the file, counted from 0, shape (rows,)."""
-
-
-def numeric_table(
-    frame: pl.DataFrame,
-    *,
-    target: str | None,
-    target_kind: str | None,
-    num_classes: int | None = None,
-    categorical: Collection[str] = (),
-    drop_missing: bool = False,
-    needs_covariates: bool = True,
-    source: str = "data.csv",
-) -> NumericTable:
-    """Numbers of a table, or one clear error.
-
-    Booleans become 0 and 1. A categorical column becomes one indicator per level but the first (in sorted
-    order): all of them together would sum to 1, the intercept's own column, and no data could tell their
-    weights apart.
-
-    Args:
-        frame: From `read_table`.
-        target: The column to explain; every other column is a covariate. None for a model without a target.
-        target_kind: "real", "binary", "class" or "count"; None for a model without a target.
-        num_classes: For kind "class", how many classes the model has.
-        categorical: Columns to one-hot encode.
-        drop_missing: Leave out rows with a missing cell instead of refusing them.
-        needs_covariates: Refuse a table of the target alone; False for a model without covariates.
-        source: The file's name as the user gave it, for messages.
-
-    Raises:
-        InputError: The table cannot serve; the message names the column and the cure.
-    """
-    _check_names(frame.columns, target, target_kind, categorical, source)
-    if needs_covariates:
-        _check_covariates(frame.columns, target, source)
-    covariates = [name for name in frame.columns if name != target]
-    columns = covariate_columns(frame.select(covariates), set(categorical), source)
-    if target is not None and target_kind is not None:
-        columns.append(read_target(frame[target], target_kind, source))
-    table = pl.DataFrame(columns)
-    refuse_infinite(table, source)
-    complete = _without_missing(table, drop_missing, source)
-    rows = np.flatnonzero(table.select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy())
-    dropped_rows = frame.height - complete.height
-    values, classes = None, ()
-    if target is not None and target_kind is not None:
-        values, classes = encode_target(complete[target], target_kind, num_classes, source)
-    names, matrix = _matrix(complete, covariates, set(categorical), dropped_rows, source)
-    levels = {name: encode(complete[name])[1] for name in covariates if name in categorical}
-    return NumericTable(names, matrix, target, values, classes, dropped_rows, levels, rows)
-
-
-def _check_names(
-    known: Sequence[str],
-    target: str | None,
-    target_kind: str | None,
-    categorical: Collection[str],
-    source: str,
-) -> None:
-    if target is None and target_kind is not None:
-        raise InputError(
-            f"{source}: this model needs a target of kind '{target_kind}', and no column is named as one. "
-            f"Name it with --target; columns: {listed(known)}."
-        )
-    if target is not None and target_kind is None:
-        raise InputError(f"{source}: this model has no target, but '{target}' is named as one. Leave --target out.")
-    for flag, name in [("--target", target), *(("--categorical", name) for name in categorical)]:
-        if name is not None and name not in known:
-            nearest = did_you_mean(name, known)
-            raise InputError(f"{source}: {flag} '{name}': no such column. Columns: {listed(known)}.{nearest}")
-    if target is not None and target in categorical:
-        raise InputError(
-            f"{source}: --categorical '{target}' is the target; it takes covariates only. Leave it out: "
-            "models for classes read the labels of their target by themselves."
-        )
-
-
-def _check_covariates(known: Sequence[str], target: str | None, source: str) -> None:
-    if all(name == target for name in known):
-        beside = f" beside the target '{target}'" if known else ""
-        raise InputError(f"{source}: no covariate columns{beside}; expected at least 1. Add one.")
-
-
-def covariate_columns(frame: pl.DataFrame, categorical: set[str], source: str) -> list[pl.Series]:
+def covariate_cells(frame: pl.DataFrame, levels: Mapping[str, pl.Series | None], source: str) -> list[pl.Series]:
     """Covariates as numbers or, where categorical, as levels; missing cells null.
 
     Args:
         frame: The covariates alone.
-        categorical: Which of them are categorical.
+        levels: Categorical column -> its levels in an earlier table; None if this is the first.
         source: The file's name, for messages.
 
     Raises:
         InputError: A column is neither.
     """
-    columns = {column.name: as_levels(column) if column.name in categorical else as_numbers(column) for column in frame}
-    unfit = [name for name, column in columns.items() if column is None]
+    cells = {c.name: as_levels(c, levels[c.name]) if c.name in levels else as_numbers(c) for c in frame}
+    unfit = [name for name, column in cells.items() if column is None]
     if unfit:
         _refuse_non_numeric(frame.select(unfit), source)
-    return [column for column in columns.values() if column is not None]
+    return [column for column in cells.values() if column is not None]
 
 
 def _refuse_non_numeric(frame: pl.DataFrame, source: str) -> None:
@@ -156,7 +58,9 @@ def _refuse_non_numeric(frame: pl.DataFrame, source: str) -> None:
     others = f" (as are {listed(frame.columns[1:])})" if frame.width > 1 else ""
     if not is_text(column):
         cure = f"It holds {column.dtype} values: turn them into numbers, or remove the column."
-    elif column.n_unique() <= _MAX_LEVELS:
+    elif len(split_cells(column)[0]) > len(cells):
+        cure = f"If it stands for a missing cell, give --missing '{show(cells[0])}'; else mend or remove the column."
+    elif column.n_unique() <= MAX_LEVELS:
         cure = f"If it names categories, give --categorical {column.name}; else mend or remove it."
     else:
         cure = f"Mend or remove it: its {column.n_unique()} distinct values are too many for --categorical."
@@ -184,67 +88,84 @@ def refuse_infinite(table: pl.DataFrame, source: str) -> None:
             )
 
 
-def _without_missing(table: pl.DataFrame, drop_missing: bool, source: str) -> pl.DataFrame:
-    """The rows without a missing cell; at least 2, and all of them unless `drop_missing`."""
+def complete_rows(
+    table: pl.DataFrame,
+    among: np.ndarray | None = None,
+    *,
+    drop_missing: bool,
+    least: int,
+    gain: str = "leave these rows out",
+    source: str,
+) -> np.ndarray:
+    """Which rows have all their cells, counted from 0.
+
+    Args:
+        table: Missing cells are null.
+        among: True for rows that count, shape `(rows,)`; all of them if None.
+        drop_missing: Whether there may be others.
+        least: How many have to be left.
+        gain: What `--drop-missing` would do.
+        source: The file's name, for messages.
+
+    Raises:
+        InputError: A cell is missing and `drop_missing` is not given, or too few rows are left.
+    """
+    among = np.ones(table.height, bool) if among is None else among
+    complete = table.select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy()
     counts = {column.name: column.null_count() for column in table if column.null_count() > 0}
-    complete = table.drop_nulls()
-    dropped = table.height - complete.height
+    rows, dropped = np.flatnonzero(among & complete), int((among & ~complete).sum())
     if dropped and not drop_missing:
         raise InputError(
             f"{source}: missing values in {dropped} of {counted(table.height, 'row')}; "
-            f"by column: {listed_counts(counts)}. "
-            "Give --drop-missing to leave these rows out, or fill the cells in."
+            f"by column: {listed_counts(counts)}. Give --drop-missing to {gain}, or fill the cells in."
         )
-    if complete.height < 2:
+    if len(rows) < least:
         after = f" after dropping {counted(dropped, 'row')} with missing values ({listed_counts(counts)})"
         raise InputError(
-            f"{source}: has {counted(complete.height, 'row')}{after if dropped else ''}; "
-            f"expected at least 2. {'Remove the columns that miss most, or add' if dropped else 'Add'} rows."
+            f"{source}: has {counted(len(rows), 'row')}{after if dropped else ''}; "
+            f"expected at least {least}. {'Remove the columns that miss most, or add' if dropped else 'Add'} rows."
         )
-    return complete
+    return rows
 
 
-def _matrix(
-    complete: pl.DataFrame, covariates: Sequence[str], categorical: set[str], dropped_rows: int, source: str
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Covariate names and the matrix (rows, columns), indicators in the place of their categorical column."""
-    frame, num_rows = complete.select(covariates), complete.height
-    _refuse_constant(frame, categorical, dropped_rows, source)
-    blocks: dict[str, np.ndarray] = {}
-    for column in frame:
-        block = _indicators(column, source) if column.name in categorical else {column.name: column.to_numpy()}
-        twice = blocks.keys() & block.keys()
-        if twice:
-            raise InputError(
-                f"{source}: duplicate covariates {listed(sorted(twice))} after one-hot encoding. Rename one."
-            )
-        blocks |= block
-    if not blocks:
-        return (), np.zeros((num_rows, 0))
-    return tuple(blocks), np.stack(list(blocks.values()), axis=1)
+def refuse_constant(cells: pl.DataFrame, frame: pl.DataFrame, source: str) -> None:
+    """Refuses covariates that do not vary.
 
+    Args:
+        cells: Covariates without missing cells; levels where they are categorical.
+        frame: The same columns of the whole table.
+        source: The file's name, for messages.
 
-def _refuse_constant(frame: pl.DataFrame, categorical: set[str], dropped_rows: int, source: str) -> None:
-    constant = [
-        column.name
-        for column in frame
-        if (column.n_unique() == 1 if column.name in categorical else is_constant(column.to_numpy()))
-    ]
-    if constant:
-        dropped = f", after dropping {counted(dropped_rows, 'row')} with missing values"
+    Raises:
+        InputError: There is one; the message tells constant columns from those that vary by less than rounding.
+    """
+    constant = [c.name for c in cells if (is_constant(c.to_numpy()) if c.dtype == pl.Float64 else c.n_unique() == 1)]
+    if not constant:
+        return
+    dropped = frame.height - cells.height
+    after = f", after dropping {counted(dropped, 'row')} with missing values" if dropped else ""
+    name = constant[0]
+    if dropped or frame[name].n_unique() == 1:
         raise InputError(
-            f"{source}: constant column {listed(constant)}{dropped if dropped_rows else ''}, "
-            f"{show(frame[constant[0]][0])} in every row: "
+            f"{source}: constant column {listed(constant)}{after}, {show(cells[name][0])} in every row: "
             "it cannot be z-scored, and its weight cannot be told from the intercept. Remove it."
         )
+    raise InputError(
+        f"{source}: column {listed(constant)} varies by less than rounding, as from {show(frame[name].min())} to "
+        f"{show(frame[name].max())}: it cannot be z-scored. Remove it if it is an identifier; else subtract its "
+        "smallest value, or take another unit."
+    )
 
 
-def _indicators(column: pl.Series, source: str) -> dict[str, np.ndarray]:
-    """One 0/1 column for each level but the first."""
-    codes, labels = encode(column)
-    if len(labels) > _MAX_LEVELS:
+def indicator_names(column: str, levels: pl.Series, source: str) -> list[str]:
+    """Names of the 0/1 columns of a categorical column: "COL=level" for each of its sorted levels but the first.
+
+    Raises:
+        InputError: There are too many levels.
+    """
+    if len(levels) > MAX_LEVELS:
         raise InputError(
-            f"{source}: --categorical '{column.name}' has {len(labels)} distinct values; "
-            f"at most {_MAX_LEVELS} are taken. Merge the rare ones, or remove the column."
+            f"{source}: --categorical '{column}' has {len(levels)} distinct values; "
+            f"at most {MAX_LEVELS} are taken. Merge the rare ones, or remove the column."
         )
-    return {f"{column.name}={labels[code]}": (codes == code).astype(float) for code in range(1, len(labels))}
+    return [f"{column}={label(level)}" for level in levels[1:]]

@@ -1,95 +1,82 @@
 """Z-scores for models that are defined on them, and the way back to the user's units."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from posterity.runtime.errors import InputError
-from posterity.tables.cells import is_constant, listed
-from posterity.tables.columns import NumericTable
+from posterity.tables.cells import listed
 
-__all__ = ["Scaling", "regression_original_units", "standardize"]
+__all__ = ["Scaling", "far_scales", "location_and_scale", "regression_original_units"]
 
 _REGRESSION_SITES = ("w", "b", "sigma")
+_REACH = 10.0  # interquartile ranges beyond the quartiles, where a Gaussian has nothing in 10^44 rows
+_FAR, _WIDE, _NARROW = 20.0, 20.0, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """What was subtracted and divided by, in the user's units; standard deviations with ddof 0."""
+    """What was subtracted and divided by, in the user's units."""
 
     names: tuple[str, ...]
     """Covariates, as in `means` and `sds`."""
     means: np.ndarray
-    """Shape (columns,)."""
+    """Shape (columns,); 0 where a column is not scaled."""
     sds: np.ndarray
-    """Shape (columns,), positive."""
+    """Shape (columns,), positive; 1 where a column is not scaled."""
     target_mean: float = 0.0
     """0 when the target is not scaled."""
     target_sd: float = 1.0
     """1 when the target is not scaled."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers; `json` writes floats so that they come back to the bit."""
-        return {
-            "names": list(self.names),
-            "means": self.means.tolist(),
-            "sds": self.sds.tolist(),
-            "target_mean": self.target_mean,
-            "target_sd": self.target_sd,
-        }
 
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "Scaling":
-        """The inverse of `to_json`.
+def location_and_scale(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd (ddof 0) of every column, after clipping to [q25 - 10 IQR, q75 + 10 IQR].
 
-        Raises:
-            InputError: The record is no scaling.
-        """
-        expected = [field.name for field in fields(cls)]
-        if sorted(record) != sorted(expected):
-            raise InputError(f"scaling: keys {listed(sorted(record))}; expected {listed(expected)}. Write it anew.")
-        names, means, sds = (
-            tuple(record["names"]),
-            np.array(record["means"], float),
-            np.array(record["sds"], float),
-        )
-        if not means.shape == sds.shape == (len(names),):
-            raise InputError(
-                f"scaling: {len(names)} names, means of shape {means.shape}, sds of shape {sds.shape}; "
-                "expected one of each per covariate. Write it anew."
-            )
-        return cls(names, means, sds, float(record["target_mean"]), float(record["target_sd"]))
-
-
-def standardize(
-    table: NumericTable, *, scale_target: bool, columns: Collection[str] | None = None
-) -> tuple[NumericTable, Scaling]:
-    r"""Z-scored covariates, $(x_j - m_j) / s_j$ with ddof 0, and the scaling that undoes it.
+    They are the plain mean and sd, to the bit, where nothing lies beyond. A single wrong cell can then move neither
+    by more than the clipped value does, whatever its size. Where the interquartile range is 0 nothing is clipped.
 
     Args:
-        table: Its columns vary, as `numeric_table` sees to.
-        scale_target: Z-score the target too; for real targets only, never for classes and counts.
-        columns: Covariates to scale; all of them if None. The others get mean 0 and sd 1.
+        values: Shape (rows, columns) or (rows,).
+        weights: Of every row in the quartiles, shape (rows,); equal ones if None. With one over the size of the row's
+            group every group counts alike, so that none that holds less than a quarter can move a quartile far.
 
-    Raises:
-        InputError: A column is constant, or there is no real target to scale.
+    Returns:
+        Both of shape (columns,) or ().
     """
-    chosen = np.array([columns is None or name in columns for name in table.names], bool)
-    constant = np.flatnonzero(is_constant(table.values) & chosen)
-    if constant.size > 0:
-        raise InputError(f"constant column {listed([table.names[j] for j in constant])}: no z-scores. Remove it.")
-    means = np.where(chosen, table.values.mean(axis=0), 0.0)
-    sds = np.where(chosen, table.values.std(axis=0), 1.0)
-    scaled = replace(table, values=(table.values - means) / sds)
-    if not scale_target:
-        return scaled, Scaling(table.names, means, sds)
-    if table.target is None or not np.issubdtype(table.target.dtype, np.floating) or is_constant(table.target):
-        raise InputError("target: only a real-valued target that varies has z-scores. Leave it as it is.")
-    target_mean, target_sd = float(table.target.mean()), float(table.target.std())
-    scaled = replace(scaled, target=(table.target - target_mean) / target_sd)
-    return scaled, Scaling(table.names, means, sds, target_mean, target_sd)
+    low, high = np.quantile(values, (0.25, 0.75), axis=0, weights=weights, method="inverted_cdf")
+    reach = np.where(high > low, _REACH * (high - low), np.inf)
+    clipped = np.clip(values, low - reach, high + reach)
+    return np.asarray(clipped.mean(axis=0)), np.asarray(clipped.std(axis=0))
+
+
+def far_scales(scaling: Scaling, covariates: np.ndarray, target: np.ndarray | None, target_name: str) -> list[str]:
+    """A sentence for every z-scored column that lies far from the scale it was given.
+
+    Far is a mean more than 20 sds away, or an sd more than 20 times or less than 1/1000 of that of the table. A column
+    that does not vary at all is passed over.
+
+    Args:
+        scaling: What the z-scores were made with.
+        covariates: Z-scores, shape (rows, columns), in the order of `scaling.names`.
+        target: Z-scores, shape (rows,); None where it is none.
+        target_name: The column of the target.
+    """
+    found = []
+    columns = list(zip(scaling.names, covariates.T, scaling.means, scaling.sds, strict=True))
+    if target is not None:
+        columns.append((target_name, target, scaling.target_mean, scaling.target_sd))
+    for name, z, mean, sd in columns:
+        if (mean, sd) == (0.0, 1.0):  # not scaled
+            continue
+        own_mean, own_sd = float(z.mean()), float(z.std())
+        if abs(own_mean) > _FAR or own_sd > _WIDE or 1e-12 < own_sd < _NARROW:
+            found.append(
+                f"column '{name}' has mean {mean + sd * own_mean:.4g} and sd {sd * own_sd:.4g} in these rows, far from "
+                f"mean {mean:.4g} and sd {sd:.4g}, by which it was z-scored; look for wrong cells or another unit"
+            )
+    return found
 
 
 def regression_original_units(scaling: Scaling, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -100,7 +87,7 @@ def regression_original_units(scaling: Scaling, draws: Mapping[str, np.ndarray])
     importance weights stay as they are.
 
     Args:
-        scaling: From `standardize`. Where the target was not scaled, $m_y = 0$ and $s_y = 1$.
+        scaling: Where the target was not scaled, $m_y = 0$ and $s_y = 1$.
         draws: Sites `w` (draw, column) and `b` (draw,), with `sigma` (draw,) or without; for several classes
             `w` (draw, column, class) and `b` (draw, class).
 

@@ -7,13 +7,12 @@
 | `class` | labels, or integer codes 0 .. num_classes - 1 | codes, labels in sorted order |
 | `count` | integers from 0 | int64, as they are |
 
-Reading happens in two steps, because rows with missing cells leave in between: `read_target` makes the cells
-comparable (missing ones null), `encode_target` turns what is left into numbers.
+Reading happens in two steps, because rows with missing cells leave in between: `target_cells` makes the cells
+comparable (missing ones null), `learn_target` looks at what is left and gives the levels whose codes the model sees.
 """
 
 from collections.abc import Callable
 
-import numpy as np
 import polars as pl
 
 from posterity.runtime.errors import InputError, lookup
@@ -21,7 +20,7 @@ from posterity.tables.cells import (
     as_levels,
     as_numbers,
     counted,
-    encode,
+    in_order,
     is_constant,
     is_text,
     listed,
@@ -29,15 +28,19 @@ from posterity.tables.cells import (
     split_cells,
 )
 
-__all__ = ["TARGET_KINDS", "encode_target", "read_target"]
+__all__ = ["TARGET_KINDS", "check_counts", "learn_target", "target_cells"]
 
 _MAX_COUNT = 2**31 - 1  # JAX counts in int32
 
-Encoded = tuple[np.ndarray, tuple[str, ...]]
 
-
-def read_target(column: pl.Series, kind: str, source: str) -> pl.Series:
+def target_cells(column: pl.Series, kind: str, source: str, like: pl.Series | None = None) -> pl.Series:
     """Numbers (kinds `real` and `count`) or sortable levels (`binary` and `class`), missing cells null.
+
+    Args:
+        column: Of the table.
+        kind: A key of `TARGET_KINDS`.
+        source: The file's name, for messages.
+        like: Levels of an earlier table.
 
     Raises:
         InputError: Labels, or stray text among numbers, where numbers are needed; dates and the like.
@@ -45,7 +48,7 @@ def read_target(column: pl.Series, kind: str, source: str) -> pl.Series:
     lookup("target kind", kind, TARGET_KINDS)
     where = f"{source}: target column '{column.name}'"
     if kind in ("binary", "class"):
-        levels = as_levels(column)
+        levels = as_levels(column, like)
         if levels is None:
             raise InputError(f"{where} holds {column.dtype} values; expected class labels. Turn it into text.")
         return levels
@@ -77,11 +80,11 @@ def _no_numbers(column: pl.Series, kind: str, where: str) -> InputError:
     )
 
 
-def encode_target(column: pl.Series, kind: str, num_classes: int | None, source: str) -> Encoded:
-    """Values (rows,) of a target without missing cells, and the labels of its codes (none for numbers).
+def learn_target(column: pl.Series, kind: str, num_classes: int | None, source: str) -> pl.Series | None:
+    """Levels that the codes 0, 1, ... of a target stand for; None where its numbers are taken as they are.
 
     Args:
-        column: From `read_target`.
+        column: From `target_cells`, without missing cells.
         kind: A key of `TARGET_KINDS`.
         num_classes: How many classes the model has; None takes as many as there are. Only for kind `class`.
         source: The file's name, for messages.
@@ -92,50 +95,59 @@ def encode_target(column: pl.Series, kind: str, num_classes: int | None, source:
     return TARGET_KINDS[kind](column, num_classes, f"{source}: target column '{column.name}'")
 
 
-def _encode_real(column: pl.Series, _: int | None, where: str) -> Encoded:
-    values = column.to_numpy()
-    if is_constant(values):
+def _real(column: pl.Series, _: int | None, where: str) -> None:
+    if is_constant(column.to_numpy()):
         raise InputError(
             f"{where} is constant ({show(column[0])} in every row): nothing to explain. "
             "Name another column with --target."
         )
-    return values, ()
 
 
-def _encode_binary(column: pl.Series, _: int | None, where: str) -> Encoded:
-    codes, labels = encode(column)
-    if len(labels) != 2:
+def _binary_levels(column: pl.Series, _: int | None, where: str) -> pl.Series:
+    levels = in_order(column)
+    if len(levels) != 2:
         raise InputError(
-            f"{where} has {counted(len(labels), 'distinct value')} ({listed(labels)}); "
+            f"{where} has {counted(len(levels), 'distinct value')} ({listed(levels)}); "
             "expected exactly 2, for a binary model. Name another column with --target, or merge values."
         )
-    return codes, labels
+    return levels
 
 
-def _encode_class(column: pl.Series, num_classes: int | None, where: str) -> Encoded:
+def _class_levels(column: pl.Series, num_classes: int | None, where: str) -> pl.Series:
     if column.dtype.is_float() and (column != column.round()).any():
         stray = column.filter(column != column.round())[0]
         raise InputError(f"{where} holds {show(stray)}; expected class labels or integer codes, not measurements.")
-    codes, labels = encode(column)
-    if len(labels) < 2:
+    levels = in_order(column)
+    if len(levels) < 2:
         raise InputError(
-            f"{where} is constant ({listed(labels)} in every row); expected at least 2 classes. "
+            f"{where} is constant ({listed(levels)} in every row); expected at least 2 classes. "
             "Name another column with --target."
         )
     if num_classes is None:
-        return codes, labels
-    if len(labels) > num_classes:
+        return levels
+    if len(levels) > num_classes:
         raise InputError(
-            f"{where} has {len(labels)} classes ({listed(labels)}); this model takes at most {num_classes}. "
+            f"{where} has {len(levels)} classes ({listed(levels)}); this model takes at most {num_classes}. "
             "Merge classes, or train a model with more."
         )
+    # A class that no row of this table has must not shift those after it, where codes or an Enum tell of it.
     if column.dtype.is_numeric() and column.is_between(0, num_classes - 1).all():
-        # Codes already: a class that no row of this table has must not shift those after it.
-        return column.to_numpy().astype(np.int64), tuple(map(str, range(num_classes)))
-    return codes, labels
+        return pl.Series(column.name, range(num_classes))
+    if isinstance(column.dtype, pl.Enum) and len(column.dtype.categories) <= num_classes:
+        return column.dtype.categories
+    return levels
 
 
-def _encode_count(column: pl.Series, _: int | None, where: str) -> Encoded:
+def _counts(column: pl.Series, _: int | None, where: str) -> None:
+    check_counts(column, where)
+
+
+def check_counts(column: pl.Series, where: str) -> None:
+    """Refuses numbers that cannot be counts.
+
+    Raises:
+        InputError: There is one.
+    """
     stray = column.filter((column < 0) | (column != column.round()) | (column > _MAX_COUNT))
     if len(stray) > 0:
         raise InputError(
@@ -143,14 +155,13 @@ def _encode_count(column: pl.Series, _: int | None, where: str) -> Encoded:
             f"such as {show(stray[0])}; "
             f"expected integers from 0 to {_MAX_COUNT}. Name another column with --target, or mend them."
         )
-    return column.to_numpy().astype(np.int64), ()
 
 
 _WANTED = {"real": "numbers", "count": "counts (0, 1, 2, ...)"}
 
-TARGET_KINDS: dict[str, Callable[[pl.Series, int | None, str], Encoded]] = {
-    "binary": _encode_binary,
-    "class": _encode_class,
-    "count": _encode_count,
-    "real": _encode_real,
+TARGET_KINDS: dict[str, Callable[[pl.Series, int | None, str], pl.Series | None]] = {
+    "binary": _binary_levels,
+    "class": _class_levels,
+    "count": _counts,
+    "real": _real,
 }
