@@ -22,10 +22,10 @@ from jax import lax, random, vmap
 from metrics import summary
 from rows import append, read
 
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.bend.store import shipped_network
-from posterity.informed.informed import InformedNetwork
-from posterity.informed.read.structure import read_structure
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.bend.store import shipped_network
+from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.read.structure import read_structure
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed
 

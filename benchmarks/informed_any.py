@@ -17,11 +17,11 @@ from informed import rate, ratios_by
 from jax import nn, random
 from rows import append, read
 
-from posterity.informed.anchor.local import count_directions
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.bend.store import shipped_network
-from posterity.informed.informed import InformedNetwork
-from posterity.informed.read.structure import Unstructured, find_structure
+from posterity.informed_posterior.anchor.local import count_directions
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.bend.store import shipped_network
+from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.read.structure import Unstructured, find_structure
 from posterity.model.build import build_problem
 from posterity.model.builtin.linear_regression import linear_regression
 from posterity.model.builtin.logistic_regression import logistic_regression

@@ -19,8 +19,8 @@ from rows import append
 from scipy.linalg import solve_triangular
 from scipy.special import expit, log_expit
 
-from posterity.informed.anchor.anchor import find_anchor
-from posterity.informed.read.structure import conditional_terms
+from posterity.informed_posterior.anchor.anchor import find_anchor
+from posterity.informed_posterior.read.structure import conditional_terms
 from posterity.runtime.threads import one_blas_thread
 
 NAME = "informed_best_gaussian"

@@ -26,9 +26,9 @@ from numpyro.infer import MCMC, NUTS
 from rows import append
 
 import posterity
-from posterity.informed.bend.store import shipped_network
-from posterity.informed.informed import InformedNetwork
-from posterity.informed.read.structure import read_structure
+from posterity.informed_posterior.bend.store import shipped_network
+from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.read.structure import read_structure
 from posterity.runtime.threads import one_blas_thread
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed_many

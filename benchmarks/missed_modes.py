@@ -20,7 +20,7 @@ from jax import random, vmap
 from rows import append
 
 import posterity
-from posterity.informed.nest.modes import ModesPosterior
+from posterity.informed_posterior.nest.modes import ModesPosterior
 from posterity.runtime.threads import one_blas_thread
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed

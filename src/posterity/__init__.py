@@ -9,79 +9,78 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from posterity.amortized.architecture import Architecture
     from posterity.amortized.objectives import ForwardKL, ReverseKL, SymmetricKL
-    from posterity.estimator.estimator import DatasetPosterior, Estimator, load
-    from posterity.estimator.groups import GroupAnswers, infer_groups
-    from posterity.estimator.infer import TableAnswer, infer
-    from posterity.estimator.informed import informed_estimator
-    from posterity.estimator.train import fit
-    from posterity.results.data import Answer, Unanswered
+    from posterity.estimator.estimator import Estimator, load
+    from posterity.estimator.infer import infer
+    from posterity.estimator.informed import informed
+    from posterity.estimator.train import train
+    from posterity.inference.posterior import Posterior
+    from posterity.inference.posteriors import Posteriors
+    from posterity.model.builtin import MODELS
+    from posterity.model.model import Model
+    from posterity.model.read import read_model
     from posterity.results.evidence import Evidence, compare
     from posterity.results.predict import Predictions
-    from posterity.model.build import build_problem
-    from posterity.model.builtin import MODELS, BuiltinModel
-    from posterity.model.problem import Problem
-    from posterity.report.page import write_report
     from posterity.runtime.errors import InputError
     from posterity.simulation.covariates import ResampledRows, StandardNormal, TableLike
     from posterity.simulation.envelope import Envelope
-    from posterity.training import OtherModel, RealRows, Simulated, TrainingConfig, ZScoredTables
+    from posterity.simulation.simulator import Simulator, build_simulator, builtin_simulator
+    from posterity.training.config import TrainingConfig
+    from posterity.training.stream import OtherModel, RealRows, Simulated, ZScoredTables
+
+_HOMES = {
+    "posterity.amortized.architecture": ("Architecture",),
+    "posterity.amortized.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
+    "posterity.estimator.estimator": ("Estimator", "load"),
+    "posterity.estimator.infer": ("infer",),
+    "posterity.estimator.informed": ("informed",),
+    "posterity.estimator.train": ("train",),
+    "posterity.inference.posterior": ("Posterior",),
+    "posterity.inference.posteriors": ("Posteriors",),
+    "posterity.model.builtin": ("MODELS",),
+    "posterity.model.model": ("Model",),
+    "posterity.model.read": ("read_model",),
+    "posterity.results.evidence": ("Evidence", "compare"),
+    "posterity.results.predict": ("Predictions",),
+    "posterity.runtime.errors": ("InputError",),
+    "posterity.simulation.covariates": ("ResampledRows", "StandardNormal", "TableLike"),
+    "posterity.simulation.envelope": ("Envelope",),
+    "posterity.simulation.simulator": ("Simulator", "build_simulator", "builtin_simulator"),
+    "posterity.training.config": ("TrainingConfig",),
+    "posterity.training.stream": ("OtherModel", "RealRows", "Simulated", "ZScoredTables"),
+}
 
 __all__ = [
     "MODELS",
-    "Answer",
     "Architecture",
-    "BuiltinModel",
-    "DatasetPosterior",
     "Envelope",
     "Estimator",
     "Evidence",
     "ForwardKL",
-    "GroupAnswers",
     "InputError",
+    "Model",
     "OtherModel",
+    "Posterior",
+    "Posteriors",
     "Predictions",
-    "Problem",
     "RealRows",
     "ResampledRows",
     "ReverseKL",
     "Simulated",
+    "Simulator",
     "StandardNormal",
     "SymmetricKL",
-    "TableAnswer",
     "TableLike",
     "TrainingConfig",
-    "Unanswered",
     "ZScoredTables",
-    "build_problem",
+    "build_simulator",
+    "builtin_simulator",
     "compare",
-    "fit",
     "infer",
-    "infer_groups",
-    "informed_estimator",
+    "informed",
     "load",
-    "write_report",
+    "read_model",
+    "train",
 ]
-
-_HOMES = {
-    "posterity.runtime.errors": ("InputError",),
-    "posterity.estimator.estimator": ("DatasetPosterior", "Estimator", "load"),
-    "posterity.estimator.train": ("fit",),
-    "posterity.estimator.groups": ("GroupAnswers", "infer_groups"),
-    "posterity.estimator.informed": ("informed_estimator",),
-    "posterity.amortized.architecture": ("Architecture",),
-    "posterity.model.builtin": ("MODELS", "BuiltinModel"),
-    "posterity.amortized.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
-    "posterity.simulation.envelope": ("Envelope",),
-    "posterity.model.problem": ("Problem",),
-    "posterity.model.build": ("build_problem",),
-    "posterity.simulation.covariates": ("ResampledRows", "StandardNormal", "TableLike"),
-    "posterity.report": ("write_report",),
-    "posterity.results.data": ("Answer", "Unanswered"),
-    "posterity.results.evidence": ("Evidence", "compare"),
-    "posterity.results.predict": ("Predictions",),
-    "posterity.estimator.infer": ("TableAnswer", "infer"),
-    "posterity.training": ("OtherModel", "RealRows", "Simulated", "TrainingConfig", "ZScoredTables"),
-}
 
 
 def __getattr__(name: str) -> Any:
@@ -92,4 +91,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

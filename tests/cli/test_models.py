@@ -1,6 +1,6 @@
 """`posterity models`."""
 
-from posterity.informed.informed import LARGEST
+from posterity.informed_posterior.informed import LARGEST
 from posterity.model.builtin import MODELS
 
 
@@ -24,4 +24,4 @@ def test_the_row_network_tells_size_reach_and_origin(posterity):
     assert network["trained_for"] == LARGEST
     out = posterity("models").out
     assert f"a row network of {network['num_params']} weights" in out
-    assert "posterity.informed.pretrain" in out.replace("\n", "")
+    assert "posterity.informed_posterior.pretrain" in out.replace("\n", "")

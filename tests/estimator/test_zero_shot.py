@@ -10,8 +10,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import posterity
-from posterity.informed.bend.store import SHIPPED, check_network, read_network, write_network
-from posterity.informed.read.structure import NotInformedError, read_structure
+from posterity.informed_posterior.bend.store import SHIPPED, check_network, read_network, write_network
+from posterity.informed_posterior.read.structure import NotInformedError, read_structure
 from posterity.model.builtin import MODELS
 from posterity.runtime.errors import InputError
 

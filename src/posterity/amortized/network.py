@@ -75,10 +75,10 @@ class AmortizedPosterior(eqx.Module):
 
 
 def build_network(simulator: Simulator, architecture: Architecture, *, rng_key: PRNGKeyArray) -> AmortizedPosterior:
-    """An untrained network for a problem; the same key gives the same weights.
+    """An untrained network for a model; the same key gives the same weights.
 
     Args:
-        problem: What is to be inferred; datasets are simulated from it to fix locations and scales.
+        simulator: What is to be inferred; datasets are simulated to fix locations and scales.
         architecture: Names and options of the parts.
         rng_key: Consumed for constants and weights.
 

@@ -133,7 +133,6 @@ def _remark(reference: "NutsReference | None") -> None:
 
 
 def _as_json(found: "TableAnswer", num_draws: int, reference: "NutsReference | None") -> dict[str, Any]:
-    from posterity.results.summary import posterior_to_json
 
     answer = found.answer
     entry = answer_to_json(answer, found.original_units)

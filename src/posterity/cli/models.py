@@ -45,7 +45,7 @@ def _builtin_models() -> list[dict[str, Any]]:
 
 def _row_network() -> dict[str, Any]:
     """What answers models without training; read as JSON, since JAX takes a second to import."""
-    folder = Path(str(resources.files("posterity.informed.bend"))) / "shipped"
+    folder = Path(str(resources.files("posterity.informed_posterior.bend"))) / "shipped"
     record = json.loads((folder / "network.json").read_text())["record"]
     rows, latents, _ = zip(*record["sizes"], strict=True)
     return {

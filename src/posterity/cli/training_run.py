@@ -14,7 +14,7 @@ from posterity.cli.progress import ProgressBar
 from posterity.cli.recipe import Recipe
 from posterity.estimator.estimator import Estimator
 from posterity.estimator.train import fit
-from posterity.informed.read.structure import NotInformedError, read_structure
+from posterity.informed_posterior.read.structure import NotInformedError, read_structure
 from posterity.model.problem import Problem
 from posterity.training import TrainingConfig
 

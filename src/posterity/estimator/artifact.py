@@ -23,7 +23,6 @@ from jaxtyping import Array, PRNGKeyArray
 from posterity.amortized.architecture import Architecture
 from posterity.amortized.network import AmortizedPosterior, network_skeleton
 from posterity.model.arguments import model_name
-from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import Dataset
 from posterity.model.identity import describe_model
@@ -33,9 +32,9 @@ from posterity.runtime.plain import without_nan
 from posterity.runtime.tensors import named_weights, read_tensors, with_weights
 from posterity.simulation.covariates import COVARIATE_LAWS, ResampledRows
 from posterity.simulation.envelope import Envelope
-from posterity.simulation.simulator import Simulator
+from posterity.simulation.simulator import Simulator, build_simulator
 
-__all__ = ["FORMAT_VERSION", "Contents", "check_writable", "find_artifact", "read_artifact", "write_artifact"]
+__all__ = ["FORMAT_VERSION", "Artifact", "check_writable", "find_artifact", "read_artifact", "write_artifact"]
 
 FORMAT_VERSION = 1
 RECORD, WEIGHTS, GOLDEN, ROWS = (
@@ -50,8 +49,8 @@ MAX_COVARIATE_ROWS = 2000
 GOLDEN_RTOL, GOLDEN_ATOL = 1e-3, 2e-2
 
 
-class Contents(NamedTuple):
-    """What an artifact holds; `posterity.Estimator` has the same fields."""
+class Artifact(NamedTuple):
+    """What an estimator's directory holds."""
 
     simulator: Simulator
     network: AmortizedPosterior
@@ -59,7 +58,7 @@ class Contents(NamedTuple):
     record: Mapping[str, Any]
 
 
-def write_artifact(contents: Contents, path: Path) -> None:
+def write_artifact(contents: Artifact, path: Path) -> None:
     """Writes an estimator; the directory appears complete or not at all.
 
     Args:
@@ -72,7 +71,7 @@ def write_artifact(contents: Contents, path: Path) -> None:
     from safetensors.numpy import save_file
 
     check_writable(path)
-    problem = contents.problem
+    simulator = contents.simulator
     golden = _golden(contents.network, simulator)
     staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -118,7 +117,7 @@ def find_artifact(path: str | Path) -> Path:
     raise InputError(f"no estimator at '{path}': there is neither such a directory nor a model of that name.{hint}")
 
 
-def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Contents:
+def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Artifact:
     """Reads an estimator and makes sure that it still gives the densities it gave when it was saved.
 
     Args:
@@ -133,7 +132,7 @@ def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Conten
     found = _model(path, record["model"], model)
     golden = read_tensors(path / GOLDEN)
     try:
-        problem = _rebuild_problem(path, record, found)
+        simulator = _rebuild_simulator(path, record, found)
         architecture = Architecture(**record["architecture"])
         network = with_weights(path / WEIGHTS, network_skeleton(simulator, architecture))
         _check_golden(path, network, simulator, golden)
@@ -142,11 +141,11 @@ def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Conten
             f"{path / RECORD} does not fit this version of posterity ({type(error).__name__}: {error}); it is "
             "damaged, or was written by another version: train again"
         ) from error
-    return Contents(simulator, network, architecture, record["record"])
+    return Artifact(simulator, network, architecture, record["record"])
 
 
-def _record(contents: Contents) -> dict[str, Any]:
-    problem = contents.problem
+def _record(contents: Artifact) -> dict[str, Any]:
+    simulator = contents.simulator
     law = simulator.covariate_law
     options = {"num_factors": law.num_factors} if law.name == "table" else {}  # pyright: ignore[reportAttributeAccessIssue]
     return {
@@ -200,7 +199,7 @@ def _model(path: Path, saved: Mapping[str, Any], given: Callable[..., Any] | Non
     return given
 
 
-def _rebuild_problem(path: Path, record: Mapping[str, Any], model: Callable[..., Any]) -> Simulator:
+def _rebuild_simulator(path: Path, record: Mapping[str, Any], model: Callable[..., Any]) -> Simulator:
     example = {name: jnp.zeros(a["shape"], a["dtype"]) for name, a in record["example"].items()}
     law_name, options = record["covariates"]["law"], record["covariates"]["options"]
     if law_name == "resampled":
@@ -208,7 +207,7 @@ def _rebuild_problem(path: Path, record: Mapping[str, Any], model: Callable[...,
         law = ResampledRows({name: jnp.asarray(array) for name, array in rows.items()})
     else:
         law = COVARIATE_LAWS[law_name](**options)
-    return build_problem(model, example, Envelope.from_json(record["envelope"]), covariates=law, check=False)
+    return build_simulator(model, example, Envelope.from_json(record["envelope"]), covariates=law, check=False)
 
 
 def _covariate_rows(simulator: Simulator) -> dict[str, np.ndarray]:

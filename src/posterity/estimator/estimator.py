@@ -1,101 +1,70 @@
-"""The face of the package: an estimator, made by `fit` or `load`, answers datasets."""
+"""The face of the package: an estimator, made by `informed`, `train` or `load`, answers datasets."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jax import vmap
-from jaxtyping import Array, Float, PRNGKeyArray
-
 from posterity.amortized.architecture import Architecture
-from posterity.amortized.families import AbstractPosterior
-from posterity.amortized.network import AmortizedPosterior
-from posterity.estimator.artifact import Contents, read_artifact, write_artifact
-from posterity.results.data import Answer, Unanswered
-from posterity.results.predict import Predictions
-from posterity.inference.run import Request, answer_dataset, answer_datasets, pad_for
-from posterity.informed.informed import InformedNetwork
-from posterity.model.problem import Problem
-from posterity.runtime.compile import filter_jit
+from posterity.estimator.artifact import Artifact, read_artifact, write_artifact
+from posterity.inference.draw import Network
+from posterity.inference.posterior import Posterior
+from posterity.inference.run import Request, posteriors_of
+from posterity.informed_posterior.informed import InformedNetwork
+from posterity.model.model import Model
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
+from posterity.simulation.simulator import Simulator
+from posterity.tables.recipe import Recipe
 from posterity.training.data_envelope import DataEnvelope
 
-__all__ = ["DatasetPosterior", "Estimator", "load"]
+__all__ = ["Estimator", "load"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class DatasetPosterior:
-    """q(latents | D) of one dataset, raw: without importance weights; `Estimator.infer` adds them.
-
-    Attributes:
-        problem: The model.
-        q: Posterior over the flat unconstrained `z`.
-    """
-
-    problem: Problem
-    q: AbstractPosterior
-
-    def sample(self, rng_key: PRNGKeyArray, num_samples: int) -> dict[str, Array]:
-        """Latent site -> draws in its support, shape `(num_samples, *site_shape)`, plates at capacity."""
-        z = self.q.sample(rng_key, num_samples)
-        return vmap(self.problem.space.constrain)(z)
-
-    def sample_and_log_prob(
-        self, rng_key: PRNGKeyArray, num_samples: int
-    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
-        """Draws of `z` and their log densities in nats."""
-        return self.q.sample_and_log_prob(rng_key, num_samples)
-
-    def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
-        """Log density of one unconstrained `z` over its active coordinates, in nats."""
-        return self.q.log_prob(z)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Estimator:
-    """An amortized posterior: made by `fit`, `load` or `informed_estimator`, it never changes.
+    """What answers datasets of one model; it never changes.
 
     Attributes:
-        problem: The model and its envelope.
-        network: The amortized posterior.
+        model: The model.
+        network: Dataset -> q: trained in context, or informed by the likelihood.
+        simulator: What a network was trained with; None for the informed posterior, which was not trained.
         architecture: What a trained network is made of; None for the informed posterior.
-        record: How it was trained and how well it did, as plain values.
+        record: How it was made and how well it did, as plain values.
     """
 
-    problem: Problem
-    network: AmortizedPosterior | InformedNetwork
-    architecture: Architecture | None
-    record: Mapping[str, Any]
+    model: Model
+    network: Network
+    simulator: Simulator | None = None
+    architecture: Architecture | None = None
+    record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def posterior(self, dataset: Mapping[str, Any]) -> DatasetPosterior:
-        """Raw posterior of one dataset.
-
-        Args:
-            dataset: Argument name -> array with rows first.
-
-        Raises:
-            InputError: The dataset does not fit the model.
-        """
-        padded = pad_for(self.network, self.problem, dataset)
-        return DatasetPosterior(self.problem, _posterior(self.network, self.problem, padded))
+    def __repr__(self) -> str:
+        if self.architecture is None or self.simulator is None:
+            return f"Estimator of {self.model.name}: informed, nothing trained; {self.model.space.size} latents"
+        envelope = self.simulator.envelope
+        sizes = {"rows": envelope.rows, **envelope.plates}
+        told = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())
+        parts = f"{self.architecture.encoder} encoder, {self.architecture.family} family"
+        return f"Estimator of {self.model.name}: trained for {told}; {parts}; {self.model.space.size} latents"
 
     def infer(
         self,
         dataset: Mapping[str, Any],
         *,
+        name: str | None = None,
         num_draws: int = NUM_DRAWS,
         seed: int = 0,
         columns: Mapping[str, Sequence[str]] | None = None,
         refine_seconds: float = REFINE_SECONDS,
-    ) -> Answer:
-        """Checked posterior of one dataset: draws, importance weights, verdict.
+    ) -> Posterior:
+        """Checked posterior of one dataset: the one that `infer_each` gives of it.
 
-        Where the weights are unhealthy, sampling goes on from q; see `posterity.trust.ladder`.
+        Where the importance weights are unhealthy, sampling goes on from q; see `posterity.trust.ladder`.
 
         Args:
             dataset: Argument name -> array with rows first.
+            name: Of the dataset; it decides the draws, together with the seed.
             num_draws: Draws of q.
             seed: The same seed gives the same draws.
             columns: Argument name -> names of its columns, for labels such as `w[bmi]`.
@@ -104,73 +73,95 @@ class Estimator:
         Raises:
             InputError: The dataset does not fit the model.
         """
-        request = self._request(num_draws, seed, refine_seconds, columns)
-        return answer_dataset(self.problem, self.network, dataset, request)
+        (posterior,) = self.infer_each(
+            [dataset],
+            names=[name],
+            num_draws=num_draws,
+            seed=seed,
+            columns=columns,
+            refine_seconds=refine_seconds,
+        )
+        if posterior.verdict == "unanswered":
+            raise InputError(posterior.reasons[0])
+        return posterior
 
-    def predict(
-        self,
-        dataset: Mapping[str, Any],
-        new_rows: Mapping[str, Any],
-        *,
-        interval: float = 0.9,
-        num_draws: int = NUM_DRAWS,
-        seed: int = 0,
-        refine_seconds: float = REFINE_SECONDS,
-    ) -> Predictions:
-        """What the data of new rows will be, given a dataset: `infer`, then `Answer.predict`.
-
-        Args:
-            dataset: Argument name -> array with rows first.
-            new_rows: Covariate -> array with rows first.
-            interval: Probability between the bounds that are given.
-            num_draws: Draws of q.
-            seed: Decides the draws, and the noise of new observations.
-            refine_seconds: Most time that sampling may take, compilation excluded; 0 for none.
-
-        Raises:
-            InputError: The dataset or the new rows do not fit the model.
-        """
-        answer = self.infer(dataset, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
-        return answer.predict(new_rows, interval=interval, seed=seed)
-
-    def infer_many(
+    def infer_each(
         self,
         datasets: Sequence[Mapping[str, Any]],
         *,
+        names: Sequence[str | None] | None = None,
         num_draws: int = NUM_DRAWS,
         seed: int = 0,
         columns: Mapping[str, Sequence[str]] | None = None,
-        groups: Sequence[str] | None = None,
         refine_seconds: float = REFINE_SECONDS,
         on_progress: Callable[[int], None] = lambda done: None,
-    ) -> list[Answer | Unanswered]:
-        """Checked posteriors of many datasets, each as `infer` would give it, in much less time.
+    ) -> list[Posterior]:
+        """Checked posteriors of many datasets, in their order; they are independent of each other.
 
-        A dataset that does not fit the model gets an `Unanswered` with the reason, and the others their answers.
+        A dataset draws by its name, or by its place where it has none: its posterior is the same bits alone or among
+        others. One that does not fit the model is `unanswered`, with the reason, and does not stop the rest.
 
         Args:
             datasets: Each is argument name -> array with rows first.
+            names: Name of each dataset, no two alike; None for one without.
             num_draws: Draws of q for each.
             seed: The same seed gives the same draws.
             columns: Argument name -> names of its columns, for labels such as `w[bmi]`.
-            groups: Name of each dataset.
             refine_seconds: Most time that sampling may take for each, compilation excluded; 0 for none.
             on_progress: Called with the number of finished datasets after each.
 
         Raises:
             InputError: The settings cannot serve.
         """
-        if groups is not None and len(groups) != len(datasets):
-            raise InputError(f"infer_many: {len(groups)} groups for {len(datasets)} datasets; give one name for each")
-        request = self._request(num_draws, seed, refine_seconds, columns)
-        return answer_datasets(self.problem, self.network, datasets, request, groups=groups, on_progress=on_progress)
+        if names is not None:
+            _check_names(names, len(datasets))
+        request = self._request(num_draws, seed, refine_seconds, columns or {})
+        return posteriors_of(self.model, self.network, datasets, request, names=names, on_progress=on_progress)
+
+    def infer_table(
+        self,
+        recipe: Recipe,
+        datasets: Mapping[str | None, Mapping[str, Any]],
+        *,
+        num_draws: int = NUM_DRAWS,
+        seed: int = 0,
+        refine_seconds: float = REFINE_SECONDS,
+        dropped_rows: int = 0,
+        at_once: int = 256,
+        on_progress: Callable[[int], None] = lambda done: None,
+    ) -> Iterator[Posterior]:
+        """Checked posteriors of datasets that a recipe made of a table, some at a time, so that few are held.
+
+        Args:
+            recipe: How they were made.
+            datasets: Name -> dataset; the name is None where the table is one dataset.
+            num_draws: Draws of q for each.
+            seed: The same seed gives the same draws.
+            refine_seconds: Most time that sampling may take for each, compilation excluded; 0 for none.
+            dropped_rows: Rows of the table that were left out because a cell was missing.
+            at_once: Datasets whose draws are held at once.
+            on_progress: Called with the number of finished datasets after each.
+        """
+        settings = self._request(num_draws, seed, refine_seconds, recipe.columns_of)
+        request = dataclasses.replace(settings, recipe=recipe, dropped_rows=dropped_rows)
+        names = list(datasets)
+        for first in range(0, len(names), at_once):
+            chosen = names[first : first + at_once]
+            yield from posteriors_of(
+                self.model,
+                self.network,
+                [datasets[name] for name in chosen],
+                request,
+                names=chosen,
+                on_progress=lambda done, first=first: on_progress(first + done),
+            )
 
     def _request(
-        self, num_draws: int, seed: int, refine_seconds: float, columns: Mapping[str, Sequence[str]] | None
+        self, num_draws: int, seed: int, refine_seconds: float, columns: Mapping[str, Sequence[str]]
     ) -> Request:
         seen = self.record.get("data_envelope")
         envelope = None if seen is None else DataEnvelope.from_json(seen)
-        return Request(num_draws, seed, refine_seconds, columns or {}, envelope)
+        return Request(num_draws, seed, refine_seconds, columns, envelope)
 
     def save(self, path: str | Path) -> None:
         """Writes the estimator to a directory; see `posterity.estimator.artifact`.
@@ -178,18 +169,26 @@ class Estimator:
         Raises:
             InputError: It cannot be written, or is an informed one, which has nothing to keep.
         """
-        if isinstance(self.network, InformedNetwork) or self.architecture is None:
+        if isinstance(self.network, InformedNetwork) or self.architecture is None or self.simulator is None:
             raise InputError(
-                f"save({path}): the informed posterior of '{self.problem.name}' was not trained: make it again with "
-                "posterity.informed_estimator instead of saving it"
+                f"save({path}): the informed posterior of '{self.model.name}' was not trained: make it again with "
+                "posterity.informed instead of saving it"
             )
-        contents = Contents(self.problem, self.network, self.architecture, self.record)
-        write_artifact(contents, Path(path))
+        write_artifact(Artifact(self.simulator, self.network, self.architecture, self.record), Path(path))
 
 
-@filter_jit
-def _posterior(network: AmortizedPosterior | InformedNetwork, problem: Problem, dataset: Any) -> AbstractPosterior:
-    return network(dataset, problem.space.mask(dataset.plate_masks))
+def _check_names(names: Sequence[str | None], num_datasets: int) -> None:
+    if len(names) != num_datasets:
+        raise InputError(f"infer_each: {len(names)} names for {num_datasets} datasets; give one name for each")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(
+                f"infer_each: the name '{name}' is given twice; two datasets of one name would share their random "
+                "numbers. Give each its own"
+            )
+        if name is not None:
+            seen.add(name)
 
 
 def load(path: str | Path, model: Callable[..., Any] | None = None) -> Estimator:
@@ -203,4 +202,5 @@ def load(path: str | Path, model: Callable[..., Any] | None = None) -> Estimator
         InputError: No estimator, a damaged or foreign one, another model than it was trained for, or densities
             that have changed.
     """
-    return Estimator(*read_artifact(Path(path), model))
+    found = read_artifact(Path(path), model)
+    return Estimator(found.simulator.model, found.network, found.simulator, found.architecture, found.record)

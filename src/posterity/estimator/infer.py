@@ -1,162 +1,232 @@
-"""From a table to an answer, with units on return."""
+"""`posterity.infer`: a model or an estimator, and data of any kind; a posterior, or one for each group of rows."""
 
-import dataclasses
-from collections.abc import Callable, Collection, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from posterity.estimator.estimator import Estimator
-from posterity.estimator.informed import informed_estimator
-from posterity.estimator.resolve import TableReading, builtin_entry, estimator_and_dataset, read_frame, resolve
-from posterity.results.data import Answer
-from posterity.results.predict import Predictions
-from posterity.results.summary import Summary, summarise
-from posterity.model.problem import Problem
+from posterity.estimator.artifact import find_artifact
+from posterity.estimator.estimator import Estimator, load
+from posterity.estimator.informed import informed, is_informed
+from posterity.estimator.signature import arguments_of_model
+from posterity.inference.posterior import Posterior
+from posterity.inference.posteriors import Posteriors
+from posterity.model.arguments import Argument
+from posterity.model.builtin import MODELS, builtin_entry
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
-from posterity.tables import Preparation, regression_original_units
-from posterity.tables.dataset import TableDataset
+from posterity.tables.groups import members, split_groups
+from posterity.tables.read import as_frame
+from posterity.tables.recipe import Recipe, TableData
 
-__all__ = ["TableAnswer", "in_original_units", "infer"]
+__all__ = ["TableQuestion", "infer", "open_table"]
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TableAnswer:
-    """Answer to a table, with the table as the model saw it.
-
-    Attributes:
-        answer: Draws, weights and verdict, on the scale that the model is defined on.
-        data: The dataset.
-        original_units: Summary of the same latents in the user's units; None where they are the same or where
-            no conversion is known.
-        problem: The model.
-    """
-
-    answer: Answer
-    data: TableDataset
-    original_units: Summary | None
-    problem: Problem
-
-    def predict(
-        self,
-        new_rows: pl.DataFrame | str | Path | Mapping[str, Any],
-        *,
-        interval: float = 0.9,
-        seed: int = 0,
-        drop_missing: bool = False,
-        source: str | None = None,
-    ) -> Predictions:
-        """What the target of new rows will be, in the units of the table.
-
-        Args:
-            new_rows: A Polars frame or a file with the covariates of the table; or a dict of arrays, where the dataset
-                was one. The target may be there; it is not read.
-            interval: Probability between the bounds that are given.
-            seed: Decides the noise of new observations.
-            drop_missing: Rows with a missing cell get NaN instead of being refused.
-            source: What messages call the new rows; their path if None.
-
-        Raises:
-            InputError: The new rows do not fit the table, or the model has nothing to predict from.
-        """
-        preparation = self.data.preparation
-        if preparation is None:
-            if not isinstance(new_rows, Mapping):
-                raise InputError("predict: the dataset was given as arrays; give the new rows as a dict of arrays, too")
-            return self.answer.predict(new_rows, interval=interval, seed=seed)
-        if isinstance(new_rows, Mapping):
-            raise InputError("predict: the dataset was a table; give the new rows as a table with the same columns")
-        frame, source = read_frame(new_rows, source, default="new rows")
-        if preparation.plan.target_argument is None:
-            raise InputError(f"{source}: '{self.problem.name}' has no target, so there is nothing to predict")
-        values, complete = preparation.new_rows(frame, drop_missing=drop_missing, source=source)
-        predicted = self.answer.predict(values, interval=interval, seed=seed, argument=preparation.plan.target_argument)
-        return _in_table(predicted, preparation, complete)
+Which = Estimator | str | Path | Callable[..., Any]
 
 
 def infer(
-    estimator: Estimator | str | Path | Callable[..., Any],
-    table: pl.DataFrame | str | Path | Mapping[str, Any],
+    model: Which,
+    data: Any,
     *,
     target: str | None = None,
+    group: str | None = None,
     num_draws: int = NUM_DRAWS,
     seed: int = 0,
+    refine_seconds: float = REFINE_SECONDS,
     standardize: bool | None = None,
     categorical: Collection[str] = (),
     drop_missing: bool = False,
-    model: Callable[..., Any] | None = None,
+    trained_model: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
     source: str | None = None,
-    refine_seconds: float = REFINE_SECONDS,
-) -> TableAnswer:
-    """Checked posterior of the one dataset in a table.
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Posterior | Posteriors:
+    """Checked posterior of one dataset; or of each group of a table's rows, by itself.
 
     Args:
-        estimator: The estimator or the directory of one; or a model, which is then answered by the informed posterior
-            without training: the name of a built-in one, or a NumPyro model of your own.
-        table: A Polars frame, a CSV or Parquet file, or a dict of arrays as the model takes them.
-        target: Column that the model's observed vector takes; the other columns form its matrix.
-        num_draws: Draws of q.
+        model: The name of a built-in model or a NumPyro model of your own, answered by the informed posterior without
+            training; or an estimator, or the directory of one.
+        data: A dict of arrays as the model takes them; or a table: a CSV or Parquet file, or a frame of Polars,
+            pandas, Arrow or any other library that narwhals knows.
+        target: Column of a table that the model's observed vector takes; the other columns form its matrix.
+        group: Column of a table whose values tell its datasets apart; the model does not see it. Z-scores, categories
+            and classes are those of the whole table, so that the latents of all groups are in one unit.
+        num_draws: Draws of q for each dataset.
         seed: The same seed gives the same draws.
-        standardize: Z-score real columns (and a real target). If None, built-in models that are defined on
-            z-scores get them, and other models get columns as they are.
+        refine_seconds: Most time that sampling from q on may take for each dataset where its weights are unhealthy; 0
+            for none.
+        standardize: Z-score real columns (and a real target). If None, built-in models that are defined on z-scores
+            get them, and other models get columns as they are.
         categorical: Columns to one-hot encode.
         drop_missing: Leave out rows with a missing cell.
-        model: The NumPyro model, where a directory's estimator was trained for the user's own.
+        trained_model: The NumPyro model, where a directory's estimator was trained for the user's own.
         options: Options of a built-in model that is answered without training.
         source: What messages call the table; its path if None.
-        refine_seconds: Most time that sampling from q on may take where its weights are unhealthy; 0 for none.
+        on_progress: Called with the number of finished groups and that of all.
+
+    Returns:
+        A `Posterior`; with `group`, `Posteriors` by name.
 
     Raises:
-        InputError: The table does not suit the model, or the estimator cannot be loaded.
+        InputError: The data do not suit the model, or the estimator cannot be loaded.
     """
-    if isinstance(table, Mapping):
+    if isinstance(data, Mapping) and data:
         _refuse_table_options(
-            target=target, standardize=standardize, categorical=categorical, drop_missing=drop_missing
+            target=target, group=group, standardize=standardize, categorical=categorical, drop_missing=drop_missing
         )
-        trained = resolve(estimator, model, options, lambda which: informed_estimator(which, table, **(options or {})))
-        answer = trained.infer(table, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
-        return TableAnswer(answer, TableDataset(dict(table), {}, None, (), None, 0, ()), None, trained.problem)
-    frame, source = read_frame(table, source)
-    how = TableReading(target, standardize, tuple(categorical), drop_missing, source)
-    trained, data = estimator_and_dataset(estimator, frame, how, model=model, options=options)
-    answer = trained.infer(
-        data.values, num_draws=num_draws, seed=seed, columns=data.columns, refine_seconds=refine_seconds
+        estimator = resolve(model, trained_model, options, lambda which: informed(which, data, **(options or {})))
+        return estimator.infer(data, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
+    question = open_table(
+        model,
+        data,
+        target=target,
+        group=group,
+        standardize=standardize,
+        categorical=categorical,
+        drop_missing=drop_missing,
+        trained_model=trained_model,
+        options=options,
+        source=source,
     )
-    return TableAnswer(answer, data, in_original_units(trained.problem, data, answer), trained.problem)
+    found = question.posteriors(
+        num_draws=num_draws,
+        seed=seed,
+        refine_seconds=refine_seconds,
+        on_progress=lambda done: on_progress(done, len(question.datasets)),
+    )
+    if group is not None:
+        return Posteriors(found)
+    (posterior,) = found
+    if posterior.verdict == "unanswered":
+        raise InputError(posterior.reasons[0])
+    return posterior
+
+
+class TableQuestion(NamedTuple):
+    """A table that has been read, and what will answer it.
+
+    Attributes:
+        estimator: What answers.
+        recipe: How the table became datasets.
+        table: The whole table as the model sees it.
+        datasets: Name of a group -> its dataset; None -> the whole table, where there are no groups.
+    """
+
+    estimator: Estimator
+    recipe: Recipe
+    table: TableData
+    datasets: Mapping[str | None, Mapping[str, np.ndarray]]
+
+    def posteriors(self, **settings: Any) -> Iterator[Posterior]:
+        """Checked posteriors, one after the other; `settings` are those of `Estimator.infer_table`."""
+        return self.estimator.infer_table(self.recipe, self.datasets, dropped_rows=self.table.dropped_rows, **settings)
+
+
+def open_table(
+    model: Which,
+    data: Any,
+    *,
+    target: str | None = None,
+    group: str | None = None,
+    standardize: bool | None = None,
+    categorical: Collection[str] = (),
+    drop_missing: bool = False,
+    trained_model: Callable[..., Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    source: str | None = None,
+) -> TableQuestion:
+    """Reads a table once, and finds or makes what answers it; arguments are those of `infer`.
+
+    Raises:
+        InputError: The table does not suit the model, there is no such column, or the estimator cannot be loaded.
+    """
+    text_columns = (*categorical, *([] if group is None else [group]))
+    frame, source = as_frame(data, source, text_columns=text_columns)
+    groups = None
+    if group is not None:
+        groups = split_groups(frame, group, others=(target, *categorical), drop_missing=drop_missing, source=source)
+        frame = frame.drop(group)
+
+    def fit(arguments: tuple[Argument, ...], scaled: bool) -> tuple[Recipe, TableData]:
+        return Recipe.fit(
+            frame,
+            arguments,
+            target=target,
+            standardized=scaled if standardize is None else standardize,
+            categorical=categorical,
+            drop_missing=drop_missing,
+            groups=groups,
+            source=source,
+        )
+
+    fitted: tuple[Recipe, TableData] | None = None
+
+    def make(which: str | Callable[..., Any]) -> Estimator:
+        nonlocal fitted
+        arguments, scaled = _arguments(which, frame, target, options, source)
+        fitted = fit(arguments, scaled)
+        example = {a.name: fitted[1].values[a.name].astype(a.dtype) for a in arguments}
+        return informed(which, example, **(options or {}))
+
+    estimator = resolve(model, trained_model, options, make)
+    entry = builtin_entry(estimator.model.function)
+    recipe, table = fitted or fit(estimator.model.arguments, entry is not None and entry.standardized)
+    datasets: Mapping[str | None, Mapping[str, np.ndarray]] = {None: table.values}
+    if groups is not None:
+        found = members(groups, table.rows)
+        datasets = {name: {a: values[rows] for a, values in table.values.items()} for name, rows in found.items()}
+    return TableQuestion(estimator, recipe, table, datasets)
+
+
+def _arguments(
+    which: str | Callable[..., Any],
+    frame: pl.DataFrame,
+    target: str | None,
+    options: Mapping[str, Any] | None,
+    source: str,
+) -> tuple[tuple[Argument, ...], bool]:
+    """Arguments of a model that will be informed, and whether it is defined on z-scores."""
+    if isinstance(which, str):
+        return MODELS[which].read(2, **(options or {})).arguments, MODELS[which].standardized
+    return arguments_of_model(which, frame, target=target, source=source), False
+
+
+def resolve(
+    which: Which,
+    trained_model: Callable[..., Any] | None,
+    options: Mapping[str, Any] | None,
+    make: Callable[[str | Callable[..., Any]], Estimator],
+) -> Estimator:
+    """The estimator itself, one from disk, or an informed one for a model.
+
+    Args:
+        which: Any of them, as `infer` takes it.
+        trained_model: The NumPyro model of an estimator on disk that was trained for the user's own.
+        options: Options of a built-in model that is answered without training.
+        make: Makes the informed estimator of a model.
+
+    Raises:
+        InputError: There is no such estimator, or the arguments contradict each other.
+    """
+    name = os.fspath(which) if isinstance(which, (str, os.PathLike)) else None
+    if name is not None and is_informed(name):
+        if trained_model is not None:
+            raise InputError(f"infer: '{name}' is a model already; leave --model out")
+        return make(name)
+    if name is None and not isinstance(which, Estimator):
+        return make(which)  # pyright: ignore[reportArgumentType]
+    if options:
+        raise InputError(
+            f"infer: option '{next(iter(options))}' belongs to a built-in model that is answered without training; a "
+            "trained estimator has the options that it was trained with"
+        )
+    return which if isinstance(which, Estimator) else load(find_artifact(name or ""), trained_model)
 
 
 def _refuse_table_options(**given: Any) -> None:
     for name, value in given.items():
         if value is not None and value is not False and value != ():
             raise InputError(f"infer: '{name}' says how to read a table; a dict of arrays is taken as it is")
-
-
-def _in_table(predicted: Predictions, preparation: Preparation, complete: np.ndarray) -> Predictions:
-    """Predictions in the units and with the labels of the table, one for every new row, complete or not."""
-    scaling = preparation.scaling
-    loc, scale = (0.0, 1.0) if scaling is None or predicted.classes else (scaling.target_mean, scaling.target_sd)
-
-    def among_all(values: np.ndarray) -> np.ndarray:
-        spread = np.full((len(complete), *values.shape[1:]), np.nan)
-        spread[complete] = loc + scale * values
-        return spread
-
-    # A model may have more classes than the table that it was given.
-    known = preparation.classes
-    classes = tuple(known[c] if c < len(known) else f"class {c}" for c in range(len(predicted.classes)))
-    numbers = {name: among_all(getattr(predicted, name)) for name in ("mean", "median", "lower", "upper")}
-    target = preparation.plan.target or predicted.target
-    return dataclasses.replace(predicted, target=target, classes=classes, **numbers)
-
-
-def in_original_units(problem: Problem, data: TableDataset, answer: Answer) -> Summary | None:
-    """Summary of an answer's latents in the user's units; None where they are the same or no conversion is known."""
-    entry = builtin_entry(problem)
-    if entry is None or not entry.linear or data.scaling is None:
-        return None
-    draws = regression_original_units(data.scaling, answer.draws)
-    return summarise(draws, answer.labels, answer.trusted_log_weights)

@@ -1,22 +1,34 @@
 """An estimator without training: the informed posterior of a model, by its own likelihood."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import random
 
 from posterity.estimator.estimator import Estimator
-from posterity.informed.bend.store import shipped_network
-from posterity.informed.informed import InformedNetwork
-from posterity.informed.read.structure import NotInformedError, find_structure
-from posterity.model.build import build_problem
+from posterity.informed_posterior.bend.store import shipped_network
+from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.read.structure import NotInformedError, Probe, Structure, Unstructured, find_structure
+from posterity.model.arguments import example_arrays
 from posterity.model.builtin import MODELS
-from posterity.model.problem import Problem
+from posterity.model.intake import read_arrays
+from posterity.model.model import Model
+from posterity.model.read import read_model
+from posterity.model.soundness import check_model, draw_from_rows
 from posterity.runtime.errors import InputError, lookup
-from posterity.simulation.envelope import Envelope
+from posterity.simulation.simulator import Simulator
 
-__all__ = ["informed_estimator", "is_informed"]
+__all__ = ["informed", "is_informed"]
+
+MOST_KEPT = 128
+
+_structures: OrderedDict[Hashable, Structure | Unstructured] = OrderedDict()
+_lock = threading.Lock()
 
 
 def is_informed(name: str) -> bool:
@@ -24,63 +36,111 @@ def is_informed(name: str) -> bool:
     return name in MODELS and MODELS[name].informed
 
 
-def informed_estimator(
-    model: str | Callable[..., Any] | Problem,
-    example: Mapping[str, Any] | None = None,
+def informed(
+    model: str | Callable[..., Any] | Simulator,
+    like: Mapping[str, Any] | None = None,
     *,
-    columns: tuple[int, int] | None = None,
+    columns: int | None = None,
     scales: Collection[str] | None = None,
     check: bool = True,
     **options: Any,
 ) -> Estimator:
     """The informed posterior of a model, ready for any dataset of its shape; nothing is trained.
 
-    It serves models in which every row depends on the latents through one number that is affine in them (a linear
-    predictor with any link and likelihood), but for at most one scale latent such as a noise sd.
+    The model's own log joint anchors a Gaussian, which is bent along every row, and nested inside at most one latent
+    that scales the rest, such as a noise sd. It is near-exact for models in which every row depends on the latents
+    through one number that is affine in them (a linear predictor with any link and likelihood); others are answered
+    around the modes that are found.
 
     Args:
-        model: Name of a built-in model, a NumPyro model with an `example`, or a problem.
-        example: One dataset: argument name -> array with rows first. A model of your own needs it.
-        columns: For a built-in model, fewest and most columns; those of `example`, or its usual ones, if None.
+        model: Name of a built-in model, a NumPyro model, or what simulates one.
+        like: One dataset: argument name -> array with rows first. A model of your own needs it.
+        columns: For a built-in model, most columns; those of `like`, or its usual ones, if None.
         scales: Latent sites that scale others; found from the model if None.
-        check: Make sure of a model of your own that its masks are sound, as `build_problem` does, and that no row's
-            likelihood depends on another row's predictor.
+        check: Make sure that the masks of a model of your own are sound, and that no row's likelihood depends on
+            another row's predictor. Done once for each model.
         **options: Options of a built-in model.
 
     Raises:
-        InputError: The model cannot serve, or has no structure that an informed posterior can use.
+        InputError: The model cannot serve.
     """
-    if isinstance(model, str):
-        problem, check = _builtin_problem(model, example, columns, options), False
-    elif options or columns is not None:
-        name = next(iter(options), "columns")
-        raise InputError(f"informed_estimator: '{name}' is for built-in models; set the defaults of your own instead")
-    elif isinstance(model, Problem):
-        problem = model
-    elif example is None:
-        raise InputError(f"informed_estimator({model!r}): a model of your own needs an example dataset")
-    else:
-        num_rows = len(np.asarray(next(iter(example.values()))))
-        problem = build_problem(model, example, Envelope((num_rows, num_rows)), check=check)
+    read, example = _model_and_example(model, like, columns, options)
     for name in scales or ():
-        lookup("latent site", name, dict.fromkeys(site.name for site in problem.space.sites))
+        lookup("latent site", name, dict.fromkeys(site.name for site in read.space.sites))
+    structure = _structure(read, example, scales, check=check and not isinstance(model, str))
+    network = InformedNetwork(shipped_network(), read, structure)
+    return Estimator(read, network, record={"informed": dataclasses.asdict(structure)})
+
+
+def _model_and_example(
+    model: str | Callable[..., Any] | Simulator,
+    like: Mapping[str, Any] | None,
+    columns: int | None,
+    options: Mapping[str, Any],
+) -> tuple[Model, Mapping[str, Any]]:
+    """The model, and a dataset at which to look at it, every plate at its capacity."""
+    if isinstance(model, str):
+        entry = lookup("model", model, MODELS)
+        if columns is None:
+            columns = entry.columns[1]
+            if like is not None and entry.matrix in like:
+                columns = int(np.shape(like[entry.matrix])[-1])
+        read = entry.read(columns, **options)
+        return read, _made_up(read)
+    if options or columns is not None:
+        name = next(iter(options), "columns")
+        raise InputError(f"informed: '{name}' is for built-in models; set the defaults of your own instead")
+    if isinstance(model, Simulator):
+        if like is None:
+            masks = model.model.plate_masks(model.model.capacity)
+            dataset, _ = model.simulate(random.key(0), jnp.ones(min(model.envelope.rows[1], 16), bool), masks)
+            like = {name: np.asarray(values) for name, values in dataset.values.items()}
+        return model.model, like
+    if like is None:
+        raise InputError(
+            f"informed({getattr(model, '__name__', model)}): a model of your own needs one dataset that shows its "
+            "arguments: like={...}, argument name -> array with rows first"
+        )
+    return read_model(model, like), like
+
+
+def _structure(
+    model: Model, example: Mapping[str, Any], scales: Collection[str] | None, *, check: bool
+) -> Structure | Unstructured:
+    """What was read off the model, once for each model."""
+    key = model, None if scales is None else tuple(scales), check
+    with _lock:
+        if key in _structures:
+            _structures.move_to_end(key)
+            return _structures[key]
+    probe = _probe(model, example, check=check)
     try:
-        structure = find_structure(problem, scales, check=check)
+        structure = find_structure(model, probe, scales, check=check)
     except NotInformedError as error:
         raise InputError(
             f"no informed posterior given {list(scales or ())}: {error}. Name other scales, or none"
         ) from error
-    network = InformedNetwork(shipped_network(), problem, structure)
-    record = {"informed": dataclasses.asdict(structure)}
-    return Estimator(problem, network, None, record)
+    with _lock:
+        _structures[key] = structure
+        while len(_structures) > MOST_KEPT:
+            _structures.popitem(last=False)
+    return structure
 
 
-def _builtin_problem(
-    name: str, example: Mapping[str, Any] | None, columns: tuple[int, int] | None, options: Mapping[str, Any]
-) -> Problem:
-    """The problem of a built-in model, as wide as the example; the library's own tests have checked it."""
-    entry = lookup("model", name, MODELS)
-    if columns is None and example is not None and entry.matrix in example:
-        width = np.shape(example[entry.matrix])[-1]
-        columns = (width, width)
-    return entry.problem(columns=columns, check=False, **options)
+def _probe(model: Model, example: Mapping[str, Any], *, check: bool) -> Probe:
+    """A few rows and latents at which to look; with the checks of soundness, if they are wanted."""
+    arrays = read_arrays(model, {name: example.get(name) for name in example_arrays(model.function, example)})
+    draw = draw_from_rows(model, arrays)
+    if check:
+        return check_model(model, draw)
+    return draw(random.key(0), model.plate_masks(model.capacity))
+
+
+def _made_up(model: Model) -> dict[str, np.ndarray]:
+    """A dataset of a built-in model, whose arguments take any real numbers, or codes from 0."""
+    rng = np.random.default_rng(0)
+    shapes = {argument.name: (16, *argument.shape) for argument in model.arguments}
+    return {
+        a.name: rng.normal(size=shapes[a.name]) if a.dtype == "float32" else rng.integers(0, 2, shapes[a.name])
+        for a in model.arguments
+    }

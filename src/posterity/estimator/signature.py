@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from posterity.model.arguments import Argument, model_name, optional_arguments
-from posterity.model.build import build_problem
+from posterity.model.read import read_model
 from posterity.runtime.errors import InputError, did_you_mean
 from posterity.tables.cells import listed
 
@@ -90,9 +90,9 @@ def _traced(model: Callable[..., Any], frame: pl.DataFrame, shapes: Shapes) -> t
     width = max(2, frame.width - sum(shape != "matrix" for shape in shapes.values()))
     example = {name: np.zeros((width + 3, width) if shape == "matrix" else width + 3) for name, shape in shapes.items()}
     try:
-        return build_problem(model, example, check=False).arguments
+        return read_model(model, example).arguments
     except InputError:
         if not integers:
             raise
         codes = {name: np.zeros(width + 3, np.int32) for name in integers}
-        return build_problem(model, {**example, **codes}, check=False).arguments
+        return read_model(model, {**example, **codes}).arguments

@@ -1,4 +1,4 @@
-"""`fit`: from a model to a trained estimator, with sensible choices where none are given."""
+"""`train`: from a model to a trained estimator, with sensible choices where none are given."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -12,22 +12,23 @@ from posterity.amortized.architecture import Architecture
 from posterity.amortized.network import build_network, num_params
 from posterity.amortized.objectives import AbstractObjective, ForwardKL
 from posterity.estimator.estimator import Estimator
-from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.runtime.errors import InputError, lookup
 from posterity.runtime.provenance import made_here
 from posterity.simulation.covariates import CovariateLaw
 from posterity.simulation.envelope import Envelope
-from posterity.simulation.simulator import Simulator
-from posterity.training import DatasetStream, Progress, Simulated, TrainingConfig, train
+from posterity.simulation.simulator import Simulator, build_simulator, builtin_simulator
+from posterity.training.config import TrainingConfig
 from posterity.training.data_envelope import measure_envelope
+from posterity.training.loop import Progress, run_training
+from posterity.training.stream import DatasetStream, Simulated
 
-__all__ = ["default_architecture", "fit"]
+__all__ = ["as_simulator", "default_architecture", "train"]
 
 
-def fit(
+def train(
     model: Simulator | str | Callable[..., Any],
-    example: Mapping[str, Any] | None = None,
+    like: Mapping[str, Any] | None = None,
     *,
     envelope: Envelope | None = None,
     covariates: str | CovariateLaw = "resampled",
@@ -42,10 +43,10 @@ def fit(
     """Trains an estimator of a model's posterior.
 
     Args:
-        model: A NumPyro model, the name of a built-in one, or a problem.
-        example: For a model of your own, one dataset: argument name -> array with rows first.
+        model: A NumPyro model, the name of a built-in one, or what simulates one.
+        like: For a model of your own, one dataset: argument name -> array with rows first.
         envelope: Rows and variable plates to train for.
-        covariates: How covariates are drawn; see `build_problem`.
+        covariates: How covariates are drawn; see `build_simulator`.
         architecture: Encoder and posterior family; `default_architecture` if None.
         objective: What is minimised; forward KL if None.
         stream: Where training datasets come from; simulated from the model if None.
@@ -60,7 +61,7 @@ def fit(
     Raises:
         InputError: The model cannot serve, or options do not fit together.
     """
-    problem = as_problem(model, example, envelope=envelope, covariates=covariates)
+    simulator = as_simulator(model, like, envelope=envelope, covariates=covariates)
     architecture = architecture or default_architecture(simulator)
     objective, stream = objective or ForwardKL(), stream or Simulated()
     config = config or TrainingConfig(minutes=5.0)
@@ -73,7 +74,7 @@ def fit(
         "stream": describe(stream),
         "covariates": simulator.covariate_law.name,
     }
-    result = train(
+    result = run_training(
         simulator,
         network,
         objective,
@@ -92,30 +93,30 @@ def fit(
         "data_envelope": measure_envelope(simulator, stream, random.key(config.seed)).to_json(),
         **made_here(),
     }
-    return Estimator(simulator, result.network, architecture, record)
+    return Estimator(simulator.model, result.network, simulator, architecture, record)
 
 
-def as_problem(
+def as_simulator(
     model: Simulator | str | Callable[..., Any],
-    example: Mapping[str, Any] | None = None,
+    like: Mapping[str, Any] | None = None,
     *,
     envelope: Envelope | None = None,
     covariates: str | CovariateLaw = "resampled",
 ) -> Simulator:
-    """The problem of a model, of a built-in model's name, or the problem itself."""
+    """What simulates a model or a built-in one; or the simulator itself."""
     if isinstance(model, Simulator):
         return model
     if isinstance(model, str):
         entry = lookup("model", model, MODELS)
         columns = dict(envelope.plates).get(entry.plate) if envelope else None
-        law = None if covariates == "resampled" else covariates
-        return entry.problem(envelope.rows if envelope else None, columns, covariates=law)
-    if example is None:
+        rows, law = envelope.rows if envelope else None, None if covariates == "resampled" else covariates
+        return builtin_simulator(entry, rows, columns, covariates=law)
+    if like is None:
         raise InputError(
-            "fit(model, example): a model of your own needs one example dataset, a dict of arrays with rows first, "
+            "train(model, like=...): a model of your own needs one example dataset, a dict of arrays with rows first, "
             "which shows the shapes and types of its arguments"
         )
-    return build_problem(model, example, envelope, covariates=covariates)
+    return build_simulator(model, like, envelope, covariates=covariates)
 
 
 MAX_FULL_LATENTS = 64
@@ -139,7 +140,7 @@ def describe(value: Any) -> dict[str, Any]:
         elif isinstance(item, (str, int, float, bool, type(None))):
             plain[field.name] = item
         elif isinstance(item, Simulator):
-            plain[field.name] = item.name
+            plain[field.name] = item.model.name
         else:
             plain[field.name] = {name: list(np.shape(array)) for name, array in dict(item).items()}
     return {"type": type(value).__name__, **plain}

@@ -6,7 +6,7 @@ any batch and in any order.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax import lax, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.network import AmortizedPosterior
-from posterity.informed.informed import InformedNetwork
+from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import PLACES, Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
@@ -32,18 +32,18 @@ class Drawn(NamedTuple):
     """Draws of q for one dataset.
 
     Attributes:
-        z: Unconstrained.
+        z: Unconstrained, `(draw, latent)`; JAX arrays while compiled, NumPy ones once fetched, here and below.
         latents: In the latents' supports, plates at capacity.
-        log_q: Log density of q, in nats.
-        log_joint: Log prior + log likelihood + log-det, in nats.
+        log_q: Log density of q, in nats, `(draw,)`.
+        log_joint: Log prior + log likelihood + log-det, in nats, `(draw,)`.
         unsupported: Data argument -> rows whose value the model cannot produce.
     """
 
-    z: Float[np.ndarray, "draw latent"]
-    latents: Mapping[str, np.ndarray]
-    log_q: Float[np.ndarray, " draw"]
-    log_joint: Float[np.ndarray, " draw"]
-    unsupported: Mapping[str, np.ndarray]
+    z: Any
+    latents: Mapping[str, Any]
+    log_q: Any
+    log_joint: Any
+    unsupported: Mapping[str, Any]
 
     @property
     def log_ratios(self) -> Float[np.ndarray, " draw"]:
@@ -71,9 +71,7 @@ def draw_batch(
     """
     count = len(words)
     keys = np.stack([*words, *[words[0]] * (PLACES - count)])
-    found = jax.device_get(
-        _draw_places(network, model, places, root, jnp.asarray(keys), jnp.asarray(count), num_draws)
-    )
+    found = jax.device_get(_draw_places(network, model, places, root, jnp.asarray(keys), jnp.asarray(count), num_draws))
     return [Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], tuple(found))) for i in range(count)]
 
 

@@ -90,7 +90,7 @@ class Posterior(PosteriorData):
         summary = summarise_in_table_units(self)
         if summary is None:
             raise InputError(
-                f"summary: no way back from z-scores to the table's units is known for '{self.model.name}'; it is known "
+                f"summary: no way back from z-scores to a table's units is known for '{self.model.name}'; there is one "
                 "for the built-in regressions, inferred from a table"
             )
         return summary_frame(summary)
@@ -159,9 +159,7 @@ class Posterior(PosteriorData):
             seed=seed,
         )
 
-    def report(
-        self, path: str | Path, *, title: str | None = None, command: str | None = None, seed: int = 0
-    ) -> None:
+    def report(self, path: str | Path, *, title: str | None = None, command: str | None = None, seed: int = 0) -> None:
         """Writes a report as one HTML file, figures included; see `posterity.report.page.write_report`.
 
         Args:

@@ -278,9 +278,7 @@ def _at_draws(model: Model, dataset: Dataset, z: Array) -> tuple[dict[str, Array
     return vmap(model.space.constrain)(z), lax.map(lambda at: model.log_joint(at, dataset), z)
 
 
-def _refuse_unsupported(
-    model: Model, unsupported: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]
-) -> None:
+def _refuse_unsupported(model: Model, unsupported: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> None:
     for name, rows in unsupported.items():
         if rows.any():
             first = int(np.argmax(rows))

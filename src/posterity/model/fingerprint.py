@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 __all__ = ["fingerprint"]
 
@@ -46,7 +47,7 @@ def _of(value: Any, module: str | None, seen: dict[int, int], depth: int) -> Has
         return type(value).__name__, value
     if isinstance(value, float):
         return "float", value.hex()  # NaN is not equal to itself
-    if isinstance(value, np.generic | np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer):
+    if isinstance(value, np.generic | np.ndarray | jax.Array) and not isinstance(value, Tracer):
         return _of_array(value)
     if depth > MOST_DEEP:
         return _Same(value)
@@ -67,7 +68,7 @@ def _of(value: Any, module: str | None, seen: dict[int, int], depth: int) -> Has
 
 
 def _of_array(value: Any) -> Hashable:
-    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
     array = np.asarray(value)
     if array.dtype == object:

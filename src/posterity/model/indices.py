@@ -29,14 +29,14 @@ def index_sizes(model: ModelFunction, shapes: Shapes) -> dict[str, int]:
         trace = handlers.trace(handlers.seed(model, random.key(0))).get_trace(**given)
         return [site["fn"].log_prob(site["value"]) for site in trace.values() if is_observed(site)]
 
-    program = jax.make_jaxpr(log_probs)(dict(shapes)).jaxpr
+    program: Any = jax.make_jaxpr(log_probs)(dict(shapes)).jaxpr
     made_of = {var: frozenset([name]) for var, name in zip(program.invars, names, strict=True)}
     found: dict[str, int] = {}
     _follow(program, made_of, found)
     return found
 
 
-def _follow(program: core.Jaxpr, made_of: dict[Any, frozenset[str]], found: dict[str, int]) -> None:
+def _follow(program: Any, made_of: dict[Any, frozenset[str]], found: dict[str, int]) -> None:
     """Follows arguments through a program for as long as they stay whole numbers."""
     for equation in program.eqns:
         sources = [made_of.get(v, frozenset()) if isinstance(v, core.Var) else frozenset() for v in equation.invars]

@@ -74,9 +74,7 @@ def plate_sizes(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int
     return sizes
 
 
-def pad_arrays(
-    model: Model, arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], num_rows: int
-) -> Dataset:
+def pad_arrays(model: Model, arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], num_rows: int) -> Dataset:
     """Checked arrays padded to the capacity of every plate and to a number of rows.
 
     Args:

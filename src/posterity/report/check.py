@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jax import random
 
-from posterity.results.data import PosteriorData
-from posterity.results.by_row import replicated_data, row_log_likelihood
 from posterity.model.arguments import Argument
 from posterity.report.density import density, padded_range
 from posterity.report.marginals import figure
 from posterity.report.svg import Panel
+from posterity.results.by_row import replicated_data, row_log_likelihood
+from posterity.results.data import PosteriorData
 
 __all__ = ["predictive_check"]
 

@@ -8,10 +8,10 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, PRNGKeyArray
 
-from posterity.results.data import PosteriorData
-from posterity.results.by_row import padded
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
+from posterity.results.by_row import padded
+from posterity.results.data import PosteriorData
 from posterity.runtime.compile import filter_jit
 
 __all__ = ["Latent", "latents_of"]

@@ -6,10 +6,10 @@ from itertools import groupby
 
 import numpy as np
 
-from posterity.results.table import number_text
 from posterity.report.density import padded_range
 from posterity.report.draws import Latent
 from posterity.report.svg import tick_text, ticks
+from posterity.results.table import number_text
 
 __all__ = ["MAX_LATENTS", "forest_table"]
 

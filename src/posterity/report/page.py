@@ -4,15 +4,15 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from posterity.results.data import PosteriorData
-from posterity.results.summary import summarise_in_table_units, summarise_posterior
-from posterity.results.table import k_hat_text, number_text
 from posterity.report.check import predictive_check
 from posterity.report.draws import Latent, latents_of
 from posterity.report.forest import MAX_LATENTS, forest_table
 from posterity.report.marginals import MAX_MARGINALS, marginal_panels, pair_panels
 from posterity.report.sheet import MARKS, Verdict, card, key, listed, made, sheet
 from posterity.report.words import verdict_words
+from posterity.results.data import PosteriorData
+from posterity.results.summary import summarise_in_table_units, summarise_posterior
+from posterity.results.table import k_hat_text, number_text
 from posterity.runtime.files import replacing
 
 __all__ = ["report_html", "write_report"]

@@ -34,8 +34,8 @@ def _corrected(posterior: PosteriorData) -> Said:
         "The computation can be relied on.",
         "Every draw was weighed by the model's own likelihood and prior, and the weights are healthy: Pareto k-hat "
         f"{k_hat_text(posterior.pareto_k)} (at most {pareto_k_limit(posterior.num_draws):.2f} is allowed), and the "
-        f"{posterior.num_draws} draws are worth {posterior.ess:.0f} draws of the posterior itself. All numbers below use "
-        "these weights.",
+        f"{posterior.num_draws} draws are worth {posterior.ess:.0f} draws of the posterior itself. All numbers below "
+        "use these weights.",
         "The weights cannot show a part of the posterior that no draw has reached. They say nothing about whether the "
         "model suits the data: for that, see the predictive check.",
     )
@@ -44,8 +44,8 @@ def _corrected(posterior: PosteriorData) -> Said:
 def _refined(posterior: PosteriorData) -> Said:
     return Said(
         "The computation can be relied on.",
-        f"The first draws were not good enough, so a sampler started from them; the {posterior.num_draws} draws below are "
-        "its own.",
+        f"The first draws were not good enough, so a sampler started from them; the {posterior.num_draws} draws below "
+        "are its own.",
         "A sampler may stay in one of several separate parts of the posterior. The verdict says nothing about whether "
         "the model suits the data: for that, see the predictive check.",
     )

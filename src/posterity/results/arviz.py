@@ -1,4 +1,4 @@
-"""An answer as ArviZ's DataTree, and that tree as a NetCDF file."""
+"""A posterior as ArviZ's DataTree, and that tree as a NetCDF file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +54,7 @@ def to_arviz(
     DataTree keeps for its groups: it becomes ".".
 
     Args:
-        answer: The posterior.
+        posterior: The posterior.
         num_draws: Draws of equal weight to take; as many as there are if None.
         log_likelihood: Add that group.
         posterior_predictive: Add that group.

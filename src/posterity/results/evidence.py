@@ -59,8 +59,8 @@ def posterior_log_evidence(posterior: PosteriorData) -> Evidence:
     if posterior.verdict != "corrected":
         why = posterior.reasons[0] if posterior.reasons else ""
         raise InputError(
-            f"log evidence of '{posterior.model.name}': the posterior is {posterior.verdict}, and only the weights of a "
-            f"corrected one give it. {why} More draws may help"
+            f"log evidence of '{posterior.model.name}': the posterior is {posterior.verdict}, and only the weights of "
+            f"a corrected one give it. {why} More draws may help"
         )
     return log_evidence(posterior.log_joint, posterior.log_q)
 

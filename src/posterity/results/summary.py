@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from posterity.model.builtin import MODELS
-from posterity.model.identity import describe_model
+from posterity.model.builtin import builtin_entry
 from posterity.results.data import PosteriorData
 from posterity.results.evidence import log_evidence
 from posterity.runtime.plain import without_nan
@@ -58,7 +57,7 @@ def summarise_posterior(posterior: PosteriorData) -> Summary:
 def summarise_in_table_units(posterior: PosteriorData) -> Summary | None:
     """The same in the units of the table; None where they are the same or no way back is known."""
     recipe = posterior.recipe
-    entry = MODELS.get(describe_model(posterior.model.function).get("builtin", ""))
+    entry = builtin_entry(posterior.model.function)
     if entry is None or not entry.linear or recipe is None or recipe.scaling is None or not posterior.num_draws:
         return None
     draws, log_weights = posterior.weighted

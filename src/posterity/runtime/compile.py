@@ -7,6 +7,7 @@ in a thread pool of two. Options belong to a whole program: functions compiled h
 """
 
 import functools
+import importlib.metadata
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -82,8 +83,8 @@ def compiler_options(quick: bool = False) -> dict[str, Any]:
     unknown = [name for name, value in chosen.items() if not _is_known({name: value})]
     if unknown:
         warnings.warn(
-            f"this XLA (jaxlib {jax.lib.__version__}) does not know {', '.join(unknown)}, by which posterity keeps out "
-            "wrong results and a deadlock of other ones. Should a call hang, set the environment variable NPROC=8",
+            f"this XLA (jaxlib {importlib.metadata.version('jaxlib')}) does not know {', '.join(unknown)}, by which "
+            "posterity keeps out wrong results and a deadlock of other ones. Should a call hang, set NPROC=8",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -1,7 +1,7 @@
 """Training: streams of datasets, the compiled step, the loop, checkpoints and validation."""
 
 from posterity.training.config import TrainingConfig
-from posterity.training.loop import Progress, TrainingResult, train
+from posterity.training.loop import Progress, TrainingResult, run_training
 from posterity.training.stream import STREAMS, DatasetStream, OtherModel, RealRows, Simulated, ZScoredTables
 from posterity.training.validation import Validation, validate
 
@@ -16,6 +16,6 @@ __all__ = [
     "TrainingResult",
     "Validation",
     "ZScoredTables",
-    "train",
+    "run_training",
     "validate",
 ]

@@ -27,7 +27,7 @@ from posterity.training.step import ChunkReport, TrainingState, initial_state, m
 from posterity.training.stream import DatasetStream, check_stream
 from posterity.training.validation import Validation, validate
 
-__all__ = ["Progress", "TrainingResult", "train"]
+__all__ = ["Progress", "TrainingResult", "run_training"]
 
 StopReason = Literal["steps", "minutes", "interrupted", "diverged"]
 NUM_VALIDATIONS = 10  # during the run, evenly over the budget
@@ -85,7 +85,7 @@ class TrainingResult:
         return record | {"validation": self.validation.to_json() if self.validation else None}
 
 
-def train(
+def run_training(
     simulator: Simulator,
     network: AmortizedPosterior,
     objective: AbstractObjective,
@@ -102,7 +102,7 @@ def train(
     Ctrl-C ends the run after the chunk in progress; with a folder, a checkpoint is written first.
 
     Args:
-        problem: What is learned.
+        simulator: What is learned.
         network: Where to start.
         objective: What is minimised.
         stream: Where datasets come from.

@@ -86,7 +86,7 @@ def make_chunk(
     argument, so that runs that differ in their seed share one compiled program.
 
     Args:
-        problem: What is learned.
+        simulator: What is learned.
         network: Gives the structure; its weights are in the state.
         objective: What is minimised.
         stream: Where datasets come from.

@@ -9,8 +9,9 @@ from jax import random
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from posterity.model.dataset import Dataset
+from posterity.model.space import masked_values
 from posterity.runtime.errors import InputError
-from posterity.simulation.covariates import masked_values, z_score
+from posterity.simulation.covariates import z_score
 from posterity.simulation.simulator import Simulator
 
 __all__ = ["STREAMS", "DatasetStream", "OtherModel", "RealRows", "Simulated", "ZScoredTables", "draw_sizes"]

@@ -138,7 +138,8 @@ def _start(mask: Array, z: Array, rng_key: Array) -> tuple[Base, Particles]:
     base = Base(loc, WIDER * factor)
     noise = random.normal(rng_key, (NUM_ISLANDS, NUM_PARTICLES, mask.size))
     drawn = jnp.where(mask, base.loc + noise @ base.factor.T, 0.0)
-    return base, Particles(drawn, jnp.zeros(()), jnp.log(FIRST_STEP) * jnp.ones(()), jnp.zeros(()), jnp.zeros(drawn.shape[:2]))
+    zero, log_step = jnp.zeros(()), jnp.log(FIRST_STEP) * jnp.ones(())
+    return base, Particles(drawn, zero, log_step, zero, jnp.zeros(drawn.shape[:2]))
 
 
 @filter_jit

@@ -1,5 +1,6 @@
 """Built-in models; a new one is a file with an entry and a line in this table."""
 
+from posterity.model.arguments import ModelFunction
 from posterity.model.builtin import (
     categorical_regression,
     gaussian_mean,
@@ -11,7 +12,7 @@ from posterity.model.builtin import (
 )
 from posterity.model.builtin.entry import BuiltinModel
 
-__all__ = ["MODELS", "BuiltinModel"]
+__all__ = ["MODELS", "BuiltinModel", "builtin_entry"]
 
 MODELS: dict[str, BuiltinModel] = {
     entry.name: entry
@@ -27,3 +28,10 @@ MODELS: dict[str, BuiltinModel] = {
         neural_network.ENTRY_CLASSIFICATION,
     )
 }
+
+
+def builtin_entry(function: ModelFunction) -> BuiltinModel | None:
+    """The entry of a built-in model, options set or not; None for a model of the user's own."""
+    while hasattr(function, "func"):
+        function = function.func  # pyright: ignore[reportFunctionMemberAccess]
+    return next((entry for entry in MODELS.values() if entry.model is function), None)

@@ -9,11 +9,11 @@ import pytest
 from jax import random
 from numpy.testing import assert_array_equal
 
-from posterity.informed import pretrain as module
-from posterity.informed.anchor.anchor import find_anchor
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.bend.posterior import AnchoredPosterior
-from posterity.informed.read.terms import Terms
+from posterity.informed_posterior import pretrain as module
+from posterity.informed_posterior.anchor.anchor import find_anchor
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.bend.posterior import AnchoredPosterior
+from posterity.informed_posterior.read.terms import Terms
 from posterity.training import TrainingConfig
 
 TINY = ((10, 3, 4), (16, 3, 2))

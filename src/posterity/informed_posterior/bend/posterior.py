@@ -6,8 +6,8 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.amortized.families.base import AbstractTransport, standard_normal_log_prob
-from posterity.informed.anchor.anchor import Anchor
-from posterity.informed.bend.row_map import RowMap
+from posterity.informed_posterior.anchor.anchor import Anchor
+from posterity.informed_posterior.bend.row_map import RowMap
 
 __all__ = ["AnchoredPosterior"]
 

@@ -11,7 +11,7 @@ from jax import nn, random
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from posterity.informed.read.terms import Terms
+from posterity.informed_posterior.read.terms import Terms
 from posterity.simulation.covariates import TableLike
 
 __all__ = ["LIKELIHOODS", "PRIORS", "SIZES", "draw_terms", "likelihood_value", "prior_value"]

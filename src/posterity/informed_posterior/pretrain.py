@@ -1,6 +1,6 @@
 r"""Trains the one network behind all informed posteriors.
 
-    python -m posterity.informed.pretrain --steps 24000 --folder runs/informed -o informed.network
+    python -m posterity.informed_posterior.pretrain --steps 24000 --folder runs/informed -o informed.network
 
 The loss of a dataset is $\log(1 + \mathrm{Var}_q[\log p(z, D) - \log q(z)])$, differentiated through the draws. The
 variance of the log weights is twice KL(q || p) to leading order, and 0, with no noise in its gradient, where q is the
@@ -27,11 +27,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.families.base import standard_normal_log_prob
 from posterity.amortized.network import num_params
-from posterity.informed.anchor.anchor import find_anchor
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.bend.posterior import AnchoredPosterior
-from posterity.informed.bend.store import write_network
-from posterity.informed.curriculum import LIKELIHOODS, PRIORS, SIZES, draw_terms
+from posterity.informed_posterior.anchor.anchor import find_anchor
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.bend.posterior import AnchoredPosterior
+from posterity.informed_posterior.bend.store import write_network
+from posterity.informed_posterior.curriculum import LIKELIHOODS, PRIORS, SIZES, draw_terms
 from posterity.runtime.compile import jit
 from posterity.runtime.provenance import made_here
 from posterity.training import TrainingConfig
@@ -116,7 +116,9 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
         "priors": PRIORS,
         "num_params": num_params(network),
         "seconds": round(seconds),
-        "command": " ".join(["python -m posterity.informed.pretrain", *(Path(word).name for word in sys.argv[1:])]),
+        "command": " ".join(
+            ["python -m posterity.informed_posterior.pretrain", *(Path(word).name for word in sys.argv[1:])]
+        ),
         **made_here(),
     }
 

@@ -16,8 +16,8 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.amortized.families.base import AbstractPosterior, standard_normal_log_prob
-from posterity.informed.anchor.local import LocalGaussian
-from posterity.informed.bend.posterior import AnchoredPosterior
+from posterity.informed_posterior.anchor.local import LocalGaussian
+from posterity.informed_posterior.bend.posterior import AnchoredPosterior
 
 __all__ = ["ModesPosterior", "mode_weights"]
 

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from informed.cases import draw, problem_of, soil, stack, terms_of
+from informed_posterior.cases import draw, problem_of, soil, stack, terms_of
 from jax import random
 from numpy.testing import assert_allclose
 from oracles import linear_regression_posterior
 from scipy import special
 
-from posterity.informed.anchor.anchor import SETTLED, find_anchor, laplace_anchor
-from posterity.informed.read.structure import conditional_terms, read_structure
+from posterity.informed_posterior.anchor.anchor import SETTLED, find_anchor, laplace_anchor
+from posterity.informed_posterior.read.structure import conditional_terms, read_structure
 from posterity.model.dataset import Dataset, stack_datasets
 
 NUM_ROWS, SIZE = 16, 3

@@ -8,11 +8,11 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from informed.cases import NUM_COLUMNS, NUM_GROUPS, STRUCTURES, draw, problem_of, soil
+from informed_posterior.cases import NUM_COLUMNS, NUM_GROUPS, STRUCTURES, draw, problem_of, soil
 from jax import random
 from numpy.testing import assert_allclose, assert_array_equal
 
-from posterity.informed.read.structure import NotInformedError, Structure, conditional_terms, read_structure
+from posterity.informed_posterior.read.structure import NotInformedError, Structure, conditional_terms, read_structure
 from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import stack_datasets

@@ -15,17 +15,17 @@ import numpy as np
 from jax import random
 from jaxtyping import Array
 
-from posterity.informed.anchor.anchor import find_anchor
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.bend.posterior import AnchoredPosterior
-from posterity.informed.curriculum import draw_terms
+from posterity.informed_posterior.anchor.anchor import find_anchor
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.bend.posterior import AnchoredPosterior
+from posterity.informed_posterior.curriculum import draw_terms
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.errors import InputError
 from posterity.runtime.tensors import named_weights, read_tensors, with_weights
 
 __all__ = ["SHIPPED", "check_network", "read_network", "shipped_network", "write_network"]
 
-SHIPPED = Path(str(resources.files("posterity.informed.bend"))) / "shipped"
+SHIPPED = Path(str(resources.files("posterity.informed_posterior.bend"))) / "shipped"
 RECORD, WEIGHTS, GOLDEN = "network.json", "weights.safetensors", "golden.safetensors"
 FORMAT, FORMAT_VERSION = "posterity.row_network", 1
 GOLDEN_KEYS, GOLDEN_SIZE = (0, 1, 2, 3), (24, 6)

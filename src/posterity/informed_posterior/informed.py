@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from posterity.amortized.families import AbstractPosterior
-from posterity.informed.anchor.anchor import find_anchor
-from posterity.informed.anchor.local import find_gaussians, local_lines
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.bend.posterior import AnchoredPosterior
-from posterity.informed.curriculum import SIZES
-from posterity.informed.nest.modes import ModesPosterior, mode_weights
-from posterity.informed.nest.scale import scaled_posterior
-from posterity.informed.read.structure import Structure, Unstructured, conditional_terms
-from posterity.informed.read.terms import Terms
+from posterity.informed_posterior.anchor.anchor import find_anchor
+from posterity.informed_posterior.anchor.local import find_gaussians, local_lines
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.bend.posterior import AnchoredPosterior
+from posterity.informed_posterior.curriculum import SIZES
+from posterity.informed_posterior.nest.modes import ModesPosterior, mode_weights
+from posterity.informed_posterior.nest.scale import scaled_posterior
+from posterity.informed_posterior.read.structure import Structure, Unstructured, conditional_terms
+from posterity.informed_posterior.read.terms import Terms
 from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for
 from posterity.model.model import Model
 

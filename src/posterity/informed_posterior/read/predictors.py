@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from posterity.informed.read.graph import Dependence, Equation, Graph, trace_graph
+from posterity.informed_posterior.read.graph import Dependence, Equation, Graph, trace_graph
 from posterity.model.dataset import Dataset
 from posterity.model.inspect import DataSite
 from posterity.model.model import Model

@@ -15,9 +15,9 @@ from jax import random
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed.read.predictors import NotInformedError, Parts, odd_latents, read_sites
-from posterity.informed.read.rows import count_directions, rows_are_apart
-from posterity.informed.read.terms import Terms
+from posterity.informed_posterior.read.predictors import NotInformedError, Parts, odd_latents, read_sites
+from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
+from posterity.informed_posterior.read.terms import Terms
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import jit

@@ -18,9 +18,9 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from posterity.amortized.families.base import AbstractPosterior, standard_normal_log_prob
-from posterity.informed.anchor.anchor import Anchor, find_anchor, laplace_anchor
-from posterity.informed.bend.row_map import RowMap
-from posterity.informed.read.terms import Terms
+from posterity.informed_posterior.anchor.anchor import Anchor, find_anchor, laplace_anchor
+from posterity.informed_posterior.bend.row_map import RowMap
+from posterity.informed_posterior.read.terms import Terms
 
 __all__ = ["NUM_KNOTS", "PiecewiseDensity", "ScaledPosterior", "find_grid", "scaled_posterior"]
 

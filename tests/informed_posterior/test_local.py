@@ -11,11 +11,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 import posterity
-from posterity.informed.anchor.local import _points, count_directions, find_gaussians, local_lines, rows_are_apart
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.informed import InformedNetwork
-from posterity.informed.nest.modes import mode_weights
-from posterity.informed.read.structure import Structure, Unstructured, find_structure
+from posterity.informed_posterior.anchor.local import _points, count_directions, find_gaussians, local_lines, rows_are_apart
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.nest.modes import mode_weights
+from posterity.informed_posterior.read.structure import Structure, Unstructured, find_structure
 from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import Dataset

@@ -22,7 +22,7 @@ from jax import lax, random, vmap
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
-from posterity.informed.anchor.anchor import (
+from posterity.informed_posterior.anchor.anchor import (
     LONGEST_STEP,
     MOST_SMOOTHED,
     NODE_WEIGHTS,
@@ -32,10 +32,10 @@ from posterity.informed.anchor.anchor import (
     Anchor,
     whiten,
 )
-from posterity.informed.anchor.newton import damped_newton
-from posterity.informed.anchor.relabelling import relabelled
-from posterity.informed.read.lines import Lines
-from posterity.informed.read.rows import lone_row_log_likelihood
+from posterity.informed_posterior.anchor.newton import damped_newton
+from posterity.informed_posterior.anchor.relabelling import relabelled
+from posterity.informed_posterior.read.lines import Lines
+from posterity.informed_posterior.read.rows import lone_row_log_likelihood
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 

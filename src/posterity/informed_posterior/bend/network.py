@@ -11,9 +11,9 @@ import numpy as np
 from jax import nn, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed.anchor.anchor import NODE_WEIGHTS, NODES, Anchor
-from posterity.informed.bend.row_map import CENTRES, RowMap, bounded_slope
-from posterity.informed.read.lines import Lines
+from posterity.informed_posterior.anchor.anchor import NODE_WEIGHTS, NODES, Anchor
+from posterity.informed_posterior.bend.row_map import CENTRES, RowMap, bounded_slope
+from posterity.informed_posterior.read.lines import Lines
 
 __all__ = ["RowNetwork", "hermite_moments"]
 

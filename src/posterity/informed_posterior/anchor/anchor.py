@@ -20,9 +20,9 @@ from jax import lax
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
-from posterity.informed.anchor.newton import ValueAt, damped_newton
-from posterity.informed.read.lines import Lines
-from posterity.informed.read.terms import Terms
+from posterity.informed_posterior.anchor.newton import ValueAt, damped_newton
+from posterity.informed_posterior.read.lines import Lines
+from posterity.informed_posterior.read.terms import Terms
 
 __all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor", "laplace_anchor", "whiten"]
 

@@ -7,7 +7,7 @@ import pytest
 from jax.scipy.linalg import solve_triangular
 from numpy.testing import assert_allclose, assert_array_equal
 
-from posterity.informed.read.graph import Dependence, trace_graph
+from posterity.informed_posterior.read.graph import Dependence, trace_graph
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
 W = jnp.asarray([0.3, -1.2, 0.7])

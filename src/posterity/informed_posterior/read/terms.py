@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from posterity.informed.read.lines import Lines
+from posterity.informed_posterior.read.lines import Lines
 
 __all__ = ["Terms"]
 

@@ -14,7 +14,7 @@ from jax.scipy.special import ndtr
 from jax.tree_util import Partial
 from jaxtyping import Array
 
-from posterity.informed.read.terms import Terms
+from posterity.informed_posterior.read.terms import Terms
 from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import Dataset

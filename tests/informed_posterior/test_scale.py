@@ -4,16 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from informed.cases import NUM_COLUMNS, draw, ess_share, problem_of, stack
+from informed_posterior.cases import NUM_COLUMNS, draw, ess_share, problem_of, stack
 from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 
-from posterity.informed.anchor.anchor import Anchor
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.informed import InformedNetwork
-from posterity.informed.nest.scale import LOWEST, NUM_KNOTS, PiecewiseDensity, find_grid
-from posterity.informed.read.structure import read_structure
+from posterity.informed_posterior.anchor.anchor import Anchor
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.nest.scale import LOWEST, NUM_KNOTS, PiecewiseDensity, find_grid
+from posterity.informed_posterior.read.structure import read_structure
 
 # ---------------------------------------------------------------------------------- the piecewise density
 

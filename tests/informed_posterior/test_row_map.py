@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from informed.cases import ess_share, logistic_terms, stack, terms_of
+from informed_posterior.cases import ess_share, logistic_terms, stack, terms_of
 from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from posterity.informed.anchor.anchor import find_anchor
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.bend.posterior import AnchoredPosterior
-from posterity.informed.bend.row_map import BETA, CENTRES, RowMap, bounded_slope
+from posterity.informed_posterior.anchor.anchor import find_anchor
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.bend.posterior import AnchoredPosterior
+from posterity.informed_posterior.bend.row_map import BETA, CENTRES, RowMap, bounded_slope
 
 NUM_CASES, NUM_ROWS, SIZE, NUM_DRAWS = 6, 10, 3, 16
 WILDNESS = (0.0, 0.5, 1.0, 2.0, 3.0, 30.0)  # of the raw slopes; the last is far beyond what a network gives

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from informed.cases import NUM_COLUMNS, USER, draw, ess_share, problem_of, soil, stack
+from informed_posterior.cases import NUM_COLUMNS, USER, draw, ess_share, problem_of, soil, stack
 from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 
-from posterity.informed.bend.network import RowNetwork
-from posterity.informed.informed import LARGEST, InformedNetwork
-from posterity.informed.read.structure import read_structure
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.informed import LARGEST, InformedNetwork
+from posterity.informed_posterior.read.structure import read_structure
 
 NUM_ROWS, NUM_PADDED, NUM_DATASETS, NUM_DRAWS = 40, 4, 4, 500
 NAMED_BY_HAND = {"non_centred": ("tau",)}
