@@ -147,7 +147,8 @@ def test_data_of_the_new_rows_are_not_read(linear):
         ({}, "new rows lack 'x'; 'line' takes x"),
         ({"x": [1.0], "z": [1.0]}, "unknown array 'z'"),
         ({"x": [[1.0]]}, r"'x' must have shape \(rows\)"),
-        ({"x": [np.nan]}, "missing or infinite values, the first in row 0"),
+        ({"x": [np.nan]}, "missing or infinite values in 1 of 1 rows, the first in row 0"),
+        ({"x": np.ma.masked_values([1.0, -9.0], -9.0)}, "'x' of the new rows has missing values in 1 of 2 .* row 1"),
         ({"x": []}, "no rows"),
     ],
 )

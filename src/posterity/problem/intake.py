@@ -9,6 +9,7 @@ import numpy as np
 from posterity.checks import InputError, did_you_mean
 from posterity.dataset import Dataset, bucket_for, bucket_sizes
 from posterity.problem.arguments import Argument, as_dtype
+from posterity.problem.arrays import plain_array
 from posterity.problem.covariates import ResampledRows
 from posterity.problem.problem import Problem
 
@@ -103,10 +104,7 @@ def pad_dataset(problem: Problem, dataset: Mapping[str, Any], num_rows: int | No
 
 def _checked(where: str, argument: Argument, value: Any) -> np.ndarray:
     what = f"{where}: '{argument.name}'"
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} is not an array: {error}") from error
+    array = plain_array(what, value)
     if array.dtype.kind not in "fiub":
         raise InputError(f"{what} must be numeric; got dtype {array.dtype}")
     _check_shape(what, argument, array)

@@ -11,6 +11,7 @@ from posterity.checks import InputError, did_you_mean, lookup
 from posterity.dataset import SMALLEST_BUCKET, bucket_for, num_rows_of
 from posterity.problem import Argument, Problem
 from posterity.problem.arguments import DataKind
+from posterity.problem.arrays import plain_array
 from posterity.problem.intake import read_arrays
 from posterity.results.by_row import VALUES_AT_ONCE, replicated_data, row_log_likelihood
 from posterity.results.resampling import resampled_indices
@@ -189,7 +190,8 @@ def _new_rows(problem: Problem, answer: "Answer", new_rows: Mapping[str, Any]) -
                 f"predict: new rows lack '{name}'; '{problem.name}' takes {', '.join(covariates)}."
                 f"{did_you_mean(name, given)}"
             )
-    num_rows = len(np.atleast_1d(np.asarray(given[next(iter(covariates))])))
+    first = next(iter(covariates))
+    num_rows = len(np.atleast_1d(plain_array(f"predict: '{first}' of the new rows", given[first])))
     blank = {name: np.zeros((num_rows, *seen.shape[1:]), seen.dtype) for name, seen in answer.observed.items()}
     arrays = read_arrays(problem, {**given, **blank})
     for name, argument in covariates.items():
