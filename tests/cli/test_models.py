@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from posterity import estimators
-from posterity.informed.informed import LARGEST
+from posterity.informed.store import trained_for
 from posterity.models import MODELS
 
 
@@ -50,7 +50,7 @@ def test_a_package_without_estimators_says_so(posterity, tmp_path, monkeypatch):
 def test_the_row_network_tells_size_reach_and_origin(posterity):
     network = posterity("models", "--json").json["row_network"]
     assert network["num_params"] > 1000 and 4 * network["num_params"] < network["bytes"] < 2_000_000
-    assert network["trained_for"] == LARGEST
+    assert network["trained_for"] == trained_for()
     out = posterity("models").out
     assert f"a row network of {network['num_params']} weights" in out
     assert "posterity.informed.pretrain" in out.replace("\n", "")

@@ -8,8 +8,9 @@ from informed.cases import NUM_COLUMNS, USER, draw, ess_share, problem_of, soil,
 from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 
-from posterity.informed.informed import LARGEST, InformedNetwork
+from posterity.informed.informed import InformedNetwork
 from posterity.informed.network import RowNetwork
+from posterity.informed.store import trained_for
 from posterity.informed.structure import read_structure
 
 NUM_ROWS, NUM_PADDED, NUM_DATASETS, NUM_DRAWS = 40, 4, 4, 500
@@ -75,7 +76,7 @@ def test_masked_entries_of_draws_are_zero(case):
 
 def test_what_lies_outside_is_told():
     network = network_of("probit")
-    most = LARGEST["rows"]
+    most = trained_for()["rows"]
     assert network.outside(network.problem, most, {"features": 2}) == ()
     (told,) = network.outside(network.problem, most + 1, {"features": 2})
     assert told == f"{most + 1} rows are more than the {most} that the informed posterior was trained for"

@@ -2,5 +2,5 @@
 
 `structure` reads rows and scale latents off the model, `terms` is what it finds, `anchor` the Gaussian closest to the
 posterior, `network` how every row bends it, `row_map` the bent posterior, `scale` the road for one scale latent, and
-`informed` all of them as one network. `pretrain` makes what ships.
+`informed` all of them as one network. `store` reads what ships, which `tools/pretraining` of the repository makes.
 """

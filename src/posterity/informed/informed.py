@@ -10,20 +10,18 @@ from jaxtyping import Array, Bool
 
 from posterity.dataset import SMALLEST_BUCKET, Dataset, bucket_for
 from posterity.informed.anchor import find_anchor
-from posterity.informed.curriculum import SIZES
 from posterity.informed.local import find_gaussians, local_lines
 from posterity.informed.modes import ModesPosterior, mode_weights
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
 from posterity.informed.scale import scaled_posterior
+from posterity.informed.store import trained_for
 from posterity.informed.structure import Structure, Unstructured, conditional_terms
 from posterity.informed.terms import Terms
 from posterity.posteriors import AbstractPosterior
 from posterity.problem import Problem
 
-__all__ = ["LARGEST", "InformedNetwork"]
-
-LARGEST = {"rows": max(size[0] for size in SIZES), "latents": max(size[1] for size in SIZES)}
+__all__ = ["InformedNetwork"]
 
 
 class InformedNetwork(eqx.Module):
@@ -53,11 +51,11 @@ class InformedNetwork(eqx.Module):
             return ()
         masks = problem.plate_masks(sizes)
         num_latents = int(np.sum(np.asarray(problem.space.mask(masks))))
-        trained = {"rows": (num_rows, LARGEST["rows"]), "latents": (num_latents, LARGEST["latents"])}
+        sizes_here = {"rows": num_rows, "latents": num_latents}
         return tuple(
-            f"{have} {what} are more than the {most} that the informed posterior was trained for"
-            for what, (have, most) in trained.items()
-            if have > most
+            f"{sizes_here[what]} {what} are more than the {most} that the informed posterior was trained for"
+            for what, most in trained_for().items()
+            if sizes_here[what] > most
         )
 
     def __call__(self, dataset: Dataset, latent_mask: Bool[Array, " latent"]) -> AbstractPosterior:

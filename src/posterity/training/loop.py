@@ -2,11 +2,8 @@
 
 import dataclasses
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +20,7 @@ from posterity.problem import Problem
 from posterity.threads import one_blas_thread
 from posterity.training.checkpoint import RunFolder
 from posterity.training.config import TrainingConfig
+from posterity.training.interrupt import interrupts
 from posterity.training.step import ChunkReport, TrainingState, initial_state, make_chunk
 from posterity.training.stream import DatasetStream, check_stream
 from posterity.training.validation import Validation, validate
@@ -153,7 +151,6 @@ class _Run:
         self.skipped = 0  # steps whose gradient was not finite
         self.validation: Validation | None = None
         self.num_validations = 0
-        self.interrupted = False
 
     @property
     def step(self) -> int:
@@ -179,13 +176,13 @@ class _Run:
     def until_stopped(self) -> StopReason:
         """Chunks until the budget is spent, the user interrupts, or the loss is no longer finite."""
         last_saved = time.monotonic()
-        with _interrupts(self):
+        with interrupts() as interrupt:
             while True:
                 if self.config.steps and self.step >= self.config.steps:
                     return "steps"
                 if self._time_share() >= 1.0:
                     return "minutes"
-                if self.interrupted:
+                if interrupt.asked:
                     self._save()
                     return "interrupted"
                 if not self._one_chunk():
@@ -299,26 +296,6 @@ def _chunk_event(report: ChunkReport, rows: tuple[int, int], rate: float) -> dic
         "rows": list(rows),
         "datasets_per_second": round(rate, 1),
     }
-
-
-@contextmanager
-def _interrupts(run: _Run) -> Iterator[None]:
-    """While it lasts, the first Ctrl-C or SIGTERM asks the run to stop after its chunk; a second one is at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(signum: int, frame: Any) -> None:
-        if run.interrupted:
-            raise KeyboardInterrupt
-        run.interrupted = True
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def device_summary() -> str:
