@@ -127,16 +127,30 @@ def default_architecture(problem: Problem) -> Architecture:
 
 
 def describe(value: Any) -> dict[str, Any]:
-    """A small frozen value as plain data: its type and its plain fields."""
-    plain = {}
-    for field in dataclasses.fields(value):
-        item = getattr(value, field.name)
-        if dataclasses.is_dataclass(item) and not isinstance(item, Problem):
-            plain[field.name] = describe(item)
-        elif isinstance(item, (str, int, float, bool, type(None))):
-            plain[field.name] = item
-        elif isinstance(item, Problem):
-            plain[field.name] = item.name
-        else:
-            plain[field.name] = {name: list(np.shape(array)) for name, array in dict(item).items()}
-    return {"type": type(value).__name__, **plain}
+    """An objective or a stream as plain data: its type and its public attributes, those of its parts included.
+
+    Arrays are told by their shapes, problems and functions by their names; what else is no plain value by its type.
+    """
+    names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else _public(value)
+    return {"type": type(value).__name__, **{name: _plain(getattr(value, name)) for name in names}}
+
+
+def _public(value: Any) -> list[str]:
+    """Names of the public attributes that an object has for itself."""
+    return [name for name in getattr(value, "__dict__", {}) if not name.startswith("_")]
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, (str, int, float, bool, type(None))):
+        return item
+    if isinstance(item, Problem):
+        return item.name
+    if isinstance(item, Mapping):
+        return {str(name): _plain(entry) for name, entry in item.items()}
+    if hasattr(item, "shape"):
+        return list(np.shape(item))
+    if isinstance(item, (list, tuple)):
+        return [_plain(entry) for entry in item]
+    if dataclasses.is_dataclass(item) and not isinstance(item, type):
+        return describe(item)
+    return getattr(item, "__name__", type(item).__name__)

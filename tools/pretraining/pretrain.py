@@ -92,7 +92,7 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
         while int(state.step) < _steps(config) and not interrupt.asked:
             size = SIZES[np.random.default_rng((config.seed, int(state.step))).integers(len(SIZES))]
             started = time.perf_counter()
-            state, losses = run_chunk(state, size)
+            state, losses = run_chunk(state, size, config.steps_from(int(state.step)))
             mean, skipped = float(jnp.nanmean(losses)), int(jnp.sum(~jnp.isfinite(losses)))
             seconds += time.perf_counter() - started
             run.log({"step": int(state.step), "size": size, "loss": mean, "skipped": skipped, "seconds": seconds})
@@ -122,13 +122,13 @@ Size = tuple[int, int, int]
 
 def _make_chunk(
     network: RowNetwork, config: TrainingConfig
-) -> Callable[[TrainingState, Size], tuple[TrainingState, Float[Array, " step"]]]:
-    """The compiled function `(state, size) -> (state, losses)`; every draw depends on seed and step alone."""
+) -> Callable[[TrainingState, Size, int], tuple[TrainingState, Float[Array, " step"]]]:
+    """The compiled function `(state, size, num_steps) -> (state, losses)`; draws depend on seed and step alone."""
     static = eqx.filter(network, eqx.is_inexact_array, inverse=True)
     optimizer = make_optimizer(config)
 
-    @partial(jax.jit, static_argnums=1)
-    def run_chunk(state: TrainingState, size: Size) -> tuple[TrainingState, Array]:
+    @partial(jax.jit, static_argnums=(1, 2))
+    def run_chunk(state: TrainingState, size: Size, num_steps: int) -> tuple[TrainingState, Array]:
         num_obs, num_latents, batch_size = size
 
         def loss(params: Any, rng_key: PRNGKeyArray) -> Array:
@@ -142,7 +142,7 @@ def _make_chunk(
             progress = jnp.minimum(state.step / _steps(config), 1.0)
             return advance(state, gradient, progress, optimizer, config), value
 
-        return lax.scan(one_step, state, None, length=config.chunk_steps)
+        return lax.scan(one_step, state, None, length=num_steps)
 
     return run_chunk
 

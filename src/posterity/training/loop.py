@@ -144,7 +144,7 @@ class _Run:
         self.state: TrainingState = initial_state(network, config)
         self.buckets = row_ranges(*problem.envelope.rows)
         self.folder: RunFolder | None = None
-        self.compiled: set[tuple[int, int]] = set()
+        self.compiled: set[tuple[tuple[int, int], int]] = set()  # rows and steps of a chunk
         self.seconds = 0.0
         self.timed_steps = 0  # steps that `seconds` covers: a chunk that compiles is not timed
         self.loss = math.nan
@@ -218,16 +218,17 @@ class _Run:
     def _one_chunk(self) -> bool:
         """One chunk; False if its loss is not finite, in which case the state before it is kept."""
         index = self.step // self.config.chunk_steps
+        num_steps = self.config.steps_from(self.step)
         rows = self.buckets[_pick(self.buckets, np.random.default_rng([self.config.seed, index]))]
         started = time.monotonic()
-        state, report = self.chunk(self.state, self.rng_key, jnp.asarray(self._time_share()), rows)
+        state, report = self.chunk(self.state, self.rng_key, jnp.asarray(self._time_share()), rows, num_steps)
         loss, skipped = float(report.mean_loss), int(report.skipped)  # waits for the device
         took = time.monotonic() - started
-        if rows in self.compiled:
+        if (rows, num_steps) in self.compiled:
             self.seconds += took
-            self.timed_steps += self.config.chunk_steps
-        self.compiled.add(rows)
-        if skipped == self.config.chunk_steps:
+            self.timed_steps += num_steps
+        self.compiled.add((rows, num_steps))
+        if skipped == num_steps:
             self._log({"diverged": True, "loss": None})
             return False
         self.state, self.loss = state, loss
