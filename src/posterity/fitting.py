@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jax import random
 
 from posterity.checks import InputError, lookup
 from posterity.estimator import Estimator
+from posterity.keys import key_for
 from posterity.models import MODELS
 from posterity.network import Architecture, build_network, num_params
 from posterity.objectives import AbstractObjective, ForwardKL
@@ -61,7 +61,7 @@ def fit(
     architecture = architecture or default_architecture(problem)
     objective, stream = objective or ForwardKL(), stream or Simulated()
     config = config or TrainingConfig(minutes=5.0)
-    network = build_network(problem, architecture, rng_key=random.key(config.seed))
+    network = build_network(problem, architecture, rng_key=key_for(config.seed, "network"))
     settings = {
         "model": problem.name,
         "envelope": problem.envelope.to_json(),
@@ -86,7 +86,7 @@ def fit(
         "config": config.to_json(),
         "training": result.to_json(),
         "num_params": num_params(network),
-        "data_envelope": measure_envelope(problem, stream, random.key(config.seed)).to_json(),
+        "data_envelope": measure_envelope(problem, stream, key_for(config.seed, "envelope")).to_json(),
         **made_here(),
     }
     return Estimator(problem, result.network, architecture, record)

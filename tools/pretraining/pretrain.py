@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from posterity.informed.anchor import find_anchor
 from posterity.informed.network import RowNetwork
 from posterity.informed.posterior import AnchoredPosterior
+from posterity.keys import key_for
 from posterity.network import num_params
 from posterity.posteriors.base import standard_normal_log_prob
 from posterity.provenance import made_here
@@ -80,7 +81,7 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
         folder: Where checkpoints and metrics go.
         resume: Go on with the run in `folder`.
     """
-    network = RowNetwork(key=random.key(config.seed))
+    network = RowNetwork(key=key_for(config.seed, "network"))
     run_chunk = _make_chunk(network, config)
     state, seconds = initial_state(network, config), 0.0
     run = RunFolder(folder, {"training": config.to_json(), "sizes": SIZES, "stretch": STRETCH}, resume=resume)
@@ -137,7 +138,7 @@ def _make_chunk(
             return jnp.mean(vmap(lambda key: weight_variance_loss(network, key, num_obs, num_latents))(keys))
 
         def one_step(state: TrainingState, _: None) -> tuple[TrainingState, Array]:
-            rng_key = random.fold_in(random.key(config.seed), state.step)
+            rng_key = random.fold_in(key_for(config.seed, "training"), state.step)
             value, gradient = jax.value_and_grad(loss)(state.params, rng_key)
             progress = jnp.minimum(state.step / _steps(config), 1.0)
             return advance(state, gradient, progress, optimizer, config), value

@@ -105,10 +105,11 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from posterity.keys import key_for
     from posterity.trust.calibration import calibrate, envelope_cells
 
     cells = envelope_cells(trained.problem.envelope)
-    keys = random.split(random.key(seed), len(cells))
+    keys = random.split(key_for(seed, "check"), len(cells))
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

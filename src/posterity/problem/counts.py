@@ -23,6 +23,8 @@ from numpyro.distributions import (
     Poisson,
 )
 
+from posterity.keys import named_key
+
 __all__ = ["LARGE", "with_float_counts"]
 
 LARGE = 1e6
@@ -117,6 +119,6 @@ def _binomial_draws(rng_key: PRNGKeyArray, total: Any, probs: Any, shape: tuple[
 
 def _few_or_many(rng_key: PRNGKeyArray, few: Array, mean: Array, variance: Array, is_few: Array) -> Array:
     """The draws `few` where they hold, elsewhere rounded normal ones; infinite and NaN means stay what they are."""
-    noise = jnp.sqrt(variance) * random.normal(random.fold_in(rng_key, 1), mean.shape)
+    noise = jnp.sqrt(variance) * random.normal(named_key(rng_key, "large counts"), mean.shape)
     many = jnp.where(jnp.isfinite(mean) & jnp.isfinite(noise), jnp.round(mean + noise), mean)
     return jnp.where(is_few, few, many)

@@ -11,9 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 
 from posterity.dataset import bucket_sizes
+from posterity.keys import key_for
 from posterity.network import AmortizedPosterior
 from posterity.objectives import AbstractObjective
 from posterity.problem import Problem
@@ -140,7 +140,7 @@ class _Run:
         self.problem, self.network, self.stream = problem, network, stream
         self.config, self.on_progress = config, on_progress
         self.chunk = make_chunk(problem, network, objective, stream, config)
-        self.rng_key = random.key(config.seed)
+        self.rng_key = key_for(config.seed, "training")
         self.state: TrainingState = initial_state(network, config)
         self.buckets = row_ranges(*problem.envelope.rows)
         self.folder: RunFolder | None = None
@@ -240,12 +240,11 @@ class _Run:
     def _validate(self, num_datasets: int, num_draws: int) -> None:
         """Judges the averaged weights on fixed held-out datasets."""
         self.num_validations = math.floor(self.share * NUM_VALIDATIONS)
-        key = random.fold_in(self.rng_key, 2**31)  # no step counts that far
         self.validation = validate(
             self.problem,
             self._averaged(),
             self.stream,
-            rng_key=key,
+            rng_key=key_for(self.config.seed, "validation"),
             num_datasets=num_datasets,
             num_draws=num_draws,
         )
