@@ -48,7 +48,7 @@ constraints:  ## renew constraints.txt with the newest releases
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) $(VENV)-new build dist site .pytest_cache .ruff_cache .hypothesis
-	find src tests docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of packages: installed again only when pyproject.toml or constraints.txt changes.
 $(VENV)/.installed-base: EXTRA :=

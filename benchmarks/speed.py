@@ -44,12 +44,12 @@ def training_rate(problem: Problem, network: eqx.Module) -> tuple[float, float]:
     chunk = make_chunk(problem, network, posterity.ForwardKL(), posterity.Simulated(), config)
     state, key, zero = initial_state(network, config), random.key(config.seed), jnp.zeros(())
     started = time.perf_counter()
-    state, _ = jax.block_until_ready(chunk(state, key, zero, (64, NUM_ROWS)))
+    state, _ = jax.block_until_ready(chunk(state, key, zero, (64, NUM_ROWS), config.chunk_steps))
     first = time.perf_counter() - started
     times = []
     for _ in range(4):
         started = time.perf_counter()
-        state, _ = jax.block_until_ready(chunk(state, key, zero, (64, NUM_ROWS)))
+        state, _ = jax.block_until_ready(chunk(state, key, zero, (64, NUM_ROWS), config.chunk_steps))
         times.append(time.perf_counter() - started)
     best = float(np.median(times))
     return 50 * BATCH / best, first - best

@@ -1,6 +1,6 @@
 """`posterity models`."""
 
-from posterity.informed_posterior.informed import LARGEST
+from posterity.informed_posterior.bend.store import trained_for
 from posterity.model.builtin import MODELS
 
 
@@ -21,7 +21,7 @@ def test_the_table_shows_the_same(posterity):
 def test_the_row_network_tells_size_reach_and_origin(posterity):
     network = posterity("models", "--json").json["row_network"]
     assert network["num_params"] > 1000 and 4 * network["num_params"] < network["bytes"] < 2_000_000
-    assert network["trained_for"] == LARGEST
+    assert network["trained_for"] == trained_for()
     out = posterity("models").out
     assert f"a row network of {network['num_params']} weights" in out
     assert "posterity.informed_posterior.pretrain" in out.replace("\n", "")

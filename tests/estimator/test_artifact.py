@@ -1,6 +1,8 @@
 """Saving and loading: the same answers to the bit, and a message for everything that could make them differ."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -93,6 +95,36 @@ def test_saving_again_replaces_and_leaves_nothing_beside(estimator, copy):
     estimator.save(copy)
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
     posterity.load(copy, model=slope)
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["old", "new"])
+def test_a_failure_to_put_in_place_leaves_the_old_one(estimator, copy, monkeypatch, old):
+    def fail(source, target):
+        raise OSError(errno.EACCES, "denied")
+
+    path = copy if old else copy.with_name("new.estimator")
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(InputError, match=f"cannot write the estimator to .*{path.name}: denied"):
+        estimator.save(path)
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+    posterity.load(copy, model=slope)
+
+
+def test_what_a_killed_run_leaves_confuses_nobody(estimator, copy):
+    aside, staging = copy.with_name(f".{copy.name}.old"), copy.with_name(f".{copy.name}.x1y2z3")
+    copy.rename(aside)  # killed between the two moves
+    staging.mkdir()
+    with pytest.raises(InputError, match=f"no such directory; a run that replaced it was cut short: rename .*{aside}"):
+        posterity.load(copy, model=slope)
+    estimator.save(copy)
+    posterity.load(copy, model=slope)
+    assert not aside.exists()
+    shutil.copytree(copy, aside)  # killed while the old one was removed
+    (aside / "estimator.json").unlink()
+    posterity.load(copy, model=slope)
+    estimator.save(copy)
+    posterity.load(copy, model=slope)
+    assert sorted(path.name for path in copy.parent.iterdir()) == [staging.name, copy.name]
 
 
 def test_foreign_folders_are_not_overwritten(estimator, tmp_path):

@@ -1,5 +1,7 @@
 """The face of the package: fit, posterior, infer."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,7 +114,7 @@ def test_outside_the_envelope_is_answered_and_flagged(estimator):
         ({"x": np.zeros((10, 4))}, "has 4 features, more than the 3"),
         ({"x": np.zeros(10)}, r"'x' must have shape \(rows, features\); got \(10,\)"),
         ({"y": np.zeros(9)}, "one entry per row"),
-        ({"y": np.full(10, np.nan)}, "'y' has missing or infinite values, the first in row 0"),
+        ({"y": np.full(10, np.nan)}, "'y' has missing or infinite values in 10 of 10 rows, the first in row 0"),
         ({"y": None}, "'y' is missing"),
         ({"z": np.zeros(10)}, "unknown array 'z'"),
     ],
@@ -158,6 +160,29 @@ def test_describe_is_plain_data():
     }
     rows = posterity.RealRows({"x": jnp.zeros((4, 2))})
     assert describe(rows) == {"type": "RealRows", "rows": {"x": [4, 2]}}
+
+
+class Doubled:
+    """A stream that satisfies the protocol, and is no dataclass."""
+
+    has_latents = True
+
+    def __init__(self):
+        self.factor, self.table, self.law, self._cache = 2.0, np.zeros((3, 2)), np.exp, object()
+        self.parts, self.inner = ("a", 1), posterity.Simulated()
+
+    def draw(self, problem, rng_key, row_mask, plate_masks):
+        return problem.simulate(rng_key, row_mask, plate_masks)
+
+
+def test_any_stream_of_the_protocol_trains_and_is_told():
+    small = Envelope((4, 8), {"features": (1, 2)})
+    brief = TrainingConfig(steps=1, batch_size=2, validate=False)
+    trained = posterity.fit("linear_regression", envelope=small, architecture=SMALL, stream=Doubled(), config=brief)
+    told = {"factor": 2.0, "table": [3, 2], "law": "exp", "parts": ["a", 1], "inner": {"type": "Simulated"}}
+    assert trained.record["stream"] == {"type": "Doubled", **told} == json.loads(json.dumps(trained.record["stream"]))
+    assert trained.record["training"]["step"] == 1
+    assert describe(object()) == {"type": "object"}
 
 
 def test_predicting_is_inferring_and_then_predicting(estimator, dataset):

@@ -1,5 +1,7 @@
 """The informed estimator at the doors: models by name, models of one's own, tables, and ill-posed data."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import posterity
-from posterity.informed_posterior.bend.store import SHIPPED, check_network, read_network, write_network
+from posterity.informed_posterior.bend import store
+from posterity.informed_posterior.bend.store import SHIPPED, check_network, read_network, trained_for, write_network
 from posterity.informed_posterior.read.structure import NotInformedError, read_structure
 from posterity.model.builtin import MODELS
 from posterity.runtime.errors import InputError
@@ -208,6 +211,16 @@ def test_data_beyond_the_training_of_the_row_network_are_named(logistic, linear)
     assert not linear.infer(
         {**many, "y": many["x"][:, 0] + np.arange(1100) % 7}, num_draws=50, refine_seconds=0.0
     ).reasons
+
+
+def test_the_reach_of_the_row_network_is_that_of_its_record(tmp_path, monkeypatch):
+    head = json.loads((SHIPPED / "network.json").read_text())
+    rows, latents, _ = zip(*head["record"]["sizes"], strict=True)
+    assert trained_for() == {"rows": max(rows), "latents": max(latents)}
+    head["record"]["sizes"] = [[16, 9, 4], [40, 3, 2]]
+    (tmp_path / "network.json").write_text(json.dumps(head))
+    monkeypatch.setattr(store, "SHIPPED", tmp_path)
+    assert trained_for.__wrapped__() == {"rows": 40, "latents": 9}
 
 
 def test_what_ships_gives_its_golden_densities_and_fits_in_little_space(tmp_path):

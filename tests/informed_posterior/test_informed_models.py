@@ -9,7 +9,8 @@ from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 
 from posterity.informed_posterior.bend.network import RowNetwork
-from posterity.informed_posterior.informed import LARGEST, InformedNetwork
+from posterity.informed_posterior.bend.store import trained_for
+from posterity.informed_posterior.informed import InformedNetwork
 from posterity.informed_posterior.read.structure import read_structure
 
 NUM_ROWS, NUM_PADDED, NUM_DATASETS, NUM_DRAWS = 40, 4, 4, 500
@@ -75,7 +76,7 @@ def test_masked_entries_of_draws_are_zero(case):
 
 def test_what_lies_outside_is_told():
     network = network_of("probit")
-    most = LARGEST["rows"]
+    most = trained_for()["rows"]
     assert network.outside(network.problem, most, {"features": 2}) == ()
     (told,) = network.outside(network.problem, most + 1, {"features": 2})
     assert told == f"{most + 1} rows are more than the {most} that the informed posterior was trained for"

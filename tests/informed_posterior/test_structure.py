@@ -12,7 +12,13 @@ from informed_posterior.cases import NUM_COLUMNS, NUM_GROUPS, STRUCTURES, draw, 
 from jax import random
 from numpy.testing import assert_allclose, assert_array_equal
 
-from posterity.informed_posterior.read.structure import NotInformedError, Structure, conditional_terms, read_structure
+from posterity.informed_posterior.read.structure import (
+    NotInformedError,
+    Structure,
+    check_rows_apart,
+    conditional_terms,
+    read_structure,
+)
 from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import stack_datasets
@@ -132,6 +138,32 @@ def test_prior_terms_are_those_of_priors_that_are_not_normal(case):
 def test_other_structures_are_refused(name, told):
     with pytest.raises(NotInformedError, match=re.escape(told)):
         read_structure(MODELS[name].problem(check=False))
+
+
+def paired(distance):
+    def model(x, y=None):
+        rate = jnp.exp(x @ numpyro.sample("w", dist.Normal(jnp.zeros(NUM_COLUMNS), 1.0)))
+        numpyro.sample("y", dist.Normal(rate + jnp.roll(rate, distance), 1.0), obs=y)
+
+    return model
+
+
+def not_a_number(x, y=None):
+    """What a row says of the others is inf * 0."""
+    eta = x @ numpyro.sample("w", dist.Normal(jnp.zeros(NUM_COLUMNS), 1.0))
+    numpyro.sample("y", dist.Normal(eta + jnp.sqrt(0.0 * jnp.sum(eta**2)), 1.0), obs=y)
+
+
+@pytest.mark.parametrize("model", [paired(1), paired(2), paired(4), paired(5), not_a_number])
+def test_rows_that_lean_on_one_another_are_refused(model):
+    problem = user_problem(model)
+    with pytest.raises(NotInformedError, match="depends on other rows' predictors"):
+        check_rows_apart(problem, read_structure(problem))
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_rows_that_stand_alone_pass(name):
+    check_rows_apart(problem_of(name), structure_of(name))
 
 
 def user_problem(model, y=None):

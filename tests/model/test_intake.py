@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import polars as pl
 import pytest
 from model.example_models import EXAMPLES
@@ -166,6 +167,85 @@ def test_bad_matrices_are_refused():
 def test_padding_below_the_rows_is_refused():
     with pytest.raises(InputError, match="has 5 rows and cannot be padded to 3"):
         pad_dataset(problem(), GOOD, 3)
+
+
+# -------------------------------------------------------------------------------------------- missing
+
+
+class ArrowColumn:
+    """What a column of Arrow can do: integers with nulls become floats with NaN."""
+
+    null_count = 2
+
+    def is_null(self):
+        return np.array([False, True, False, True, False])
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([1.0, 0.0, 3.0, 0.0, 5.0])
+
+
+class UnknownColumn:
+    """A container that nobody has heard of, whose missing cells become objects."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([1, None, 3, None, 5], object)
+
+
+CELLS = [1, None, 3, None, 5]
+MISSING = {
+    "masked array": np.ma.masked_values([1.0, -999.0, 3.0, -999.0, 5.0], -999.0),
+    "masked objects": np.ma.masked_array(np.array([1, 2, 3, 4, 5], object), [0, 1, 0, 1, 0]),
+    "masked entries of a list": [1.0, np.ma.masked, 3.0, np.ma.masked, 5.0],
+    "list": CELLS,
+    "tuple": tuple(CELLS),
+    "object array": np.array(CELLS, object),
+    "pandas integers": pd.Series(CELLS, dtype="Int64"),
+    "pandas floats": pd.Series(CELLS, dtype="Float64"),
+    "pandas objects": pd.Series(CELLS, dtype=object),
+    "pandas array": pd.array(CELLS, dtype="Int64"),
+    "list of pandas cells": list(pd.array(CELLS, dtype="Int64")),
+    "polars": pl.Series(CELLS),
+    "polars booleans": pl.Series([True, None, False, None, True]),
+    "arrow": ArrowColumn(),
+    "unknown": UnknownColumn(),
+}
+
+
+@pytest.mark.parametrize("column", MISSING.values(), ids=MISSING)
+def test_cells_that_a_container_marks_as_missing_are_refused(column):
+    with pytest.raises(InputError, match="'age' has missing values in 2 of 5 rows, the first in row 1; leave these"):
+        read_arrays(problem(), change(age=column))
+    with pytest.raises(InputError, match="'age' has missing values in 2 of 5 rows, the first in row 1"):
+        build_problem(survey, change(age=column), Envelope((4, 16)), check=False)
+
+
+MATRICES = {
+    "masked array": np.ma.masked_array(GOOD["x"], GOOD["x"] == GOOD["x"][2, 1]),
+    "list of masked rows": list(np.ma.masked_array(GOOD["x"], GOOD["x"] == GOOD["x"][2, 1])),
+    "list": [[1.0, 2.0], [1, 2], [1, None], [1, 2], [1, 2]],
+    "pandas": pd.DataFrame({"a": [1, 2, 3, 4, 5], "b": pd.array([1, 2, None, 4, 5], dtype="Int64")}),
+    "polars": pl.DataFrame({"a": [1, 2, 3, 4, 5], "b": [1, 2, None, 4, 5]}),
+}
+
+
+@pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
+def test_missing_cells_of_matrices_are_told_by_row(matrix):
+    with pytest.raises(InputError, match="'x' has missing values in 1 of 5 rows, the first in row 2"):
+        read_arrays(problem(), change(x=matrix))
+
+
+def test_containers_without_missing_cells_are_read():
+    columns = {
+        "masked array": np.ma.masked_array([1.0, 2, 3, 4, 5]),
+        "objects": np.array([1, 2, 3, 4, 5], object),
+        "pandas": pd.Series([1, 2, 3, 4, 5], dtype="Int64"),
+        "polars": pl.Series([1, 2, 3, 4, 5]),
+    }
+    for column in columns.values():
+        assert_array_equal(read_arrays(problem(), change(age=column))["age"], [1.0, 2.0, 3.0, 4.0, 5.0])
+    frame = pl.DataFrame(GOOD["x"])
+    for matrix in (frame, pd.DataFrame(GOOD["x"]), frame.rows()):
+        assert_array_equal(read_arrays(problem(), change(x=matrix))["x"], GOOD["x"].astype(np.float32))
 
 
 # -------------------------------------------------------------------------------------------- buckets

@@ -93,7 +93,7 @@ def test_replicated_data_follow_the_likelihood_at_each_draw(problem, arrays, dra
     """Squared z-scores of 2200 geometric values have sd 2.9 each: 5 standard errors, 1 false alarm in 10^6."""
     made = by_row.replicated_data(problem, draws, arrays, random.key(0))["counts"]
     mean, variance = distribution(arrays, draws).stats("mv")
-    assert made.shape == mean.shape and made.dtype == np.int32
+    assert made.shape == mean.shape and made.dtype == np.int64
     assert np.mean((made - mean) ** 2 / variance) == pytest.approx(1.0, abs=5 * 2.9 / made.size**0.5)
     assert len(np.unique(made - made[:1], axis=0)) > NUM_DRAWS / 2  # each draw has noise of its own
 

@@ -1,15 +1,18 @@
 """Predictions of new rows against closed forms, in turns, and refused where they would mislead."""
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
 import scipy.special
 import scipy.stats
+from jax import random
 from numpy.testing import assert_allclose
 
-from posterity.inference import predict as prediction
 from posterity.model.build import build_problem
+from posterity.results import predict as prediction
+from posterity.results.by_row import replicated_data
 from posterity.runtime.errors import InputError
 from posterity.trust.weights import ImportanceWeights, pareto_smoothed
 
@@ -123,6 +126,61 @@ def test_counts_have_bounds_that_are_counts(counts):
     assert found.kind == "count" and np.all(found.lower == 0) and np.all(found.mean > found.median)
 
 
+def growth(likelihood):
+    def model(x, y=None):
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+        b = numpyro.sample("b", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", likelihood(jnp.exp(a + b * x)), obs=y)
+
+    return model
+
+
+LIKELIHOODS = {  # and the mean in multiples of the rate
+    "poisson": (dist.Poisson, 1.0),
+    "negative binomial": (lambda rate: dist.NegativeBinomial2(rate, 8.0), 1.0),
+    "zero-inflated": (lambda rate: dist.ZeroInflatedPoisson(0.25, rate), 0.75),
+}
+
+
+@pytest.fixture
+def growing(answer_of):
+    def make(likelihood, sd):
+        rng = np.random.default_rng(3)
+        draws = {"a": np.full(NUM_DRAWS, 1.0, "f4"), "b": rng.normal(2.0, sd, NUM_DRAWS).astype("f4")}
+        return answer_of(growth(likelihood), {"x": np.zeros(5), "y": np.zeros(5, np.int32)}, draws=draws)
+
+    return make
+
+
+@pytest.mark.parametrize(("likelihood", "factor"), LIKELIHOODS.values(), ids=LIKELIHOODS)
+def test_counts_beyond_32_bits_are_predicted(likelihood, factor, growing):
+    """At x = 10.5 the rate is e^22 = 3.6e9, where int32 ends at 2.1e9; it varies by 0.1 on the log scale."""
+    answer = growing(likelihood, 0.1 / 10.5)
+    found = answer.predict({"x": [0.5, 10.5]})
+    rate = np.exp(1.0 + answer.draws["b"].astype(float)[:, None] * [0.5, 10.5])
+    assert_allclose(found.mean, factor * rate.mean(axis=0), rtol=1e-4)
+    assert found.upper[1] > np.quantile(rate[:, 1], 0.95) * 0.98
+    assert np.all(found.upper == np.round(found.upper))
+    if likelihood is dist.Poisson:
+        assert_allclose([found.lower[1], found.upper[1]], np.quantile(rate[:, 1], [0.05, 0.95]), rtol=2e-3)
+
+
+def test_means_that_overflow_are_told(growing):
+    with pytest.warns(RuntimeWarning, match="mean of 'y' is not finite in 1 of 3 new rows, the first in row 1"):
+        found = growing(dist.Poisson, 0.01).predict({"x": [0.5, 60.0, 1.0]})
+    assert found.mean[1] == np.inf and np.isfinite(found.mean[[0, 2]]).all()
+    assert "is not finite in 1 of 3 new rows" in found.reasons[-1] and found.lower[1] == np.inf
+
+
+def test_replicated_counts_are_whole_numbers_of_64_bits(growing):
+    answer = growing(dist.Poisson, 0.1)
+    large = {"x": np.full(3, 10.5), "y": np.zeros(3, np.int32)}
+    made = replicated_data(answer.problem, answer.draws, large, random.key(0))["y"]
+    assert made.dtype == np.int64 and made.max() > 2**31
+    huge = replicated_data(answer.problem, answer.draws, {**large, "x": np.full(3, 60.0)}, random.key(0))["y"]
+    assert huge.dtype == np.float64 and np.isinf(huge).all()
+
+
 def test_turns_of_rows_predict_the_same(linear, monkeypatch):
     x = np.linspace(-1.0, 1.0, 19)
     whole = linear.predict({"x": x})
@@ -147,7 +205,8 @@ def test_data_of_the_new_rows_are_not_read(linear):
         ({}, "new rows lack 'x'; 'line' takes x"),
         ({"x": [1.0], "z": [1.0]}, "unknown array 'z'"),
         ({"x": [[1.0]]}, r"'x' must have shape \(rows\)"),
-        ({"x": [np.nan]}, "missing or infinite values, the first in row 0"),
+        ({"x": [np.nan]}, "missing or infinite values in 1 of 1 rows, the first in row 0"),
+        ({"x": np.ma.masked_values([1.0, -9.0], -9.0)}, "'x' of the new rows has missing values in 1 of 2 .* row 1"),
         ({"x": []}, "no rows"),
     ],
 )

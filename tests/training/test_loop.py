@@ -77,6 +77,14 @@ def test_step_budget(never_stopped, network):
     assert max(moved) > 1e-3
 
 
+@pytest.mark.parametrize("steps", [5, 13])
+def test_exactly_the_steps_asked_for(problem, network, steps, tmp_path):
+    result = run(problem, network, config(steps=steps, validate=False), folder=tmp_path / "run")
+    assert (result.stop_reason, result.step) == ("steps", steps)
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in logged] == [5] if steps == 5 else [10, 13]
+
+
 def test_same_seed_same_weights_other_seed_others(problem, network, never_stopped):
     assert_same_weights(run(problem, network, config()).network, never_stopped.network)
     other = run(problem, network, config(seed=1)).network
@@ -167,7 +175,7 @@ def test_one_compilation_per_padded_size(problem, network):
     chunk = make_chunk(problem, network, ForwardKL(), Simulated(), config())
     state = initial_state(network, config())
     for rows in ((4, 4), (5, 8), (4, 4), (5, 8)):
-        state, _ = chunk(state, random.key(0), np.zeros((), np.float32), rows)
+        state, _ = chunk(state, random.key(0), np.zeros((), np.float32), rows, 10)
     assert chunk._cache_size() == 2
 
 
@@ -178,7 +186,7 @@ def test_runs_that_differ_in_their_seed_share_a_compiled_program(problem, family
         network = build_network(problem, dataclasses.replace(TINY, family=family), rng_key=random.key(seed))
         chunk = make_chunk(problem, network, ForwardKL(), Simulated(), config(seed=seed))
         state = initial_state(network, config())
-        programs.add(chunk.lower(state, random.key(seed), np.zeros((), np.float32), (5, 8)).as_text())
+        programs.add(chunk.lower(state, random.key(seed), np.zeros((), np.float32), (5, 8), 10).as_text())
     assert len(programs) == 1
 
 

@@ -115,10 +115,10 @@ def calibrate(
         num_draws: Draws of q per dataset, at least 25.
         on_progress: Called with the number of finished datasets after each.
     """
-    key_prior, key_data = random.split(rng_key)
+    key_prior, key_data, key_judges = random.split(rng_key, 3)
     prior, references = prior_points(simulator, cell, key_prior, max(PRIOR_DRAWS, num_datasets))
     scale, prior_sd = spread(references), np.std(prior, axis=0)
-    generator = np.random.default_rng(np.asarray(random.key_data(rng_key)))
+    generator = np.random.default_rng(np.asarray(random.key_data(key_judges)))
     equal = np.full(num_draws, 1.0 / num_draws)
     raw, corrected, shares, k_hats, log_q_true, elbos = [], [], [], [], [], []
     for i, points in enumerate(simulations(posterior, simulator, cell, key_data, num_datasets, num_draws)):

@@ -108,9 +108,10 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
 
     from posterity.calibration.cells import envelope_cells
     from posterity.calibration.report import calibrate
+    from posterity.runtime.keys import key_for
 
     cells = envelope_cells(trained.problem.envelope)
-    keys = random.split(random.key(seed), len(cells))
+    keys = random.split(key_for(seed, "check"), len(cells))
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

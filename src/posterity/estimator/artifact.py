@@ -59,7 +59,7 @@ class Artifact(NamedTuple):
 
 
 def write_artifact(contents: Artifact, path: Path) -> None:
-    """Writes an estimator; the directory appears complete or not at all.
+    """Writes an estimator; the directory appears complete or not at all, and a failure leaves an older one in place.
 
     Args:
         contents: What to write.
@@ -82,11 +82,33 @@ def write_artifact(contents: Artifact, path: Path) -> None:
             save_file(_covariate_rows(simulator), staging / ROWS)
         (staging / RECORD).write_text(json.dumps(_record(contents), indent=2, allow_nan=False) + "\n")
         os.chmod(staging, 0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(staging, path)
+        _put_in_place(staging, path)
+    except OSError as error:
+        raise InputError(f"cannot write the estimator to {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(staging: Path, path: Path) -> None:
+    """Moves a directory to `path`. An older estimator there steps aside, and comes back if the move fails."""
+    aside = _aside(path)
+    if path.exists():
+        # Left, whole or in part, by a run that was killed when its new estimator was in place.
+        if aside.is_dir() and {file.name for file in aside.iterdir()} <= {RECORD, WEIGHTS, GOLDEN, ROWS}:
+            shutil.rmtree(aside)
+        os.rename(path, aside)
+    try:
+        os.replace(staging, path)
+    except OSError:
+        if aside.exists():
+            os.rename(aside, path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    """Where an older estimator is while a new one takes its place."""
+    return path.absolute().with_name(f".{path.name}.old")
 
 
 def check_writable(path: Path) -> None:
@@ -163,7 +185,9 @@ def _record(contents: Artifact) -> dict[str, Any]:
 
 def _read_record(path: Path) -> dict[str, Any]:
     if not path.is_dir():
-        raise InputError(f"no estimator at {path}: there is no such directory")
+        aside = _aside(path)
+        kept = f"; a run that replaced it was cut short: rename {aside} to get it back" if aside.is_dir() else ""
+        raise InputError(f"no estimator at {path}: there is no such directory{kept}")
     try:
         record = json.loads((path / RECORD).read_text())
     except OSError as error:

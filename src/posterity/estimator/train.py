@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jax import random
 
 from posterity.amortized.architecture import Architecture
 from posterity.amortized.network import build_network, num_params
@@ -14,6 +13,7 @@ from posterity.amortized.objectives import AbstractObjective, ForwardKL
 from posterity.estimator.estimator import Estimator
 from posterity.model.builtin import MODELS
 from posterity.runtime.errors import InputError, lookup
+from posterity.runtime.keys import key_for
 from posterity.runtime.provenance import made_here
 from posterity.simulation.covariates import CovariateLaw
 from posterity.simulation.envelope import Envelope
@@ -65,7 +65,7 @@ def train(
     architecture = architecture or default_architecture(simulator)
     objective, stream = objective or ForwardKL(), stream or Simulated()
     config = config or TrainingConfig(minutes=5.0)
-    network = build_network(simulator, architecture, rng_key=random.key(config.seed))
+    network = build_network(simulator, architecture, rng_key=key_for(config.seed, "network"))
     settings = {
         "model": simulator.model.name,
         "envelope": simulator.envelope.to_json(),
@@ -90,7 +90,7 @@ def train(
         "config": config.to_json(),
         "training": result.to_json(),
         "num_params": num_params(network),
-        "data_envelope": measure_envelope(simulator, stream, random.key(config.seed)).to_json(),
+        "data_envelope": measure_envelope(simulator, stream, key_for(config.seed, "envelope")).to_json(),
         **made_here(),
     }
     return Estimator(simulator.model, result.network, simulator, architecture, record)
@@ -131,16 +131,30 @@ def default_architecture(simulator: Simulator) -> Architecture:
 
 
 def describe(value: Any) -> dict[str, Any]:
-    """A small frozen value as plain data: its type and its plain fields."""
-    plain = {}
-    for field in dataclasses.fields(value):
-        item = getattr(value, field.name)
-        if dataclasses.is_dataclass(item) and not isinstance(item, Simulator):
-            plain[field.name] = describe(item)
-        elif isinstance(item, (str, int, float, bool, type(None))):
-            plain[field.name] = item
-        elif isinstance(item, Simulator):
-            plain[field.name] = item.model.name
-        else:
-            plain[field.name] = {name: list(np.shape(array)) for name, array in dict(item).items()}
-    return {"type": type(value).__name__, **plain}
+    """An objective or a stream as plain data: its type and its public attributes, those of its parts included.
+
+    Arrays are told by their shapes, problems and functions by their names; what else is no plain value by its type.
+    """
+    names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else _public(value)
+    return {"type": type(value).__name__, **{name: _plain(getattr(value, name)) for name in names}}
+
+
+def _public(value: Any) -> list[str]:
+    """Names of the public attributes that an object has for itself."""
+    return [name for name in getattr(value, "__dict__", {}) if not name.startswith("_")]
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, (str, int, float, bool, type(None))):
+        return item
+    if isinstance(item, Simulator):
+        return item.model.name
+    if isinstance(item, Mapping):
+        return {str(name): _plain(entry) for name, entry in item.items()}
+    if hasattr(item, "shape"):
+        return list(np.shape(item))
+    if isinstance(item, (list, tuple)):
+        return [_plain(entry) for entry in item]
+    if dataclasses.is_dataclass(item) and not isinstance(item, type):
+        return describe(item)
+    return getattr(item, "__name__", type(item).__name__)

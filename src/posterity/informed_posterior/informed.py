@@ -13,7 +13,7 @@ from posterity.informed_posterior.anchor.anchor import find_anchor
 from posterity.informed_posterior.anchor.local import find_gaussians, local_lines
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
-from posterity.informed_posterior.curriculum import SIZES
+from posterity.informed_posterior.bend.store import trained_for
 from posterity.informed_posterior.nest.modes import ModesPosterior, mode_weights
 from posterity.informed_posterior.nest.scale import scaled_posterior
 from posterity.informed_posterior.read.structure import Structure, Unstructured, conditional_terms
@@ -21,9 +21,7 @@ from posterity.informed_posterior.read.terms import Terms
 from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for
 from posterity.model.model import Model
 
-__all__ = ["LARGEST", "InformedNetwork"]
-
-LARGEST = {"rows": max(size[0] for size in SIZES), "latents": max(size[1] for size in SIZES)}
+__all__ = ["InformedNetwork"]
 
 
 class InformedNetwork(eqx.Module):
@@ -52,11 +50,11 @@ class InformedNetwork(eqx.Module):
             return ()
         masks = self.model.plate_masks(sizes)
         num_latents = int(np.sum(np.asarray(self.model.space.mask(masks))))
-        trained = {"rows": (num_rows, LARGEST["rows"]), "latents": (num_latents, LARGEST["latents"])}
+        sizes_here = {"rows": num_rows, "latents": num_latents}
         return tuple(
-            f"{have} {what} are more than the {most} that the informed posterior was trained for"
-            for what, (have, most) in trained.items()
-            if have > most
+            f"{sizes_here[what]} {what} are more than the {most} that the informed posterior was trained for"
+            for what, most in trained_for().items()
+            if sizes_here[what] > most
         )
 
     def __call__(self, dataset: Dataset, latent_mask: Bool[Array, " latent"]) -> AbstractPosterior:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from posterity.model.arrays import plain_array
 from posterity.runtime.errors import InputError, did_you_mean
 
 __all__ = ["Argument", "DataKind", "ModelFunction", "as_dtype", "example_arrays", "model_name", "optional_arguments"]
@@ -117,10 +118,7 @@ def _row_array(name_of_model: str, name: str, value: Any) -> np.ndarray:
             f"{where} is neither data nor covariate but a plain {type(value).__name__}; fix it beforehand: "
             f"functools.partial({name_of_model}, {name}={shown})"
         )
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where} is not an array: {error}") from error
+    array = plain_array(where, value)
     if array.dtype.kind not in "fiub":
         raise InputError(
             f"{where} must be a numeric array; got {type(value).__name__} with dtype {array.dtype}. Options are "
@@ -151,8 +149,11 @@ def as_dtype(where: str, array: np.ndarray, dtype: str) -> np.ndarray:
         converted = array.astype(dtype)
         fits = np.isfinite(converted) if dtype == "float32" else converted == array
     if not np.all(finite):
-        row = int(np.argwhere(~finite)[0][0])
-        raise InputError(f"{where} has missing or infinite values, the first in row {row}")
+        rows = np.unique(np.argwhere(~finite)[:, 0])
+        raise InputError(
+            f"{where} has missing or infinite values in {len(rows)} of {len(array)} rows, the first in row {rows[0]}; "
+            "leave these rows out of every array of the dataset"
+        )
     if not np.all(fits):
         index = tuple(np.argwhere(~fits)[0])
         raise InputError(f"{where} holds {array[index]}, which {dtype} cannot hold, in row {int(index[0])}")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from posterity.model.arguments import Argument, as_dtype
+from posterity.model.arrays import plain_array
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.errors import InputError, did_you_mean
@@ -114,10 +115,7 @@ def pad_dataset(model: Model, dataset: Mapping[str, Any], num_rows: int) -> Data
 
 def _checked(where: str, argument: Argument, value: Any) -> np.ndarray:
     what = f"{where}: '{argument.name}'"
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} is not an array: {error}") from error
+    array = plain_array(what, value)
     if array.dtype.kind not in "fiub":
         raise InputError(f"{what} must be numeric; got dtype {array.dtype}")
     _check_shape(what, argument, array)

@@ -15,6 +15,7 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
 
 from posterity.model.arguments import Argument, ModelFunction, model_name
+from posterity.model.counts import with_float_counts
 from posterity.model.dataset import Dataset
 from posterity.model.events import MaskEvents
 from posterity.model.inspect import DataSite, LatentSite
@@ -130,14 +131,46 @@ class Model:
         plate_masks: PlateMasks,
     ) -> Dataset:
         """One dataset drawn from the likelihood at latents in their supports; see `simulate_data`."""
-        model = handlers.substitute(self.function, dict(latents))
-        trace = handlers.trace(handlers.seed(_DrawObserved(model), rng_key)).get_trace(
-            **covariates, **self._data_placeholders(row_mask.shape[0])
-        )
         dtypes = {a.name: a.dtype for a in self.data}
+        trace = self._simulated_trace(rng_key, latents, covariates, row_mask.shape[0])
         drawn = {s.argument: trace[s.name]["value"].astype(dtypes[s.argument]) for s in self.data_sites}
         drawn = masked_values(drawn, self.data, row_mask, plate_masks)
         return Dataset({**covariates, **drawn}, row_mask, dict(plate_masks))
+
+    def counts_at(
+        self, rng_key: PRNGKeyArray, latents: Mapping[str, Array], covariates: Mapping[str, Array], num_rows: int
+    ) -> tuple[dict[str, Float[Array, "obs ..."]], dict[str, Float[Array, "obs ..."]]]:
+        """Counts drawn from the likelihood, and their means: as floats, since int32 ends at 2^31.
+
+        Args:
+            rng_key: Consumed here; with the key of `simulate_data_at`, the draws are the same.
+            latents: Latent site -> value in its support.
+            covariates: Covariates of the dataset.
+            num_rows: Rows, padding included.
+
+        Returns:
+            Data argument whose kind is `count` -> draws; and -> means, where the likelihood knows its own.
+        """
+        trace = self._simulated_trace(rng_key, latents, covariates, num_rows)
+        counts = {a.name: a for a in self.data if a.kind == "count"}
+        drawn, means = {}, {}
+        for site in self.data_sites:
+            if site.argument in counts:
+                shape = (num_rows, *counts[site.argument].shape)
+                drawn[site.argument] = trace[site.name]["value"].astype(jnp.float32)
+                try:
+                    mean = trace[site.name]["fn"].mean
+                except NotImplementedError:
+                    continue
+                means[site.argument] = jnp.broadcast_to(mean, shape).astype(jnp.float32)
+        return drawn, means
+
+    def _simulated_trace(
+        self, rng_key: PRNGKeyArray, latents: Mapping[str, Array], covariates: Mapping[str, Array], num_rows: int
+    ) -> dict[str, Any]:
+        model = handlers.substitute(self.function, dict(latents))
+        simulator = handlers.trace(handlers.seed(_DrawObserved(model), rng_key))
+        return simulator.get_trace(**covariates, **self._data_placeholders(num_rows))
 
     def log_prior_and_likelihood(
         self, z: Float[Array, " latent"], dataset: Dataset
@@ -286,6 +319,7 @@ class _DrawObserved(Messenger):
         data_batch = placeholder.shape[: placeholder.ndim - distribution.event_dim]
         batch_shape = jnp.broadcast_shapes(distribution.batch_shape, data_batch)
         if batch_shape != distribution.batch_shape:
-            msg["fn"] = distribution.expand(batch_shape)
+            distribution = distribution.expand(batch_shape)
+        msg["fn"] = with_float_counts(distribution)
         msg["is_observed"] = False
         msg["value"] = None

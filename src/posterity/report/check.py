@@ -121,6 +121,9 @@ def _statistics(name: str, observed: np.ndarray, replicated: np.ndarray) -> str:
 
 def _frequencies(name: str, observed: np.ndarray, replicated: np.ndarray, labels: Sequence[str]) -> str:
     """How often each count or class was seen, and how often in 90% of replicated datasets."""
+    replicated = replicated[np.isfinite(replicated).all(axis=1)]
+    if not len(replicated):
+        return f"<p>No finite data of '{html.escape(name)}' could be made from the draws.</p>"
     largest = int(max(observed.max(), np.quantile(replicated, 0.995)))
     width = 1 if labels or largest < MAX_BARS else -(-(largest + 1) // MAX_BARS)
     num_bars = max(largest // width + 1, len(labels))

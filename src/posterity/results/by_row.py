@@ -13,7 +13,7 @@ from posterity.model.intake import pad_dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
 
-__all__ = ["VALUES_AT_ONCE", "at_capacity", "padded", "replicated_data", "row_log_likelihood"]
+__all__ = ["VALUES_AT_ONCE", "at_capacity", "expected_counts", "padded", "replicated_data", "row_log_likelihood"]
 
 VALUES_AT_ONCE = 1_000_000
 """Rows times draws that are computed together."""
@@ -49,14 +49,28 @@ def replicated_data(
         rng_key: Consumed here. Draw by draw, so that it does not matter how many are made together.
 
     Returns:
-        Data argument -> array `(draw, row, ...)`.
+        Data argument -> array `(draw, row, ...)`. Counts are int64; float64 if one is infinite or NaN.
     """
-    dataset = padded(model, arrays)
-    num_rows = num_rows_of(arrays)
-    made = _in_turns(
-        lambda latents, index: _replicate(model, dataset, latents, index, rng_key), model, draws, dataset, num_rows
-    )
-    return {name: values[(..., *_active_axes(arrays[name]))] for name, values in made.items()}
+    made = _drawn(_replicate, model, draws, arrays, rng_key)
+    counts = [a.name for a in model.data if a.kind == "count"]
+    return {name: _whole(values) if name in counts else values for name, values in made.items()}
+
+
+def expected_counts(
+    model: Model, draws: Latents, arrays: Mapping[str, np.ndarray], rng_key: PRNGKeyArray
+) -> dict[str, np.ndarray]:
+    """Mean of the likelihood of every row at every draw, for the counts whose likelihood knows its mean.
+
+    Args:
+        model: The model.
+        draws: Latent site -> draws in its support, shape `(draw, *site_shape)`, active entries only.
+        arrays: Argument -> array with rows first; of data arguments only the shapes count.
+        rng_key: That of `replicated_data`: where one data site follows another, both see the same draws.
+
+    Returns:
+        Data argument -> float32 array `(draw, row, ...)`.
+    """
+    return _drawn(_count_means, model, draws, arrays, rng_key)
 
 
 def padded(model: Model, arrays: Mapping[str, np.ndarray], num_rows: int | None = None) -> Dataset:
@@ -101,9 +115,39 @@ def _replicate(
     def one(at: Mapping[str, Array], which: Array) -> dict[str, Array]:
         key = random.fold_in(rng_key, which)
         made = model.simulate_data_at(key, at, covariates, dataset.row_mask, dataset.plate_masks)
-        return {a.name: made.values[a.name] for a in model.data}
+        counts, _ = model.counts_at(key, at, covariates, dataset.row_mask.shape[0])
+        return {a.name: made.values[a.name] for a in model.data} | counts
 
     return vmap(one)(latents, index)
+
+
+@filter_jit
+def _count_means(
+    model: Model, dataset: Dataset, latents: Mapping[str, Array], index: Array, rng_key: PRNGKeyArray
+) -> dict[str, Array]:
+    covariates = {a.name: dataset.values[a.name] for a in model.covariates}
+
+    def one(at: Mapping[str, Array], which: Array) -> dict[str, Array]:
+        key = random.fold_in(rng_key, which)
+        return model.counts_at(key, at, covariates, dataset.row_mask.shape[0])[1]
+
+    return vmap(one)(latents, index)
+
+
+def _drawn(
+    function: Callable[..., dict[str, Array]],
+    model: Model,
+    draws: Latents,
+    arrays: Mapping[str, np.ndarray],
+    rng_key: PRNGKeyArray,
+) -> dict[str, np.ndarray]:
+    """What a function gives for all draws, without padded rows and entries."""
+    dataset = padded(model, arrays)
+    num_rows = num_rows_of(arrays)
+    made = _in_turns(
+        lambda latents, index: function(model, dataset, latents, index, rng_key), model, draws, dataset, num_rows
+    )
+    return {name: values[(..., *_active_axes(arrays[name]))] for name, values in made.items()}
 
 
 def _in_turns(
@@ -128,6 +172,12 @@ def _in_turns(
                 results[name] = np.empty((num_draws, num_rows, *values.shape[2:]), values.dtype)
             results[name][start : start + count] = values[:count, :num_rows]
     return results
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Counts as int64, where it holds them all."""
+    values = values.astype(np.float64)
+    return values.astype(np.int64) if np.all(np.abs(values) < 2.0**63) else values
 
 
 def _active_axes(array: np.ndarray) -> tuple[slice, ...]:

@@ -1,6 +1,7 @@
 """What new rows will show: predictions averaged over the posterior, with intervals."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,11 @@ import numpy as np
 from jax import random
 
 from posterity.model.arguments import Argument, DataKind
+from posterity.model.arrays import plain_array
 from posterity.model.dataset import SMALLEST_BUCKET, bucket_for, num_rows_of
 from posterity.model.intake import read_arrays
 from posterity.model.model import Model
-from posterity.results.by_row import VALUES_AT_ONCE, replicated_data, row_log_likelihood
+from posterity.results.by_row import VALUES_AT_ONCE, expected_counts, replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.trust.verdict import Verdict
@@ -36,13 +38,14 @@ class Predictions:
         kind: Kind of its values.
         interval: Probability between `lower` and `upper`, with equal tails.
         mean: Shape `(row, ...)`; NaN where a row has missing cells. Its Monte Carlo error is the standard deviation of
-            a prediction over the square root of the number of draws.
+            a prediction over the square root of the number of draws; for counts whose likelihood knows its mean, that
+            of this mean.
         median: Shape as `mean`.
         lower: Shape as `mean`.
         upper: Shape as `mean`.
         classes: Labels along the last axis for binary and class data; empty for other kinds.
         verdict: Of the posterior that predicts.
-        reasons: Of that verdict.
+        reasons: Of that verdict; and rows whose mean is not finite.
     """
 
     target: str
@@ -127,23 +130,41 @@ def predict(
     method = "inverted_cdf" if target.kind == "count" else "linear"
     parts = []
     for turn, (rows, count) in enumerate(_turns(arrays, posterior.num_draws)):
-        values = sample(rows, turn)[:, :count].astype(np.float64)  # (draw, row, ...)
-        parts.append((values.mean(axis=0), *np.quantile(values, levels, axis=0, method=method)))
+        values, means = (part[:, :count].astype(np.float64) for part in sample(rows, turn))  # (draw, row, ...)
+        parts.append((means.mean(axis=0), *np.quantile(values, levels, axis=0, method=method)))
     mean, median, lower, upper = (np.concatenate(statistic) for statistic in zip(*parts, strict=True))
+    reasons = (*posterior.reasons, *_not_finite(target.name, mean))
     return Predictions(
-        target.name, target.kind, interval, mean, median, lower, upper, classes, posterior.verdict, posterior.reasons
+        target.name, target.kind, interval, mean, median, lower, upper, classes, posterior.verdict, reasons
     )
 
 
-Sampler = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
+def _not_finite(target: str, mean: np.ndarray) -> tuple[str, ...]:
+    """A sentence on the rows whose mean is not finite, if there are any; given as a warning, too."""
+    bad = np.flatnonzero(~np.isfinite(mean.reshape(len(mean), -1)).all(axis=1))
+    if not len(bad):
+        return ()
+    told = (
+        f"the mean of '{target}' is not finite in {len(bad)} of {len(mean)} new rows, the first in row {bad[0]}: its "
+        "likelihood has none, or overflows there; do not extrapolate so far"
+    )
+    warnings.warn(f"predict: {told}", RuntimeWarning, stacklevel=3)
+    return (told,)
+
+
+Sampler = Callable[[Mapping[str, np.ndarray], int], tuple[np.ndarray, np.ndarray]]
+"""`(rows, turn)` -> values of every draw, and their means given the draw."""
 
 
 def _observations(model: Model, draws: Mapping[str, np.ndarray], target: Argument, seed: int) -> Sampler:
-    """New observations, shape `(draw, row, ...)`."""
+    """New observations, shape `(draw, row, ...)`, and means of counts where the likelihood knows them."""
     key = random.key(seed)
 
-    def sample(rows: Mapping[str, np.ndarray], turn: int) -> np.ndarray:
-        return replicated_data(model, draws, rows, random.fold_in(key, turn))[target.name]
+    def sample(rows: Mapping[str, np.ndarray], turn: int) -> tuple[np.ndarray, np.ndarray]:
+        key_turn = random.fold_in(key, turn)
+        values = replicated_data(model, draws, rows, key_turn)[target.name]
+        means = expected_counts(model, draws, rows, key_turn) if target.kind == "count" else {}
+        return values, means.get(target.name, values)
 
     return sample
 
@@ -156,9 +177,10 @@ def _probabilities(model: Model, draws: Mapping[str, np.ndarray], target: Argume
             "class by class. Take the group posterior_predictive of Posterior.to_arviz"
         )
 
-    def sample(rows: Mapping[str, np.ndarray], _: int) -> np.ndarray:
+    def sample(rows: Mapping[str, np.ndarray], _: int) -> tuple[np.ndarray, np.ndarray]:
         coded = ({**rows, target.name: np.full(num_rows_of(dict(rows)), code, np.int32)} for code in range(num_classes))
-        return np.exp(np.stack([row_log_likelihood(model, draws, rows)[target.name] for rows in coded], axis=-1))
+        chances = np.exp(np.stack([row_log_likelihood(model, draws, rows)[target.name] for rows in coded], axis=-1))
+        return chances, chances
 
     return sample
 
@@ -188,7 +210,8 @@ def _new_rows(model: Model, posterior: PosteriorData, new_rows: Mapping[str, Any
                 f"predict: new rows lack '{name}'; '{model.name}' takes {', '.join(covariates)}."
                 f"{did_you_mean(name, given)}"
             )
-    num_rows = len(np.atleast_1d(np.asarray(given[next(iter(covariates))])))
+    first = next(iter(covariates))
+    num_rows = len(np.atleast_1d(plain_array(f"predict: '{first}' of the new rows", given[first])))
     blank = {name: np.zeros((num_rows, *seen.shape[1:]), seen.dtype) for name, seen in posterior.observed.items()}
     arrays = read_arrays(model, {**given, **blank})
     for name, argument in covariates.items():

@@ -22,7 +22,8 @@ class TrainingConfig:
         clip_norm: Largest global norm of a gradient.
         ema_decay: Decay of the running average of the weights, which is what the estimator keeps.
         seed: Decides initial weights, datasets and draws.
-        chunk_steps: Steps per compiled call; all of them share one padded number of rows.
+        chunk_steps: Steps per compiled call; all of them share one padded number of rows. The last call does what is
+            left of the budget.
         checkpoint_minutes: Time between checkpoints.
         validate: Judge the network on held-out datasets ten times on the way and at the end. Without, the record says
             nothing of its quality; a sweep that measures for itself saves two compilations a run.
@@ -50,6 +51,10 @@ class TrainingConfig:
                 raise InputError(f"training: {name} must be positive; got {value}")
         if not 0.0 <= self.ema_decay < 1.0:
             raise InputError(f"training: ema_decay must lie in [0, 1); got {self.ema_decay}")
+
+    def steps_from(self, step: int) -> int:
+        """Steps of the compiled call that begins at a step: a chunk, or what the step budget leaves of it."""
+        return self.chunk_steps if self.steps is None else min(self.chunk_steps, self.steps - step)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for saving."""

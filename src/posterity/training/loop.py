@@ -2,11 +2,8 @@
 
 import dataclasses
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,15 +11,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 
 from posterity.amortized.network import AmortizedPosterior
 from posterity.amortized.objectives import AbstractObjective
 from posterity.model.dataset import bucket_sizes
+from posterity.runtime.keys import key_for
 from posterity.runtime.threads import one_blas_thread
 from posterity.simulation.simulator import Simulator
 from posterity.training.checkpoint import RunFolder
 from posterity.training.config import TrainingConfig
+from posterity.training.interrupt import interrupts
 from posterity.training.step import ChunkReport, TrainingState, initial_state, make_chunk
 from posterity.training.stream import DatasetStream, check_stream
 from posterity.training.validation import Validation, validate
@@ -142,18 +140,17 @@ class _Run:
         self.simulator, self.network, self.stream = simulator, network, stream
         self.config, self.on_progress = config, on_progress
         self.chunk = make_chunk(simulator, network, objective, stream, config)
-        self.rng_key = random.key(config.seed)
+        self.rng_key = key_for(config.seed, "training")
         self.state: TrainingState = initial_state(network, config)
         self.buckets = row_ranges(*simulator.envelope.rows)
         self.folder: RunFolder | None = None
-        self.compiled: set[tuple[int, int]] = set()
+        self.compiled: set[tuple[tuple[int, int], int]] = set()  # rows and steps of a chunk
         self.seconds = 0.0
         self.timed_steps = 0  # steps that `seconds` covers: a chunk that compiles is not timed
         self.loss = math.nan
         self.skipped = 0  # steps whose gradient was not finite
         self.validation: Validation | None = None
         self.num_validations = 0
-        self.interrupted = False
 
     @property
     def step(self) -> int:
@@ -179,13 +176,13 @@ class _Run:
     def until_stopped(self) -> StopReason:
         """Chunks until the budget is spent, the user interrupts, or the loss is no longer finite."""
         last_saved = time.monotonic()
-        with _interrupts(self):
+        with interrupts() as interrupt:
             while True:
                 if self.config.steps and self.step >= self.config.steps:
                     return "steps"
                 if self._time_share() >= 1.0:
                     return "minutes"
-                if self.interrupted:
+                if interrupt.asked:
                     self._save()
                     return "interrupted"
                 if not self._one_chunk():
@@ -221,16 +218,17 @@ class _Run:
     def _one_chunk(self) -> bool:
         """One chunk; False if its loss is not finite, in which case the state before it is kept."""
         index = self.step // self.config.chunk_steps
+        num_steps = self.config.steps_from(self.step)
         rows = self.buckets[_pick(self.buckets, np.random.default_rng([self.config.seed, index]))]
         started = time.monotonic()
-        state, report = self.chunk(self.state, self.rng_key, jnp.asarray(self._time_share()), rows)
+        state, report = self.chunk(self.state, self.rng_key, jnp.asarray(self._time_share()), rows, num_steps)
         loss, skipped = float(report.mean_loss), int(report.skipped)  # waits for the device
         took = time.monotonic() - started
-        if rows in self.compiled:
+        if (rows, num_steps) in self.compiled:
             self.seconds += took
-            self.timed_steps += self.config.chunk_steps
-        self.compiled.add(rows)
-        if skipped == self.config.chunk_steps:
+            self.timed_steps += num_steps
+        self.compiled.add((rows, num_steps))
+        if skipped == num_steps:
             self._log({"diverged": True, "loss": None})
             return False
         self.state, self.loss = state, loss
@@ -242,12 +240,11 @@ class _Run:
     def _validate(self, num_datasets: int, num_draws: int) -> None:
         """Judges the averaged weights on fixed held-out datasets."""
         self.num_validations = math.floor(self.share * NUM_VALIDATIONS)
-        key = random.fold_in(self.rng_key, 2**31)  # no step counts that far
         self.validation = validate(
             self.simulator,
             self._averaged(),
             self.stream,
-            rng_key=key,
+            rng_key=key_for(self.config.seed, "validation"),
             num_datasets=num_datasets,
             num_draws=num_draws,
         )
@@ -299,26 +296,6 @@ def _chunk_event(report: ChunkReport, rows: tuple[int, int], rate: float) -> dic
         "rows": list(rows),
         "datasets_per_second": round(rate, 1),
     }
-
-
-@contextmanager
-def _interrupts(run: _Run) -> Iterator[None]:
-    """While it lasts, the first Ctrl-C or SIGTERM asks the run to stop after its chunk; a second one is at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(signum: int, frame: Any) -> None:
-        if run.interrupted:
-            raise KeyboardInterrupt
-        run.interrupted = True
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def device_summary() -> str:

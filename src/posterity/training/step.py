@@ -78,10 +78,10 @@ def make_chunk(
     objective: AbstractObjective,
     stream: DatasetStream,
     config: TrainingConfig,
-) -> Callable[[TrainingState, PRNGKeyArray, Float[Array, ""], tuple[int, int]], tuple[TrainingState, ChunkReport]]:
-    """The compiled function `(state, rng_key, time_progress, (low, high)) -> (state, report)`.
+) -> Callable[[TrainingState, PRNGKeyArray, Float[Array, ""], tuple[int, int], int], tuple[TrainingState, ChunkReport]]:
+    """The compiled function `(state, rng_key, time_progress, (low, high), num_steps) -> (state, report)`.
 
-    It does `config.chunk_steps` steps on fresh datasets with `low..high` rows, padded to `high`. Every draw
+    It does `num_steps` steps on fresh datasets with `low..high` rows, padded to `high`. Every draw
     depends on the run's key and the number of the step alone, so a resumed run repeats them to the bit. The key is an
     argument, so that runs that differ in their seed share one compiled program.
 
@@ -107,9 +107,13 @@ def make_chunk(
         keys = random.split(rng_key, config.batch_size)
         return jnp.mean(vmap(lambda key: dataset_loss(params, key, progress, low, high))(keys))
 
-    @partial(jit, static_argnums=3)
+    @partial(jit, static_argnums=(3, 4))
     def run_chunk(
-        state: TrainingState, rng_key: PRNGKeyArray, time_progress: Float[Array, ""], rows: tuple[int, int]
+        state: TrainingState,
+        rng_key: PRNGKeyArray,
+        time_progress: Float[Array, ""],
+        rows: tuple[int, int],
+        num_steps: int,
     ) -> tuple[TrainingState, ChunkReport]:
         low, high = rows
 
@@ -119,7 +123,7 @@ def make_chunk(
             loss, gradient = jax.value_and_grad(batch_loss)(state.params, key_step, progress, low, high)
             return advance(state, gradient, progress, optimizer, config), (loss, optax.tree.norm(gradient))
 
-        state, (losses, norms) = lax.scan(one_step, state, None, length=config.chunk_steps)
+        state, (losses, norms) = lax.scan(one_step, state, None, length=num_steps)
         return state, ChunkReport(losses, norms)
 
     return run_chunk

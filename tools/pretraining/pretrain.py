@@ -1,6 +1,6 @@
 r"""Trains the one network behind all informed posteriors.
 
-    python -m posterity.informed_posterior.pretrain --steps 24000 --folder runs/informed -o informed.network
+    PYTHONPATH=tools python -m pretraining --steps 24000 --folder runs/informed -o informed.network
 
 The loss of a dataset is $\log(1 + \mathrm{Var}_q[\log p(z, D) - \log q(z)])$, differentiated through the draws. The
 variance of the log weights is twice KL(q || p) to leading order, and 0, with no noise in its gradient, where q is the
@@ -9,8 +9,6 @@ The variance may be taken over any draws: half of them are stretched along the d
 of q, which its own draws seldom reach, decide whether weights have a heavy tail.
 """
 
-import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -30,13 +28,14 @@ from posterity.amortized.network import num_params
 from posterity.informed_posterior.anchor.anchor import find_anchor
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
-from posterity.informed_posterior.bend.store import write_network
-from posterity.informed_posterior.curriculum import LIKELIHOODS, PRIORS, SIZES, draw_terms
 from posterity.runtime.compile import jit
+from posterity.runtime.keys import key_for
 from posterity.runtime.provenance import made_here
 from posterity.training import TrainingConfig
 from posterity.training.checkpoint import RunFolder
+from posterity.training.interrupt import interrupts
 from posterity.training.step import TrainingState, advance, initial_state, make_optimizer
+from pretraining.curriculum import LIKELIHOODS, PRIORS, SIZES, draw_terms
 
 __all__ = ["pretrain", "weight_variance_loss"]
 
@@ -83,30 +82,29 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
         folder: Where checkpoints and metrics go.
         resume: Go on with the run in `folder`.
     """
-    network = RowNetwork(key=random.key(config.seed))
+    network = RowNetwork(key=key_for(config.seed, "network"))
     run_chunk = _make_chunk(network, config)
     state, seconds = initial_state(network, config), 0.0
     run = RunFolder(folder, {"training": config.to_json(), "sizes": SIZES, "stretch": STRETCH}, resume=resume)
     restored = run.restore(state) if resume else None
     if restored is not None:
         state, seconds = restored[0], restored[1]["seconds"]
-    stopping: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
     saved = time.perf_counter()
-    while int(state.step) < _steps(config) and not stopping:
-        size = SIZES[np.random.default_rng((config.seed, int(state.step))).integers(len(SIZES))]
-        started = time.perf_counter()
-        state, losses = run_chunk(state, size)
-        mean, skipped = float(jnp.nanmean(losses)), int(jnp.sum(~jnp.isfinite(losses)))
-        seconds += time.perf_counter() - started
-        run.log({"step": int(state.step), "size": size, "loss": mean, "skipped": skipped, "seconds": seconds})
-        if time.perf_counter() - saved > 60.0 * config.checkpoint_minutes:
-            run.save(int(state.step), state, {"seconds": seconds})
-            print(f"step {int(state.step)}, {seconds / 60:.1f} min, loss {mean:.4f} at {size}", flush=True)
-            saved = time.perf_counter()
-    run.save(int(state.step), state, {"seconds": seconds})
-    run.close()
-    if stopping:
+    with interrupts() as interrupt:
+        while int(state.step) < _steps(config) and not interrupt.asked:
+            size = SIZES[np.random.default_rng((config.seed, int(state.step))).integers(len(SIZES))]
+            started = time.perf_counter()
+            state, losses = run_chunk(state, size, config.steps_from(int(state.step)))
+            mean, skipped = float(jnp.nanmean(losses)), int(jnp.sum(~jnp.isfinite(losses)))
+            seconds += time.perf_counter() - started
+            run.log({"step": int(state.step), "size": size, "loss": mean, "skipped": skipped, "seconds": seconds})
+            if time.perf_counter() - saved > 60.0 * config.checkpoint_minutes:
+                run.save(int(state.step), state, {"seconds": seconds})
+                print(f"step {int(state.step)}, {seconds / 60:.1f} min, loss {mean:.4f} at {size}", flush=True)
+                saved = time.perf_counter()
+        run.save(int(state.step), state, {"seconds": seconds})
+        run.close()
+    if interrupt.asked:
         print(f"stopped at step {int(state.step)}; go on with --resume", file=sys.stderr)
         raise SystemExit(130)
     return eqx.combine(state.average, eqx.filter(network, eqx.is_inexact_array, inverse=True)), {
@@ -116,9 +114,7 @@ def pretrain(config: TrainingConfig, folder: Path, *, resume: bool = False) -> t
         "priors": PRIORS,
         "num_params": num_params(network),
         "seconds": round(seconds),
-        "command": " ".join(
-            ["python -m posterity.informed_posterior.pretrain", *(Path(word).name for word in sys.argv[1:])]
-        ),
+        "command": " ".join(["python -m pretraining", *(Path(word).name for word in sys.argv[1:])]),
         **made_here(),
     }
 
@@ -128,13 +124,13 @@ Size = tuple[int, int, int]
 
 def _make_chunk(
     network: RowNetwork, config: TrainingConfig
-) -> Callable[[TrainingState, Size], tuple[TrainingState, Float[Array, " step"]]]:
-    """The compiled function `(state, size) -> (state, losses)`; every draw depends on seed and step alone."""
+) -> Callable[[TrainingState, Size, int], tuple[TrainingState, Float[Array, " step"]]]:
+    """The compiled function `(state, size, num_steps) -> (state, losses)`; draws depend on seed and step alone."""
     static = eqx.filter(network, eqx.is_inexact_array, inverse=True)
     optimizer = make_optimizer(config)
 
-    @partial(jit, static_argnums=1)
-    def run_chunk(state: TrainingState, size: Size) -> tuple[TrainingState, Array]:
+    @partial(jit, static_argnums=(1, 2))
+    def run_chunk(state: TrainingState, size: Size, num_steps: int) -> tuple[TrainingState, Array]:
         num_obs, num_latents, batch_size = size
 
         def loss(params: Any, rng_key: PRNGKeyArray) -> Array:
@@ -143,12 +139,12 @@ def _make_chunk(
             return jnp.mean(vmap(lambda key: weight_variance_loss(network, key, num_obs, num_latents))(keys))
 
         def one_step(state: TrainingState, _: None) -> tuple[TrainingState, Array]:
-            rng_key = random.fold_in(random.key(config.seed), state.step)
+            rng_key = random.fold_in(key_for(config.seed, "training"), state.step)
             value, gradient = jax.value_and_grad(loss)(state.params, rng_key)
             progress = jnp.minimum(state.step / _steps(config), 1.0)
             return advance(state, gradient, progress, optimizer, config), value
 
-        return lax.scan(one_step, state, None, length=config.chunk_steps)
+        return lax.scan(one_step, state, None, length=num_steps)
 
     return run_chunk
 
@@ -157,25 +153,3 @@ def _steps(config: TrainingConfig) -> int:
     if config.steps is None:
         raise ValueError("pretrain: give a step budget, since the schedule follows it")
     return config.steps
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, required=True, help="checkpoints and metrics")
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="directory for the network")
-    options = parser.parse_args()
-    config = TrainingConfig(
-        steps=options.steps, learning_rate=options.learning_rate, seed=options.seed, chunk_steps=50, warmup_steps=100
-    )
-    network, record = pretrain(config, options.folder, resume=options.resume)
-    write_network(options.output, network, record)
-    print(f"wrote {options.output}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,8 @@
 """Training of the row network: it lowers the variance of the weights, and a stopped run goes on to the bit."""
 
+import json
+import signal
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,12 +12,12 @@ import pytest
 from jax import random
 from numpy.testing import assert_array_equal
 
-from posterity.informed_posterior import pretrain as module
 from posterity.informed_posterior.anchor.anchor import find_anchor
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
 from posterity.informed_posterior.read.terms import Terms
 from posterity.training import TrainingConfig
+from pretraining import pretrain as module
 
 TINY = ((10, 3, 4), (16, 3, 2))
 
@@ -44,6 +47,28 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(module.RunFolder, "save", saved)
     parts, _ = module.pretrain(eager, tmp_path / "parts", resume=True)
     assert_array_equal(weights(parts), weights(whole))
+
+
+@pytest.mark.slow
+def test_an_interrupt_stops_after_the_chunk_and_gives_the_signal_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SIZES", TINY)
+    before = signal.getsignal(signal.SIGINT)
+    config = TrainingConfig(steps=8, chunk_steps=2, warmup_steps=1)
+    logged = module.RunFolder.log
+
+    def log_and_interrupt(self, event):
+        logged(self, event)
+        if event["step"] == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(module.RunFolder, "log", log_and_interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        module.pretrain(config, tmp_path)
+    assert stopped.value.code == 130 and signal.getsignal(signal.SIGINT) is before
+    module.pretrain(config, tmp_path, resume=True)
+    assert signal.getsignal(signal.SIGINT) is before
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 6, 8]
 
 
 @pytest.mark.slow

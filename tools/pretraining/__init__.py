@@ -1,0 +1,1 @@
+"""Pretraining of the row network that ships inside the package; needed only to make another one."""
