@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.options import Json, ModelFile, Seed, takes_fields_of, without_folders
-from posterity.cli.output import check_output, note, print_json, result_console
+from posterity.cli.output import check_output, note_written, print_json, result_console
 from posterity.cli.table_request import EstimatorName, load_estimator
+from posterity.cli.user_model import file_of
 from posterity.plain import without_nan
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ class CheckRequest:
         Args:
             words: The command line after `posterity`.
         """
-        check_output(self.output, ".json")
-        check_output(self.report, ".html")
+        inputs = [file_of(place) for place in (self.estimator, self.model) if place is not None]
+        output_there = check_output(self.output, ".json", inputs=inputs)
+        report_there = check_output(self.report, ".html", inputs=[*inputs, self.output])
         trained = load_estimator(self.estimator, self.model)
         started = time.perf_counter()
         cells = _reports(trained, self.datasets, self.draws, self.seed)
@@ -89,9 +91,8 @@ class CheckRequest:
             print_json(record)
         else:
             _print_table(record, cells)
-        for written in (self.output, self.report):
-            if written is not None:
-                note(f"wrote {written}")
+        note_written(self.output, output_there)
+        note_written(self.report, report_there)
 
 
 @takes_fields_of(CheckRequest)
