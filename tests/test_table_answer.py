@@ -7,6 +7,7 @@ import numpyro.distributions as dist
 import polars as pl
 import pytest
 
+import posterity
 from posterity.checks import InputError
 from posterity.models import MODELS
 from posterity.problem import build_problem
@@ -105,6 +106,12 @@ def test_the_first_refusal_of_an_unsuitable_model_is_told():
 
     with pytest.raises(InputError, match="'k' is discrete"):
         arguments_of_model(discrete, FRAME, target="income")
+
+
+@pytest.mark.parametrize("table", [(1, 2), {}, [], None, 3.5], ids=repr)
+def test_what_is_no_table_is_refused(table):
+    with pytest.raises(InputError, match=rf"^table: got .*{type(table).__name__}; expected the path of a CSV"):
+        posterity.infer("linear_regression", table, target="y")
 
 
 def test_only_real_columns_are_z_scored():

@@ -70,9 +70,9 @@ class TableAnswer:
         frame, source = as_frame(new_rows, source, text_columns=recipe.text_columns, default="new rows")
         if recipe.target_argument is None:
             raise InputError(f"{source}: '{self.problem.name}' has no target, so there is nothing to predict")
-        values, rows = recipe.new_rows(frame, drop_missing=drop_missing, source=source)
-        predicted = self.answer.predict(values, interval=interval, seed=seed, argument=recipe.target_argument)
-        return _in_table(predicted, recipe, rows, frame.height)
+        rows = recipe.new_rows(frame, drop_missing=drop_missing, source=source)
+        predicted = self.answer.predict(rows.values, interval=interval, seed=seed, argument=recipe.target_argument)
+        return _in_table(predicted, recipe, rows)
 
 
 def infer(
@@ -143,10 +143,10 @@ def _refuse_table_options(**given: Any) -> None:
             raise InputError(f"infer: '{name}' says how to read a table; a dict of arrays is taken as it is")
 
 
-def _in_table(predicted: Predictions, recipe: Recipe, rows: np.ndarray, num_rows: int) -> Predictions:
+def _in_table(predicted: Predictions, recipe: Recipe, rows: TableData) -> Predictions:
     """Predictions in the units and with the labels of the table, one for every new row, complete or not."""
     numbers = {
-        name: recipe.predictions_to_table(getattr(predicted, name), rows, num_rows)
+        name: recipe.predictions_to_table(getattr(predicted, name), rows)
         for name in ("mean", "median", "lower", "upper")
     }
     target = recipe.target or predicted.target
