@@ -16,6 +16,7 @@ TABLES = {
     "empty": (b"", "is empty"),
     "header_only": (b"a,y\n", "no rows"),
     "binary": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not CSV"),
+    "semicolons": (b"a;y\n1;2\n2;2\n3;2\n", "'y' is constant"),
     "one_row": (b"a,y\n1,2\n", "1 row"),
     "non_numeric": (
         b"a,place,y\n1,north,2\n2,south,3\n3,north,5\n",

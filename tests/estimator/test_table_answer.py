@@ -7,11 +7,12 @@ import numpyro.distributions as dist
 import polars as pl
 import pytest
 
-from posterity.runtime.errors import InputError
+import posterity
+from posterity.checks import InputError
 from posterity.models import MODELS
 from posterity.problem import build_problem
-from posterity.estimator.resolve import builtin_entry, wants_standardized
-from posterity.estimator.signature import arguments_of_model
+from posterity.table_estimator import builtin_entry, wants_standardized
+from posterity.table_example import arguments_of_model
 from posterity.tables import Recipe
 
 FRAME = pl.DataFrame(
@@ -105,6 +106,12 @@ def test_the_first_refusal_of_an_unsuitable_model_is_told():
 
     with pytest.raises(InputError, match="'k' is discrete"):
         arguments_of_model(discrete, FRAME, target="income")
+
+
+@pytest.mark.parametrize("table", [(1, 2), {}, [], None, 3.5], ids=repr)
+def test_what_is_no_table_is_refused(table):
+    with pytest.raises(InputError, match=rf"^table: got .*{type(table).__name__}; expected the path of a CSV"):
+        posterity.infer("linear_regression", table, target="y")
 
 
 def test_only_real_columns_are_z_scored():

@@ -1,6 +1,7 @@
 """Predictions for a table: its labels and units, and refusals where table and arrays are mixed up."""
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from report import cases
@@ -29,7 +30,7 @@ def test_real_targets_come_back_in_their_own_units():
     found = answer_to(cases.real, frame, standardized=True)
     middle, sd = frame["age"].mean(), frame["age"].std(ddof=0)
     new = pl.DataFrame({"bmi": [frame["bmi"].mean()] * 3, "age": [middle, middle + sd, None]})
-    predicted = found.predict(new, drop_missing=True)
+    predicted = found.predict(pd.DataFrame(new.to_dict(as_series=False)), drop_missing=True)
     scale = frame["seen"].std(ddof=0)
     # 400 draws with noise of sd 1: five standard errors are 0.25.
     np.testing.assert_allclose(predicted.mean[:2], frame["seen"].mean() + scale * np.array([0.0, 1.0]), atol=scale / 4)

@@ -87,6 +87,11 @@ def test_what_is_no_table(table, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_arrow_table_is_the_same_table():
+    arrow = pytest.importorskip("pyarrow")
+    assert_frame_equal(as_frame(arrow.table(COLUMNS))[0], pl.DataFrame(COLUMNS))
+
+
 def test_neither_pandas_nor_pyarrow_is_needed():
     code = (
         "import sys; sys.modules.update(pandas=None, pyarrow=None)\n"

@@ -199,6 +199,11 @@ def test_separator_and_decimal_may_be_given():
         read_table(path, separator=",", decimal=",")
 
 
+def test_commas_within_quotes_separate_nothing():
+    frame = read_table(write(b'"age, years";"bmi"\n59;32.1\n'))
+    assert frame.to_dict(as_series=False) == {"age, years": [59], "bmi": [32.1]}
+
+
 def test_commas_that_may_part_thousands_are_not_taken_for_decimal_ones():
     assert read_table(write(b"a;b\n1,234;2\n2,500;4\n"))["a"].to_list() == ["1,234", "2,500"]
 

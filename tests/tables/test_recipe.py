@@ -38,9 +38,9 @@ def test_arguments_of_a_problem_are_those_that_tables_know():
 
 def test_the_table_itself_comes_back_as_it_was():
     recipe, data = fit()
-    values, rows = recipe.new_rows(FRAME)
-    np.testing.assert_array_equal(values["x"], data.values["x"])
-    assert set(values) == {"x"} and rows.tolist() == [0, 1, 2, 3, 4]
+    new = recipe.new_rows(FRAME)
+    np.testing.assert_array_equal(new.values["x"], data.values["x"])
+    assert set(new.values) == {"x"} and new.rows.tolist() == [0, 1, 2, 3, 4]
     again = recipe.transform(FRAME)
     for name, array in data.values.items():
         np.testing.assert_array_equal(again.values[name], array)
@@ -82,7 +82,7 @@ def test_levels_written_with_zeros_stay_apart_from_numbers(tmp_path):
     later.write_text("age, region \n1,05\n2,00\n")
     recipe, _ = fit(read_table(first, text_columns=["region"]), standardized=False)
     assert recipe.names == ("age", "region=05", "region=10", "region=85+")
-    values, _ = recipe.new_rows(read_table(later, text_columns=recipe.text_columns))
+    values = recipe.new_rows(read_table(later, text_columns=recipe.text_columns)).values
     np.testing.assert_array_equal(values["x"], [[1, 1, 0, 0], [2, 0, 0, 0]])
     with pytest.raises(InputError, match="has the category '5' in data row 1"):
         recipe.new_rows(read_table(later))
@@ -98,7 +98,7 @@ def test_text_levels_of_a_csv_that_are_plain_numbers_sort_as_numbers(tmp_path):
 def test_scales_and_levels_are_those_of_the_table_not_of_the_new_rows(recipe):
     """One row has no standard deviation, and only one of the regions."""
     new = pl.DataFrame({"region": ["south"], "note": ["x"], "age": [100]})
-    values, _ = recipe.new_rows(new)
+    values = recipe.new_rows(new).values
     ages = FRAME["age"].to_numpy()
     expected = {
         "age": (100 - ages.mean()) / ages.std(),
@@ -112,7 +112,7 @@ def test_numbers_as_levels_meet_however_they_are_written():
     frame = FRAME.with_columns(pl.Series("region", [3, 1, 2, 1, 3]))
     recipe, _ = fit(frame, standardized=False)
     for column in (pl.Series([3, 1]), pl.Series([3.0, 1.0]), pl.Series(["3", " 1"])):
-        values, _ = recipe.new_rows(pl.DataFrame({"age": [1.0, 2.0], "region": column}))
+        values = recipe.new_rows(pl.DataFrame({"age": [1.0, 2.0], "region": column})).values
         np.testing.assert_array_equal(values["x"], [[1.0, 0.0, 1.0], [2.0, 0.0, 0.0]])
 
 
@@ -120,8 +120,8 @@ def test_rows_with_missing_cells_are_told_apart(recipe):
     new = pl.DataFrame({"age": [30.0, None, 50.0], "region": ["north", "north", ""]})
     with pytest.raises(InputError, match=r"new rows: missing values in 2 of 3 rows; by column: 'age' \(1\), 'region'"):
         recipe.new_rows(new)
-    values, rows = recipe.new_rows(new, drop_missing=True)
-    assert rows.tolist() == [0] and values["x"].shape == (1, 3)
+    found = recipe.new_rows(new, drop_missing=True)
+    assert found.rows.tolist() == [0] and found.dropped_rows == 2 and found.values["x"].shape == (1, 3)
     with pytest.raises(InputError, match="has 0 rows after dropping 2 rows with missing values"):
         recipe.new_rows(new[1:], drop_missing=True)
 

@@ -115,8 +115,7 @@ def test_predictions_agree_in_both_units(frame, kind):
     draws = {"w": generator.normal(size=(20, 3)), "b": generator.normal(size=20), "sigma": np.full(20, 0.5)}
     original = recipe.to_table_units(draws)
     own, scaled = frame.select(NAMES).to_numpy(), data.values["x"]
-    rows = np.arange(50)
-    mean = recipe.predictions_to_table(predictions(scaled, draws).T, rows, 50).T
+    mean = recipe.predictions_to_table(predictions(scaled, draws).T, recipe.new_rows(frame)).T
     assert_allclose(predictions(own, original), mean, rtol=1e-9)
     # A residual is the same number of standard deviations in both.
     assert_allclose(

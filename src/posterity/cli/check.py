@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.options import Json, ModelFile, Seed, takes_fields_of, without_folders
-from posterity.cli.output import check_output, note, print_json, result_console
+from posterity.cli.output import check_output, note_written, print_json, result_console
 from posterity.cli.table_request import EstimatorName, load_estimator
-from posterity.runtime.plain import without_nan
+from posterity.cli.user_model import file_of
+from posterity.plain import without_nan
 
 if TYPE_CHECKING:
-    from posterity.calibration.judgement import Coverage, Judgement
-    from posterity.calibration.report import CellReport
-    from posterity.estimator.estimator import Estimator
+    from posterity.estimator import Estimator
+    from posterity.trust.calibration import CellReport, Coverage, Judgement
 
 __all__ = ["check"]
 
@@ -59,8 +59,9 @@ class CheckRequest:
         Args:
             words: The command line after `posterity`.
         """
-        check_output(self.output, ".json")
-        check_output(self.report, ".html")
+        inputs = [file_of(place) for place in (self.estimator, self.model) if place is not None]
+        output_there = check_output(self.output, ".json", inputs=inputs)
+        report_there = check_output(self.report, ".html", inputs=[*inputs, self.output])
         trained = load_estimator(self.estimator, self.model)
         started = time.perf_counter()
         cells = _reports(trained, self.datasets, self.draws, self.seed)
@@ -79,7 +80,7 @@ class CheckRequest:
         if self.output is not None:
             _write(record, self.output)
         if self.report is not None:
-            from posterity.report.calibration import write_check_report
+            from posterity.report import write_check_report
 
             command = shlex.join(["posterity", *without_folders(words)])
             name = trained.problem.name
@@ -90,9 +91,8 @@ class CheckRequest:
             print_json(record)
         else:
             _print_table(record, cells)
-        for written in (self.output, self.report):
-            if written is not None:
-                note(f"wrote {written}")
+        note_written(self.output, output_there)
+        note_written(self.report, report_there)
 
 
 @takes_fields_of(CheckRequest)
@@ -106,12 +106,10 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from posterity.calibration.cells import envelope_cells
-    from posterity.calibration.report import calibrate
-    from posterity.runtime.keys import key_for
+    from posterity.trust.calibration import calibrate, envelope_cells
 
     cells = envelope_cells(trained.problem.envelope)
-    keys = random.split(key_for(seed, "check"), len(cells))
+    keys = random.split(random.key(seed), len(cells))
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -142,7 +140,7 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
 
 
 def _write(record: dict[str, Any], output: Path) -> None:
-    from posterity.runtime.errors import InputError
+    from posterity.checks import InputError
 
     try:
         output.write_text(json_format.dumps(without_nan(record), indent=2, allow_nan=False) + "\n")

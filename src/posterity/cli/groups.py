@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posterity.cli.output import note, print_json, result_console
+from posterity.cli.output import print_json, result_console
 from posterity.cli.table_request import TableRequest, remark
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ def answer_groups(request: TableRequest, frame: "pl.DataFrame", group: str, outp
         print_json(_as_json(found))
     else:
         _print_table(found, f"{found.problem.name} on {request.table.name}, by {group}")
-    if output is not None:
-        note(f"wrote {output}")
     return int(request.strict and found.counts["untrusted"] > 0)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.options import takes_fields_of, without_folders
-from posterity.cli.output import check_output, note, print_json, result_console
+from posterity.cli.output import check_output, note, note_written, print_json, result_console
 from posterity.cli.table_request import TableRequest, remark
 from posterity.runtime.errors import InputError
 
@@ -55,25 +55,31 @@ class InferRequest(TableRequest):
         Args:
             words: The command line after `posterity`.
         """
-        self._check_outputs()
-        from posterity.tables import read_table
-
-        frame = read_table(self.table)  # before JAX is imported: most mistakes are in the table
+        replaced = self._check_outputs()
+        frame = self.read(self.table, self.group)  # before JAX is imported: most mistakes are in the table
         if self.group is not None:
             from posterity.cli.groups import answer_groups
 
-            return answer_groups(self, frame, self.group, self.output)
-        return self._answer(frame, words)
+            code = answer_groups(self, frame, self.group, self.output)
+        else:
+            code = self._answer(frame, words)
+        self.note_guesses()
+        for path, was_there in replaced.items():
+            note_written(path, was_there)
+        return code
 
-    def _check_outputs(self) -> None:
+    def _check_outputs(self) -> dict[Path | None, bool]:
+        """Every output, and whether there is such a file already."""
         if self.group is None:
-            check_output(self.output, ".nc")
-            check_output(self.report, ".html")
-            return
-        check_output(self.output, ".parquet", ".csv")
+            return {
+                self.output: check_output(self.output, ".nc", inputs=self.inputs()),
+                self.report: check_output(self.report, ".html", inputs=[*self.inputs(), self.output]),
+            }
+        there = check_output(self.output, ".parquet", ".csv", inputs=self.inputs())
         for option, given in (("--report", self.report), ("--compare-nuts", self.compare_nuts)):
             if given:
                 raise InputError(f"{option} is for one dataset; leave --group out, and give a table of one group")
+        return {self.output: there}
 
     def _answer(self, frame: "pl.DataFrame", words: Sequence[str]) -> int:
         which = self.which()
@@ -93,9 +99,6 @@ class InferRequest(TableRequest):
             print_json(_as_json(found, self.draws, reference))
         else:
             _print_table(found, title, self.draws, reference)
-        for written in (self.output, self.report):
-            if written is not None:
-                note(f"wrote {written}")
         return int(self.strict and found.answer.verdict == "untrusted")
 
 

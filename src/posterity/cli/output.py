@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from posterity.runtime.plain import without_nan
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_output", "note", "print_json", "result_console"]
+__all__ = ["check_output", "note", "note_written", "print_json", "result_console"]
 
 WIDTH_OF_FILES = 120
 
@@ -37,18 +38,23 @@ def print_json(value: Any) -> None:
     print(json.dumps(without_nan(value), indent=2, allow_nan=False))
 
 
-def check_output(path: Path | None, *suffixes: str) -> None:
-    """Refuses an output file that could not be written, before any work is done.
+def check_output(path: Path | None, *suffixes: str, inputs: Iterable[Path | str | None] = ()) -> bool:
+    """Refuses an output file that could not be written or would destroy an input, before any work is done.
 
     Args:
         path: The file, if there shall be one.
         *suffixes: What its name may end in.
+        inputs: Files that the command reads, and outputs that it writes besides; of a directory no file may be
+            replaced. What is no path of either is passed over.
+
+    Returns:
+        Whether there is such a file, which will be replaced; for `note_written`.
 
     Raises:
-        InputError: The name ends in something else, is a directory, or lies in no writable directory.
+        InputError: The name ends in something else, is a directory or an input, or lies in no writable directory.
     """
     if path is None:
-        return
+        return False
     if path.suffix.lower() not in suffixes:
         raise InputError(f"cannot write '{path}': expected a name that ends in {' or '.join(suffixes)}")
     if path.is_dir():
@@ -58,3 +64,24 @@ def check_output(path: Path | None, *suffixes: str) -> None:
         raise InputError(f"cannot write '{path}': there is no directory '{path.parent}'")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise InputError(f"cannot write '{path}': you may not write there")
+    for other in inputs:
+        if other is not None and _would_replace(path, Path(other)):
+            raise InputError(
+                f"cannot write '{path}': it is '{other}', which this command reads or writes, too. Choose another name."
+            )
+    return path.exists()
+
+
+def note_written(path: Path | None, replaced: bool) -> None:
+    """A remark that a file was written, if there is one, and whether another had to go for it."""
+    if path is not None:
+        note(f"{'replaced' if replaced else 'wrote'} {path}")
+
+
+def _would_replace(path: Path, other: Path) -> bool:
+    """Whether both are one file, however they are spelled or linked, or `path` lies in the directory `other`."""
+    if other.is_dir():
+        return os.path.samefile(path.absolute().parent, other)
+    if path.exists() and other.exists():
+        return os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)

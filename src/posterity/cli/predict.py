@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.options import takes_fields_of
-from posterity.cli.output import check_output, note, print_json, result_console
+from posterity.cli.output import check_output, note, note_written, print_json, result_console
 from posterity.cli.table_request import TableRequest
 from posterity.runtime.errors import InputError
 
@@ -39,12 +39,10 @@ class PredictRequest(TableRequest):
 
     def run(self) -> int:
         """Checks everything, answers, predicts, and returns the exit code."""
-        check_output(self.output, ".csv")
+        replaced = check_output(self.output, ".csv", inputs=[*self.inputs(), self.new_rows])
         if not 0.0 < self.interval < 1.0:
             raise InputError(f"--interval {self.interval:g}: expected a probability above 0 and below 1, such as 0.9")
-        from posterity.tables import read_table
-
-        frame, rows = read_table(self.table), read_table(self.new_rows)  # before JAX: most mistakes are in the tables
+        frame, rows = self.read(self.table), self.read(self.new_rows)  # before JAX: most mistakes are in the tables
         which = self.which()
         from posterity.estimator.infer import infer
 
@@ -59,8 +57,8 @@ class PredictRequest(TableRequest):
             print_json(_as_json(found.answer, predicted))
         else:
             _print_table(found.answer, predicted, f"{predicted.target} of {self.new_rows.name}")
-        if self.output is not None:
-            note(f"wrote {self.output}")
+        self.note_guesses()
+        note_written(self.output, replaced)
         return int(self.strict and predicted.verdict == "untrusted")
 
 

@@ -9,12 +9,14 @@ import typer
 from posterity.cli.cache import keep_compiled_programs
 from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
 from posterity.cli.output import note
-from posterity.cli.user_model import load_model, names_a_file
-from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
+from posterity.cli.user_model import file_of, load_model, names_a_file
+from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
 
 if TYPE_CHECKING:
-    from posterity.estimator.estimator import Estimator
-    from posterity.tables.dataset import TableDataset
+    import polars as pl
+
+    from posterity.estimator import Estimator
+    from posterity.tables import Recipe, TableData
 
 __all__ = ["EstimatorName", "TableRequest", "load_estimator", "remark"]
 
@@ -35,6 +37,14 @@ Refine = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if an answer is untrusted.")]
 Standardize = Annotated[bool, typer.Option("--standardize", help="Z-score real columns for a model of your own, too.")]
+Ignore = Annotated[list[str] | None, typer.Option(metavar="COL", help="Leave this column out; may be repeated.")]
+Missing = Annotated[
+    list[str] | None, typer.Option(metavar="CODE", help="Take this for a missing cell, such as -999; may be repeated.")
+]
+Separator = Annotated[
+    str | None, typer.Option(metavar="CHAR", help="What stands between the cells of a CSV; found out if not given.")
+]
+Decimal = Annotated[str | None, typer.Option(metavar=". or ,", help="Decimal point of a CSV; found out if not given.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Option of a built-in model, such as prior_sd=2.5."),
@@ -53,11 +63,50 @@ class TableRequest:
     refine: Refine = REFINE_SECONDS
     categorical: Categorical = None
     drop_missing: DropMissing = False
+    ignore: Ignore = None
+    missing: Missing = None
+    separator: Separator = None
+    decimal: Decimal = None
     standardize: Standardize = False
     set_: Settings = None
     model: ModelFile = None
     json: Json = False
     strict: Strict = False
+    _guesses: list[str] = dataclasses.field(default_factory=list, init=False)
+
+    def inputs(self) -> list[Path | str]:
+        """Files that are read: the table, the model's file, the estimator's directory."""
+        return [self.table, *(file_of(place) for place in (self.estimator, self.model) if place is not None)]
+
+    def read(self, path: Path, *text_columns: str | None) -> "pl.DataFrame":
+        """A table without the columns that are to be ignored.
+
+        Args:
+            path: Where it lies.
+            *text_columns: Columns to take as they are written, besides the categorical ones.
+
+        Raises:
+            InputError: It cannot be read, or lacks such a column.
+        """
+        from posterity.tables import read_table, without_columns
+
+        texts = [*(self.categorical or ()), *(name for name in text_columns if name is not None)]
+        separator = {"tab": "\t", "\\t": "\t"}.get(self.separator or "", self.separator)
+        frame = read_table(
+            path,
+            text_columns=texts,
+            missing=self.missing or (),
+            separator=separator,
+            decimal=self.decimal,
+            on_guess=self._guesses.append,
+        )
+        known = [name for name in self.ignore or () if path == self.table or name in frame.columns]
+        return without_columns(frame, known, str(path))
+
+    def note_guesses(self) -> None:
+        """What was found out about the tables; said at the end, since bad input gets one line."""
+        for guess in self._guesses:
+            note(guess)
 
     def which(self) -> Any:
         """The model or the estimator that is to answer, as `posterity.infer` takes it.
@@ -94,23 +143,23 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
     Raises:
         InputError: There is no such estimator, it is damaged, or the model is another.
     """
-    from posterity.estimator.artifact import find_artifact
+    from posterity.estimators import find_estimator
 
     keep_compiled_programs()
-    from posterity.estimator.estimator import load
-    from posterity.estimator.informed import informed_estimator, is_informed
+    from posterity.estimator import load
+    from posterity.zero_shot import informed_estimator, is_informed
 
     if is_informed(name_or_path):
         return informed_estimator(name_or_path)
-    return load(find_artifact(name_or_path), None if model is None else load_model(model))
+    return load(find_estimator(name_or_path), None if model is None else load_model(model))
 
 
-def remark(data: "TableDataset") -> None:
+def remark(recipe: "Recipe", data: "TableData") -> None:
     """What of the table was left out, and what the codes of its classes mean, on standard error."""
     if data.dropped_rows:
         note(f"left out {data.dropped_rows} rows with missing values")
-    if data.unused:
-        note(f"columns that the model does not take: {', '.join(data.unused)}")
-    if data.classes:
-        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(data.classes))
-        note(f"classes of '{data.target}': {codes}")
+    if recipe.unused:
+        note(f"columns that the model does not take: {', '.join(recipe.unused)}")
+    if recipe.classes:
+        codes = ", ".join(f"{code} = {label}" for code, label in enumerate(recipe.classes))
+        note(f"classes of '{recipe.target}': {codes}")

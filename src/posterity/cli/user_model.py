@@ -10,12 +10,17 @@ from typing import Any
 
 from posterity.runtime.errors import InputError, did_you_mean
 
-__all__ = ["load_model", "names_a_file"]
+__all__ = ["file_of", "load_model", "names_a_file"]
 
 
 def names_a_file(model: str) -> bool:
     """Whether a model is given as `FILE.py:FUNCTION`, perhaps incomplete, and not by a built-in's name."""
     return ".py" in model
+
+
+def file_of(model: str) -> str:
+    """The file of a model given as `FILE.py:FUNCTION`; what is given otherwise comes back as it is."""
+    return model.rpartition(":")[0] if names_a_file(model) and ":" in model else model
 
 
 def load_model(place: str) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ from posterity.tables.cells import counted, is_text, listed, split_cells
 __all__ = ["as_frame", "read_table", "without_columns"]
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-"""Between cells, and what a message calls them."""
+"""What may stand between cells, and what messages call it."""
 
 _HEAD_BYTES = 65_536
 _UNREADABLE = (OSError, EOFError, zlib.error)  # the last two: a gzip stream cut short or damaged
@@ -247,7 +247,8 @@ def _separator(source: str, given: str | None, on_guess: Callable[[str], None]) 
         return given or stated[1], place + 1
     if given is not None:
         return given, 0
-    parts = {separator: first.count(separator) for separator in SEPARATORS}
+    unquoted = re.sub(r'"[^"]*"', "", first)
+    parts = {separator: unquoted.count(separator) for separator in SEPARATORS}
     found = "," if parts[","] else max(SEPARATORS, key=parts.__getitem__)
     if found != ",":
         on_guess(f"{source}: cells are separated by {SEPARATORS[found]}; give --separator if they are not")
@@ -325,7 +326,8 @@ def _refuse_ragged(source: str, width: int, separator: str, skipped: int) -> Non
             if len(record) not in (0, width):
                 raise InputError(
                     f"{source}: line {skipped + records.line_num} has {counted(len(record), 'cell')}; "
-                    f"expected {width}, as in the header. Mend the line, or quote cells that hold commas."
+                    f"expected {width}, as in the header. Mend the line, or quote cells that hold "
+                    f"{SEPARATORS.get(separator, repr(separator))}."
                 )
 
 

@@ -138,38 +138,22 @@ class Recipe:
             InputError: A column is missing or of another kind, a cell is missing or infinite, a category is new.
         """
         columns = [*self.covariates, *([self.target] if self.target else [])]
-        self._check_columns(frame.columns, columns, source)
-        cells = self._cells(frame.select(columns), self.levels, source)
-        rows = complete_rows(cells, drop_missing=drop_missing, least=1, source=source)
-        kept = cells[rows]
-        matrix, seen = self._matrix(kept, rows, source), self._target_values(kept, rows, source)
-        return TableData(self._arguments(matrix, seen), rows, frame.height - len(rows))
+        return self._dataset(frame, columns, drop_missing, "leave these rows out", source)
 
-    def new_rows(
-        self, frame: pl.DataFrame, *, drop_missing: bool = False, source: str = "new rows"
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Covariates of new rows, coded and scaled as the table was.
+    def new_rows(self, frame: pl.DataFrame, *, drop_missing: bool = False, source: str = "new rows") -> TableData:
+        """Covariates of rows to predict for, coded and scaled as the table was.
 
         Args:
             frame: At least the columns of the table but its target; others are not read.
-            drop_missing: Leave out rows with a missing cell.
+            drop_missing: Leave out rows with a missing cell instead of refusing them.
             source: What messages call the new rows.
-
-        Returns:
-            Covariate argument -> array with rows first; and which rows of `frame` they are, counted from 0: those that
-            have all their cells.
 
         Raises:
             InputError: A column is missing or not numeric, a cell is missing or infinite, a category is new.
         """
         if not self.covariates:
             raise InputError(f"{source}: the model takes no covariates, so there is nothing to predict from")
-        self._check_columns(frame.columns, self.covariates, source)
-        cells = self._cells(frame.select(self.covariates), self.levels, source)
-        rows = complete_rows(
-            cells, drop_missing=drop_missing, least=1, gain="predict the other rows only", source=source
-        )
-        return self._arguments(self._matrix(cells[rows], rows, source), None), rows
+        return self._dataset(frame, self.covariates, drop_missing, "predict the other rows only", source)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -198,17 +182,16 @@ class Recipe:
         """Labels of the model's classes: it may have more than the table that it was given."""
         return (*self.classes, *(f"class {code}" for code in range(len(self.classes), num_classes)))[:num_classes]
 
-    def predictions_to_table(self, values: np.ndarray, rows: np.ndarray, num_rows: int) -> np.ndarray:
+    def predictions_to_table(self, values: np.ndarray, new_rows: TableData) -> np.ndarray:
         """Numbers on the target's scale in the table's units, one for every new row, NaN for those with missing cells.
 
         Args:
             values: Shape `(complete row, ...)`. Probabilities of classes pass as they are: such targets have no scale.
-            rows: From `new_rows`.
-            num_rows: Of the new rows, complete or not.
+            new_rows: What they were predicted from.
         """
         loc, scale = (0.0, 1.0) if self.scaling is None else (self.scaling.target_mean, self.scaling.target_sd)
-        among_all = np.full((num_rows, *values.shape[1:]), np.nan)
-        among_all[rows] = loc + scale * values
+        among_all = np.full((len(new_rows.rows) + new_rows.dropped_rows, *values.shape[1:]), np.nan)
+        among_all[new_rows.rows] = loc + scale * values
         return among_all
 
     def to_table_units(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
@@ -230,13 +213,14 @@ class Recipe:
         """
         if self.scaling is None:
             return ()
-        beside = (
-            {} if self.matrix is None else dict(zip(self.columns_of[self.matrix], values[self.matrix].T, strict=True))
-        )
-        covariates = [values[name] if name in self.named else beside[name] for name in self.names]
-        matrix = np.stack(covariates, axis=1) if covariates else np.zeros((1, 0))
-        seen = None if self.target_argument is None else values[self.target_argument]
-        return tuple(far_scales(self.scaling, matrix, seen, self.target or ""))
+        z_scores = {name: values[name] for name in self.named}
+        for argument, names in self.columns_of.items():
+            z_scores |= dict(zip(names, values[argument].T, strict=True))
+        scales = dict(zip(self.names, zip(self.scaling.means, self.scaling.sds, strict=True), strict=True))
+        if self.target is not None and self.target_argument is not None:
+            z_scores[self.target] = values[self.target_argument]
+            scales[self.target] = (self.scaling.target_mean, self.scaling.target_sd)
+        return tuple(far_scales(z_scores, scales))
 
     # --- Learning ---
 
@@ -296,13 +280,21 @@ class Recipe:
 
     # --- Doing ---
 
-    def _check_columns(self, columns: Sequence[str], expected: Sequence[str], source: str) -> None:
-        missing = [name for name in expected if name not in columns]
-        if missing:
+    def _dataset(
+        self, frame: pl.DataFrame, columns: Sequence[str], drop_missing: bool, gain: str, source: str
+    ) -> TableData:
+        """A later table, or those columns of it, as a dataset."""
+        lacking = [name for name in columns if name not in frame.columns]
+        if lacking:
             raise InputError(
-                f"{source}: no column {listed(missing)}; expected those of {self.source}: {listed(expected)}. "
-                f"It has {listed(columns)}.{did_you_mean(missing[0], columns)}"
+                f"{source}: no column {listed(lacking)}; expected those of {self.source}: {listed(columns)}. "
+                f"It has {listed(frame.columns)}.{did_you_mean(lacking[0], frame.columns)}"
             )
+        cells = self._cells(frame.select(columns), self.levels, source)
+        rows = complete_rows(cells, drop_missing=drop_missing, least=1, gain=gain, source=source)
+        kept = cells[rows]
+        values = self._arguments(self._matrix(kept, rows, source), self._target_values(kept, rows, source))
+        return TableData(values, rows, frame.height - len(rows))
 
     def _cells(self, frame: pl.DataFrame, levels: Mapping[str, pl.Series | None], source: str) -> pl.DataFrame:
         """Numbers and levels of a table's columns, missing cells null."""
@@ -345,7 +337,7 @@ class Recipe:
 
     def _target_values(self, kept: pl.DataFrame, rows: np.ndarray, source: str) -> np.ndarray | None:
         """The target before scaling, shape `(rows,)`: float64 for real values, int64 for counts and codes."""
-        if self.target is None:
+        if self.target is None or self.target not in kept.columns:
             return None
         column = kept[self.target]
         if self.target_levels is not None:

@@ -51,27 +51,21 @@ def location_and_scale(values: np.ndarray, weights: np.ndarray | None = None) ->
     return np.asarray(clipped.mean(axis=0)), np.asarray(clipped.std(axis=0))
 
 
-def far_scales(scaling: Scaling, covariates: np.ndarray, target: np.ndarray | None, target_name: str) -> list[str]:
+def far_scales(z_scores: Mapping[str, np.ndarray], scales: Mapping[str, tuple[float, float]]) -> list[str]:
     """A sentence for every z-scored column that lies far from the scale it was given.
 
     Far is a mean more than 20 sds away, or an sd more than 20 times or less than 1/1000 of that of the table. A column
     that does not vary at all is passed over.
 
     Args:
-        scaling: What the z-scores were made with.
-        covariates: Z-scores, shape (rows, columns), in the order of `scaling.names`.
-        target: Z-scores, shape (rows,); None where it is none.
-        target_name: The column of the target.
+        z_scores: Column -> its z-scores, shape (rows,).
+        scales: Column -> the mean and sd that they were made with; 0 and 1 where it is not scaled.
     """
     found = []
-    columns = list(zip(scaling.names, covariates.T, scaling.means, scaling.sds, strict=True))
-    if target is not None:
-        columns.append((target_name, target, scaling.target_mean, scaling.target_sd))
-    for name, z, mean, sd in columns:
-        if (mean, sd) == (0.0, 1.0):  # not scaled
-            continue
-        own_mean, own_sd = float(z.mean()), float(z.std())
-        if abs(own_mean) > _FAR or own_sd > _WIDE or 1e-12 < own_sd < _NARROW:
+    for name, (mean, sd) in scales.items():
+        own_mean, own_sd = float(z_scores[name].mean()), float(z_scores[name].std())
+        is_far = abs(own_mean) > _FAR or own_sd > _WIDE or 1e-12 < own_sd < _NARROW
+        if is_far and (mean, sd) != (0.0, 1.0):
             found.append(
                 f"column '{name}' has mean {mean + sd * own_mean:.4g} and sd {sd * own_sd:.4g} in these rows, far from "
                 f"mean {mean:.4g} and sd {sd:.4g}, by which it was z-scored; look for wrong cells or another unit"
