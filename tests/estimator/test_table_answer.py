@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 import posterity
-from posterity.checks import InputError
+from posterity.runtime.errors import InputError
 from posterity.models import MODELS
 from posterity.problem import build_problem
-from posterity.table_estimator import builtin_entry, wants_standardized
-from posterity.table_example import arguments_of_model
+from posterity.estimator.resolve import builtin_entry, wants_standardized
+from posterity.estimator.signature import arguments_of_model
 from posterity.tables import Recipe
 
 FRAME = pl.DataFrame(

@@ -14,11 +14,13 @@ from posterity.cli.options import Json, ModelFile, Seed, takes_fields_of, withou
 from posterity.cli.output import check_output, note_written, print_json, result_console
 from posterity.cli.table_request import EstimatorName, load_estimator
 from posterity.cli.user_model import file_of
-from posterity.plain import without_nan
+from posterity.runtime.plain import without_nan
 
 if TYPE_CHECKING:
-    from posterity.estimator import Estimator
-    from posterity.trust.calibration import CellReport, Coverage, Judgement
+    from posterity.calibration.judgement import Coverage, Judgement
+    from posterity.calibration.report import CellReport
+    from posterity.estimator.estimator import Estimator
+    from posterity.simulation.simulator import Simulator
 
 __all__ = ["check"]
 
@@ -69,7 +71,7 @@ class CheckRequest:
         stream = trained.record.get("stream", {}).get("type")
         about = [SIMULATED, *([ZSCORED] if stream == "ZScoredTables" else [])]
         record = {
-            "model": trained.problem.name,
+            "model": trained.model.name,
             "stream": stream,
             "seed": self.seed,
             "num_datasets": self.datasets,
@@ -83,7 +85,7 @@ class CheckRequest:
             from posterity.report import write_check_report
 
             command = shlex.join(["posterity", *without_folders(words)])
-            name = trained.problem.name
+            name = trained.model.name
             write_check_report(
                 cells, self.report, model=name, notes=about, command=command, seed=self.seed, seconds=seconds
             )
@@ -101,14 +103,28 @@ def check(ctx, **given: Any) -> None:
     CheckRequest(**given).run(ctx.obj)
 
 
+def _simulator(trained: "Estimator") -> "Simulator":
+    """What the estimator was trained with; the usual one of a built-in model that was not trained."""
+    from posterity.model.builtin import builtin_entry
+    from posterity.simulation.simulator import builtin_simulator
+
+    if trained.simulator is not None:
+        return trained.simulator
+    entry = builtin_entry(trained.model.function)
+    assert entry is not None  # only built-in models are informed here
+    return builtin_simulator(entry, check=False)
+
+
 def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "list[CellReport]":
     from jax import random
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from posterity.trust.calibration import calibrate, envelope_cells
+    from posterity.calibration.cells import envelope_cells
+    from posterity.calibration.report import calibrate
 
-    cells = envelope_cells(trained.problem.envelope)
+    simulator = _simulator(trained)
+    cells = envelope_cells(simulator.envelope)
     keys = random.split(random.key(seed), len(cells))
     console = Console(stderr=True)
     columns = (
@@ -128,7 +144,7 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
             found.append(
                 calibrate(
                     trained.network,
-                    trained.problem,
+                    simulator,
                     cell,
                     rng_key=key,
                     num_datasets=datasets,
@@ -140,7 +156,7 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
 
 
 def _write(record: dict[str, Any], output: Path) -> None:
-    from posterity.checks import InputError
+    from posterity.runtime.errors import InputError
 
     try:
         output.write_text(json_format.dumps(without_nan(record), indent=2, allow_nan=False) + "\n")

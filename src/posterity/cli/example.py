@@ -1,25 +1,26 @@
-"""The problem that `posterity train` learns: a built-in model, or the user's own with a table like theirs."""
+"""What `posterity train` learns: a built-in model, or the user's own with a table like theirs."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import polars as pl
 from jaxtyping import Array
 
 from posterity.cli.user_model import load_model, names_a_file
 from posterity.estimator.signature import arguments_of_model
-from posterity.model.build import build_problem
+from posterity.model.arguments import Argument
 from posterity.model.builtin import MODELS, BuiltinModel
-from posterity.model.problem import Problem
 from posterity.runtime.errors import InputError, lookup
 from posterity.simulation.covariates import ResampledRows
 from posterity.simulation.envelope import Envelope
-from posterity.tables import read_table
-from posterity.tables.dataset import dataset_of_table
+from posterity.simulation.simulator import Simulator, build_simulator, builtin_simulator
+from posterity.tables.read import read_table
+from posterity.tables.recipe import Recipe, TableData
 
-__all__ = ["LikeTable", "training_problem"]
+__all__ = ["LikeTable", "training_simulator"]
 
 Range = tuple[int, int]
 
@@ -50,8 +51,26 @@ class LikeTable:
                 "--like; give --like data.csv, or leave them out"
             )
 
+    def read(self) -> pl.DataFrame:
+        """The table as a frame."""
+        assert self.path is not None
+        return read_table(self.path, text_columns=self.categorical)
 
-def training_problem(
+    def dataset(self, frame: pl.DataFrame, arguments: Sequence[Argument], *, standardized: bool) -> TableData:
+        """The table as numbers for a model's arguments."""
+        _, data = Recipe.fit(
+            frame,
+            arguments,
+            target=self.target,
+            standardized=standardized,
+            categorical=self.categorical,
+            drop_missing=self.drop_missing,
+            source=str(self.path),
+        )
+        return data
+
+
+def training_simulator(
     model: str,
     *,
     rows: Range | None,
@@ -59,8 +78,8 @@ def training_problem(
     settings: Mapping[str, Any],
     covariates: str | None,
     like: LikeTable,
-) -> Problem:
-    """The checked problem.
+) -> Simulator:
+    """What simulates the model, checked.
 
     Args:
         model: Name of a built-in model, or `FILE.py:FUNCTION`.
@@ -75,7 +94,7 @@ def training_problem(
     """
     if not names_a_file(model):
         entry = lookup("model", model, MODELS)
-        return _builtin_problem(entry, rows, plates, settings, covariates, like)
+        return _builtin_simulator(entry, rows, plates, settings, covariates, like)
     if settings:
         raise InputError("--set: options of built-in models; those of your own model have their defaults in its file")
     function = load_model(model)
@@ -83,30 +102,22 @@ def training_problem(
         raise InputError(
             f"{model}: a model of your own needs a table that shows its columns: give --like data.csv (and --target)"
         )
-    frame, source = read_table(like.path), str(like.path)
-    arguments = arguments_of_model(function, frame, target=like.target, source=source)
-    data = dataset_of_table(
-        arguments,
-        frame,
-        target=like.target,
-        standardized=like.standardized,
-        categorical=like.categorical,
-        drop_missing=like.drop_missing,
-        source=source,
-    )
+    frame = like.read()
+    arguments = arguments_of_model(function, frame, target=like.target, source=str(like.path))
+    data = like.dataset(frame, arguments, standardized=like.standardized)
     example = {a.name: data.values[a.name].astype(a.dtype) for a in arguments}
     envelope = Envelope(rows or Envelope().rows, plates)
-    return build_problem(function, example, envelope, covariates=covariates or "resampled")
+    return build_simulator(function, example, envelope, covariates=covariates or "resampled")
 
 
-def _builtin_problem(
+def _builtin_simulator(
     entry: BuiltinModel,
     rows: Range | None,
     plates: Mapping[str, Range],
     settings: Mapping[str, Any],
     covariates: str | None,
     like: LikeTable,
-) -> Problem:
+) -> Simulator:
     for name in plates:
         if name != entry.plate:
             raise InputError(
@@ -117,7 +128,7 @@ def _builtin_problem(
     if like.path is None:
         if covariates == "resampled":
             raise InputError("--covariates resampled draws rows of a table: give it with --like data.csv")
-        return entry.problem(rows, columns, covariates=covariates, **settings)
+        return builtin_simulator(entry, rows, columns, covariates=covariates, **settings)
     if covariates not in (None, "resampled"):
         raise InputError(f"--like draws covariates from the table, --covariates {covariates} does not: drop one")
     if entry.target is None:
@@ -126,21 +137,11 @@ def _builtin_problem(
     width = matrix.shape[1]
     columns = columns or (width, width)
     law = ResampledRows({entry.matrix: matrix[:, : columns[1]]})
-    return entry.problem(rows, columns, covariates=law, **settings)
+    return builtin_simulator(entry, rows, columns, covariates=law, **settings)
 
 
 def _covariate_rows(entry: BuiltinModel, settings: Mapping[str, Any], like: LikeTable) -> Array:
     """Covariates of the table, on the scale that the model is defined on."""
-    assert like.path is not None
-    example = entry.example(entry.columns[1])
-    arguments = build_problem(entry.with_options(settings), example, covariates="normal", check=False).arguments
-    data = dataset_of_table(
-        arguments,
-        read_table(like.path),
-        target=like.target,
-        standardized=like.standardized or entry.standardized,
-        categorical=like.categorical,
-        drop_missing=like.drop_missing,
-        source=str(like.path),
-    )
+    arguments = entry.read(entry.columns[1], **settings).arguments
+    data = like.dataset(like.read(), arguments, standardized=like.standardized or entry.standardized)
     return jnp.asarray(data.values[entry.matrix], jnp.float32)

@@ -1,15 +1,13 @@
 """`posterity infer --group`: one line for each group, and all latents in a file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from posterity.cli.output import print_json, result_console
 from posterity.cli.table_request import TableRequest, remark
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from posterity.estimator.groups import GroupAnswers
 
 __all__ = ["answer_groups"]
 
@@ -27,21 +25,45 @@ def answer_groups(request: TableRequest, frame: "pl.DataFrame", group: str, outp
         output: File for the latents of all groups, if any.
 
     Raises:
-        InputError: As in `posterity.infer_groups`.
+        InputError: As in `posterity.infer`.
     """
-    which = request.which()
-    from posterity.estimator.groups import infer_groups
+    question = request.open(frame, group=group)
+    from posterity.results.frames import FrameRows
+    from posterity.results.summary import posterior_to_json
 
+    rows, entries, seconds = FrameRows(), [], 0.0
+    total = len(question.datasets)
     with _Bar() as bar:
-        found = infer_groups(which, frame, group=group, on_progress=bar, **request.how())
+        for posterior in question.posteriors(**request.settings(), on_progress=lambda done: bar(done, total)):
+            entry = posterior_to_json(posterior)  # numbers only: the draws of one group go before the next ones come
+            rows.add(entry)
+            if len(entries) < MOST_ENTRIES or total <= MOST_ENTRIES:
+                entries.append(entry)
+            seconds += posterior.seconds
     if output is not None:
-        _write(found.to_frame(), output)
-    remark(found.recipe, found.data)
+        _write(rows.to_frame(), output)
+    remark(question)
+    verdicts = rows.verdicts
+    name = question.estimator.model.name
     if request.json:
-        print_json(_as_json(found))
+        counts = {"groups": total, **_counts(verdicts)}
+        print_json(
+            {
+                "model": name,
+                "num_draws": request.draws,
+                "seconds": round(seconds, 4),
+                "datasets": counts if total > MOST_ENTRIES else entries,
+            }
+        )
     else:
-        _print_table(found, f"{found.problem.name} on {request.table.name}, by {group}")
-    return int(request.strict and found.counts["untrusted"] > 0)
+        _print_table(verdicts, f"{name} on {request.table.name}, by {group}")
+    counts = _counts(verdicts)
+    return int(request.strict and counts["untrusted"] + counts["unanswered"] > 0)
+
+
+def _counts(verdicts: "pl.DataFrame") -> dict[str, int]:
+    found = verdicts["verdict"].to_list()
+    return {verdict: found.count(verdict) for verdict in ("corrected", "refined", "untrusted", "unanswered")}
 
 
 class _Bar:
@@ -78,26 +100,16 @@ def _write(frame: "pl.DataFrame", output: Path) -> None:
             frame.with_columns(pl.col("reasons").list.join(" ")).write_csv(unfinished)
 
 
-def _as_json(found: "GroupAnswers") -> dict[str, Any]:
-    many = len(found.entries) > MOST_ENTRIES
-    return {
-        "model": found.problem.name,
-        "num_draws": found.num_draws,
-        "seconds": round(found.seconds, 4),
-        "datasets": {"groups": len(found.entries), **found.counts} if many else list(found.entries),
-    }
-
-
-def _print_table(found: "GroupAnswers", title: str) -> None:
+def _print_table(verdicts: "pl.DataFrame", title: str) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     console = result_console()
-    counts = ", ".join(f"{number} {verdict}" for verdict, number in found.counts.items() if number)
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in _counts(verdicts).items() if number)
     console.print(Text(counts, style="bold"))
-    console.print(Text(f"{title}: {found.groups.height} groups", style="bold"))
-    worst_first = found.groups.sort(found.groups["verdict"] != "untrusted", maintain_order=True)
+    console.print(Text(f"{title}: {verdicts.height} groups", style="bold"))
+    worst_first = verdicts.sort(~verdicts["verdict"].is_in(["untrusted", "unanswered"]), maintain_order=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("group", "rows", "verdict", "k-hat", "ESS", "log evidence", "first reason"):
         words = name in ("group", "verdict", "first reason")
@@ -106,8 +118,8 @@ def _print_table(found: "GroupAnswers", title: str) -> None:
         cells = (name, str(rows), verdict, _number(pareto_k, 2), _number(ess, 0), _number(evidence, 1))
         table.add_row(*[Text(cell) for cell in (*cells, reasons[0] if reasons else "")])
     console.print(table)
-    if found.groups.height > MOST_SHOWN:
-        console.print(Text(f"... {found.groups.height - MOST_SHOWN} more; write all with -o", style="dim"))
+    if verdicts.height > MOST_SHOWN:
+        console.print(Text(f"... {verdicts.height - MOST_SHOWN} more; write all with -o", style="dim"))
 
 
 def _number(value: float | None, decimals: int) -> str:

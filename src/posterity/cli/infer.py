@@ -16,7 +16,7 @@ from posterity.runtime.errors import InputError
 if TYPE_CHECKING:
     import polars as pl
 
-    from posterity.estimator.infer import TableAnswer
+    from posterity.inference.posterior import Posterior
     from posterity.results.summary import Summary
     from posterity.trust.nuts import NutsReference
 
@@ -82,24 +82,24 @@ class InferRequest(TableRequest):
         return {self.output: there}
 
     def _answer(self, frame: "pl.DataFrame", words: Sequence[str]) -> int:
-        which = self.which()
-        from posterity.estimator.infer import infer as infer_table
-
-        found = infer_table(which, frame, **self.how())
-        reference = _by_nuts(found, self.seed) if self.compare_nuts else None
-        title = f"{found.answer.model} on {self.table.name}"
+        question = self.open(frame)
+        posterior = self.answer(question)
+        reference = _by_nuts(posterior, self.seed) if self.compare_nuts else None
+        title = f"{posterior.model.name} on {self.table.name}"
         if self.output is not None:
-            _write(found, self.output)
+            from posterity.results.arviz import to_arviz, write_netcdf
+
+            write_netcdf(to_arviz(posterior), self.output)
         if self.report is not None:
-            _write_report(found, self.report, title, words, self.seed)
-        assert found.recipe is not None  # the dataset was a table
-        remark(found.recipe, found.data)
+            command = shlex.join(["posterity", *without_folders(words)])
+            posterior.report(self.report, title=title, command=command, seed=self.seed)
+        remark(question)
         _remark(reference)
         if self.json:
-            print_json(_as_json(found, self.draws, reference))
+            print_json(_as_json(posterior, self.draws, reference))
         else:
-            _print_table(found, title, self.draws, reference)
-        return int(self.strict and found.answer.verdict == "untrusted")
+            _print_table(posterior, title, self.draws, reference)
+        return int(self.strict and posterior.verdict == "untrusted")
 
 
 @takes_fields_of(InferRequest)
@@ -108,22 +108,10 @@ def infer(ctx, **given: Any) -> None:
     raise typer.Exit(InferRequest(**given).run(ctx.obj))
 
 
-def _by_nuts(found: "TableAnswer", seed: int) -> "NutsReference":
+def _by_nuts(posterior: "Posterior", seed: int) -> "NutsReference":
     from posterity.trust.nuts import nuts_reference
 
-    return nuts_reference(found.problem, found.data.values, seed=seed)
-
-
-def _write(found: "TableAnswer", output: Path) -> None:
-    from posterity.results.arviz import to_datatree, write_netcdf
-
-    write_netcdf(to_datatree(found.answer), output)
-
-
-def _write_report(found: "TableAnswer", path: Path, title: str, words: Sequence[str], seed: int) -> None:
-    from posterity.report.page import write_report
-
-    write_report(found, path, title=title, command=shlex.join(["posterity", *without_folders(words)]), seed=seed)
+    return nuts_reference(posterior.model, posterior.data, seed=seed)
 
 
 def _remark(reference: "NutsReference | None") -> None:
@@ -135,43 +123,43 @@ def _remark(reference: "NutsReference | None") -> None:
         )
 
 
-def _as_json(found: "TableAnswer", num_draws: int, reference: "NutsReference | None") -> dict[str, Any]:
+def _as_json(posterior: "Posterior", num_draws: int, reference: "NutsReference | None") -> dict[str, Any]:
+    from posterity.results.summary import posterior_to_json
 
-    answer = found.answer
-    entry = answer_to_json(answer, found.original_units)
-    if found.recipe is not None and found.recipe.classes:
-        entry["classes"] = list(found.recipe.classes)
+    entry = posterior_to_json(posterior)
+    if posterior.recipe is not None and posterior.recipe.classes:
+        entry["classes"] = list(posterior.recipe.classes)
     if reference is not None:
         entry["nuts"] = {
             "max_r_hat": reference.max_r_hat,
             "min_ess": reference.min_ess,
             "seconds": round(reference.seconds, 3),
-            "latents": _reference_summary(found, reference),
+            "latents": _reference_summary(posterior, reference),
         }
-    seconds = round(answer.seconds, 4)
-    return {"model": answer.model, "num_draws": num_draws, "seconds": seconds, "datasets": [entry]}
+    seconds = round(posterior.seconds, 4)
+    return {"model": posterior.model.name, "num_draws": num_draws, "seconds": seconds, "datasets": [entry]}
 
 
-def _reference_summary(found: "TableAnswer", reference: "NutsReference") -> "Summary":
+def _reference_summary(posterior: "Posterior", reference: "NutsReference") -> "Summary":
     from posterity.results.summary import summarise
 
-    return summarise(reference.draws, found.answer.labels)
+    return summarise(reference.draws, posterior.labels)
 
 
-def _print_table(found: "TableAnswer", title: str, num_draws: int, reference: "NutsReference | None") -> None:
-    from posterity.results.summary import summarise_answer
+def _print_table(posterior: "Posterior", title: str, num_draws: int, reference: "NutsReference | None") -> None:
+    from posterity.results.summary import summarise_in_table_units, summarise_posterior
     from posterity.results.table import posterior_table
 
-    answer = found.answer
+    is_scaled = posterior.recipe is not None and posterior.recipe.scaling is not None
     table = posterior_table(
-        summarise_answer(answer),
-        title=f"{title}: {answer.num_rows} rows" + (", z-scored" if found.recipe and found.recipe.scaling else ""),
-        verdict=answer.verdict,
-        reasons=answer.reasons,
-        pareto_k=answer.weights.pareto_k,
-        ess=answer.weights.ess,
+        summarise_posterior(posterior),
+        title=f"{title}: {posterior.num_rows} rows" + (", z-scored" if is_scaled else ""),
+        verdict=posterior.verdict,
+        reasons=posterior.reasons,
+        pareto_k=posterior.pareto_k,
+        ess=posterior.ess,
         num_draws=num_draws,
-        reference=None if reference is None else _reference_summary(found, reference),
-        original_units=found.original_units,
+        reference=None if reference is None else _reference_summary(posterior, reference),
+        table_units=summarise_in_table_units(posterior),
     )
     result_console().print(table)

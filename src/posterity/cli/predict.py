@@ -12,7 +12,7 @@ from posterity.cli.table_request import TableRequest
 from posterity.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from posterity.results.data import Answer
+    from posterity.inference.posterior import Posterior
     from posterity.results.predict import Predictions
 
 __all__ = ["PredictRequest", "predict"]
@@ -43,20 +43,17 @@ class PredictRequest(TableRequest):
         if not 0.0 < self.interval < 1.0:
             raise InputError(f"--interval {self.interval:g}: expected a probability above 0 and below 1, such as 0.9")
         frame, rows = self.read(self.table), self.read(self.new_rows)  # before JAX: most mistakes are in the tables
-        which = self.which()
-        from posterity.estimator.infer import infer
-
-        found = infer(which, frame, **self.how())
-        predicted = found.predict(
+        posterior = self.answer(self.open(frame))
+        predicted = posterior.predict(
             rows, interval=self.interval, seed=self.seed, drop_missing=self.drop_missing, source=str(self.new_rows)
         )
         if self.output is not None:
             _write(predicted, self.output)
         _remark(predicted)
         if self.json:
-            print_json(_as_json(found.answer, predicted))
+            print_json(_as_json(posterior, predicted))
         else:
-            _print_table(found.answer, predicted, f"{predicted.target} of {self.new_rows.name}")
+            _print_table(posterior, predicted, f"{predicted.target} of {self.new_rows.name}")
         self.note_guesses()
         note_written(self.output, replaced)
         return int(self.strict and predicted.verdict == "untrusted")
@@ -82,28 +79,30 @@ def _remark(predicted: "Predictions") -> None:
         note(f"no prediction for {empty} of {len(predicted.mean)} rows, which have missing values")
 
 
-def _as_json(answer: "Answer", predicted: "Predictions") -> dict[str, Any]:
+def _as_json(posterior: "Posterior", predicted: "Predictions") -> dict[str, Any]:
     return {
-        "model": answer.model,
+        "model": posterior.model.name,
         "target": predicted.target,
         "kind": predicted.kind,
         "interval": predicted.interval,
-        "num_draws": answer.num_draws,
+        "num_draws": posterior.num_draws,
         "verdict": predicted.verdict,
-        "pareto_k": answer.weights.pareto_k,
-        "ess": answer.weights.ess,
+        "pareto_k": posterior.pareto_k,
+        "ess": posterior.ess,
         "reasons": list(predicted.reasons),
         "predictions": predicted.to_frame().to_dicts(),
     }
 
 
-def _print_table(answer: "Answer", predicted: "Predictions", title: str) -> None:
+def _print_table(posterior: "Posterior", predicted: "Predictions", title: str) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     console = result_console()
-    console.print(Text(f"{predicted.verdict}  from {answer.num_rows} rows, {answer.num_draws} draws", style="bold"))
+    console.print(
+        Text(f"{predicted.verdict}  from {posterior.num_rows} rows, {posterior.num_draws} draws", style="bold")
+    )
     for reason in predicted.reasons:
         console.print(Text(f"  - {reason}"))
     what = "of the probability" if predicted.classes else "of a new observation"

@@ -5,10 +5,10 @@ from typing import Any
 
 from posterity.amortized.architecture import Architecture
 from posterity.amortized.objectives import OBJECTIVES, AbstractObjective, ForwardKL, ReverseKL, SymmetricKL
-from posterity.estimator.resolve import wants_standardized
 from posterity.estimator.train import default_architecture
-from posterity.model.problem import Problem
+from posterity.model.builtin import builtin_entry
 from posterity.runtime.errors import InputError, lookup
+from posterity.simulation.simulator import Simulator
 from posterity.training import STREAMS, DatasetStream, TrainingConfig
 
 __all__ = ["Recipe", "choose_architecture", "choose_config", "choose_recipe", "reverse_options"]
@@ -51,12 +51,12 @@ def reverse_options(num_samples: int | None, stick_the_landing: bool, kl_warmup:
 
 
 def choose_recipe(
-    problem: Problem, objective: str | None, stream: str | None, reverse_options: dict[str, Any]
+    simulator: Simulator, objective: str | None, stream: str | None, reverse_options: dict[str, Any]
 ) -> Recipe:
     """The objective and the stream, as asked for or by default.
 
     Args:
-        problem: What is learned.
+        simulator: What is learned.
         objective: Name in `OBJECTIVES`, if the user chose.
         stream: Name in `STREAMS`, if the user chose.
         reverse_options: Options of the reverse KL that the user gave.
@@ -64,7 +64,8 @@ def choose_recipe(
     Raises:
         InputError: An unknown name, or options of the reverse KL without it.
     """
-    z_scored = wants_standardized(problem) and all(argument.kind == "real" for argument in problem.data)
+    entry = builtin_entry(simulator.model.function)
+    z_scored = entry is not None and entry.standardized and all(a.kind == "real" for a in simulator.model.data)
     if objective is None:
         objective = "reverse" if stream == "tables" or (z_scored and stream is None) else "forward"
         why = _why(z_scored, stream)
@@ -96,7 +97,7 @@ def _why(z_scored: bool, stream: str | None) -> str:
 
 
 def choose_architecture(
-    problem: Problem,
+    simulator: Simulator,
     encoder: str | None,
     family: str | None,
     options: dict[str, Any],
@@ -104,15 +105,15 @@ def choose_architecture(
     """The architecture, as asked for or by default, and why.
 
     Args:
-        problem: What is learned.
+        simulator: What is learned.
         encoder: Name in `ENCODERS`, if the user chose.
         family: Name in `FAMILIES`, if the user chose.
         options: `encoder_options`, `family_options` and `trunk_options`.
     """
-    default = default_architecture(problem)
+    default = default_architecture(simulator)
     architecture = dataclasses.replace(
         default, encoder=encoder or default.encoder, family=family or default.family, **options
     )
     if family is not None:
         return architecture, "as asked for"
-    return architecture, f"the default for {problem.space.size} latents"
+    return architecture, f"the default for {simulator.model.space.size} latents"

@@ -10,13 +10,15 @@ from posterity.cli.cache import keep_compiled_programs
 from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
 from posterity.cli.output import note
 from posterity.cli.user_model import file_of, load_model, names_a_file
-from posterity.defaults import NUM_DRAWS, REFINE_SECONDS
+from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
+from posterity.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from posterity.estimator import Estimator
-    from posterity.tables import Recipe, TableData
+    from posterity.estimator.estimator import Estimator
+    from posterity.estimator.infer import TableQuestion
+    from posterity.inference.posterior import Posterior
 
 __all__ = ["EstimatorName", "TableRequest", "load_estimator", "remark"]
 
@@ -88,7 +90,7 @@ class TableRequest:
         Raises:
             InputError: It cannot be read, or lacks such a column.
         """
-        from posterity.tables import read_table, without_columns
+        from posterity.tables.read import read_table, without_columns
 
         texts = [*(self.categorical or ()), *(name for name in text_columns if name is not None)]
         separator = {"tab": "\t", "\\t": "\t"}.get(self.separator or "", self.separator)
@@ -108,33 +110,47 @@ class TableRequest:
         for guess in self._guesses:
             note(guess)
 
-    def which(self) -> Any:
-        """The model or the estimator that is to answer, as `posterity.infer` takes it.
+    def open(self, frame: "pl.DataFrame", *, group: str | None = None) -> "TableQuestion":
+        """The table as the model takes it, and what answers it.
+
+        Args:
+            frame: The table.
+            group: Column whose values tell its datasets apart.
 
         Raises:
-            InputError: There is no such model.
+            InputError: There is no such model, the table does not suit it, or an option cannot be read.
         """
         keep_compiled_programs()
-        return load_model(self.estimator) if names_a_file(self.estimator) else self.estimator
+        which: Any = load_model(self.estimator) if names_a_file(self.estimator) else self.estimator
+        from posterity.estimator.infer import open_table
 
-    def how(self) -> dict[str, Any]:
-        """The other arguments of `posterity.infer`.
+        return open_table(
+            which,
+            frame,
+            target=self.target,
+            group=group,
+            standardize=True if self.standardize else None,
+            categorical=tuple(self.categorical or ()),
+            drop_missing=self.drop_missing,
+            trained_model=None if self.model is None else load_model(self.model),
+            options=parse_settings("--set", self.set_ or ()),
+            source=str(self.table),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Draws, seed and time, as `TableQuestion.posteriors` takes them."""
+        return {"num_draws": self.draws, "seed": self.seed, "refine_seconds": self.refine}
+
+    def answer(self, question: "TableQuestion") -> "Posterior":
+        """The posterior of a table that is one dataset.
 
         Raises:
-            InputError: A value of `--set` or `--model` cannot be read.
+            InputError: The dataset does not fit the model.
         """
-        return {
-            "target": self.target,
-            "num_draws": self.draws,
-            "seed": self.seed,
-            "refine_seconds": self.refine,
-            "standardize": True if self.standardize else None,
-            "categorical": tuple(self.categorical or ()),
-            "drop_missing": self.drop_missing,
-            "model": None if self.model is None else load_model(self.model),
-            "options": parse_settings("--set", self.set_ or ()),
-            "source": str(self.table),
-        }
+        (posterior,) = question.posteriors(**self.settings())
+        if posterior.verdict == "unanswered":
+            raise InputError(posterior.reasons[0])
+        return posterior
 
 
 def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
@@ -143,21 +159,21 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
     Raises:
         InputError: There is no such estimator, it is damaged, or the model is another.
     """
-    from posterity.estimators import find_estimator
-
     keep_compiled_programs()
-    from posterity.estimator import load
-    from posterity.zero_shot import informed_estimator, is_informed
+    from posterity.estimator.artifact import find_artifact
+    from posterity.estimator.estimator import load
+    from posterity.estimator.informed import informed, is_informed
 
     if is_informed(name_or_path):
-        return informed_estimator(name_or_path)
-    return load(find_estimator(name_or_path), None if model is None else load_model(model))
+        return informed(name_or_path)
+    return load(find_artifact(name_or_path), None if model is None else load_model(model))
 
 
-def remark(recipe: "Recipe", data: "TableData") -> None:
+def remark(question: "TableQuestion") -> None:
     """What of the table was left out, and what the codes of its classes mean, on standard error."""
-    if data.dropped_rows:
-        note(f"left out {data.dropped_rows} rows with missing values")
+    recipe = question.recipe
+    if question.table.dropped_rows:
+        note(f"left out {question.table.dropped_rows} rows with missing values")
     if recipe.unused:
         note(f"columns that the model does not take: {', '.join(recipe.unused)}")
     if recipe.classes:

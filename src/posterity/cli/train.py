@@ -20,7 +20,7 @@ from posterity.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from posterity.model.problem import Problem
+    from posterity.simulation.simulator import Simulator
 
 __all__ = ["TrainRequest", "train"]
 
@@ -142,12 +142,12 @@ class TrainRequest:
             learning_rate=self.learning_rate,
             seed=self.seed,
         )
-        problem = self._problem()
+        simulator = self._simulator()
         reverse = recipe.reverse_options(self.num_samples, self.stick_the_landing, self.kl_warmup)
         run = TrainingRun(
-            problem,
-            recipe.choose_architecture(problem, self.encoder, self.family, self._part_options()),
-            recipe.choose_recipe(problem, self.objective, self.stream, reverse),
+            simulator,
+            recipe.choose_architecture(simulator, self.encoder, self.family, self._part_options()),
+            recipe.choose_recipe(simulator, self.objective, self.stream, reverse),
             config,
             self.output,
             words=words,
@@ -156,10 +156,10 @@ class TrainRequest:
         )
         return run.to_its_end(resume=self.resume, keep_run=self.keep_run)
 
-    def _problem(self) -> "Problem":
-        from posterity.cli.example import LikeTable, training_problem
+    def _simulator(self) -> "Simulator":
+        from posterity.cli.example import LikeTable, training_simulator
 
-        return training_problem(
+        return training_simulator(
             self.model,
             rows=parse_range("--rows", self.rows) if self.rows else None,
             plates=parse_plates(self.features, self.plate or ()),

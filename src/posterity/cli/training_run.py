@@ -13,9 +13,10 @@ from posterity.cli.output import note, print_json
 from posterity.cli.progress import ProgressBar
 from posterity.cli.recipe import Recipe
 from posterity.estimator.estimator import Estimator
-from posterity.estimator.train import fit
+from posterity.estimator.train import train
 from posterity.informed_posterior.read.structure import NotInformedError, read_structure
-from posterity.model.problem import Problem
+from posterity.model.model import Model
+from posterity.simulation.simulator import Simulator
 from posterity.training import TrainingConfig
 
 __all__ = ["TrainingRun"]
@@ -29,7 +30,7 @@ class TrainingRun:
     """A training that is about to start; everything has been checked.
 
     Attributes:
-        problem: What is learned.
+        simulator: What is learned.
         architecture: The network's parts, and why these.
         recipe: Objective and stream, and why these.
         config: Budget and settings.
@@ -39,7 +40,7 @@ class TrainingRun:
         as_json: End with JSON instead of a sentence.
     """
 
-    problem: Problem
+    simulator: Simulator
     architecture: tuple[Architecture, str]
     recipe: Recipe
     config: TrainingConfig
@@ -59,8 +60,8 @@ class TrainingRun:
             self._announce()
         try:
             with ProgressBar(quiet=self.quiet) as progress:
-                estimator = fit(
-                    self.problem,
+                estimator = train(
+                    self.simulator,
                     architecture=self.architecture[0],
                     objective=self.recipe.objective,
                     stream=self.recipe.stream,
@@ -85,12 +86,12 @@ class TrainingRun:
         return FINE
 
     def _announce(self) -> None:
-        problem, (architecture, family_why), recipe = self.problem, self.architecture, self.recipe
+        simulator, (architecture, family_why), recipe = self.simulator, self.architecture, self.recipe
         objective, stream = type(recipe.objective).__name__, type(recipe.stream).__name__
-        sizes = {"rows": problem.envelope.rows, **problem.envelope.plates}
+        sizes = {"rows": simulator.envelope.rows, **simulator.envelope.plates}
         envelope = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())
-        note(f"model      {problem.name}: {problem.space.size} latents; {envelope}")
-        if _is_informed(problem):
+        note(f"model      {simulator.model.name}: {simulator.model.space.size} latents; {envelope}")
+        if _is_informed(simulator.model):
             note("           it needs no training: posterity infer answers it by the informed posterior, given a table")
         note(f"objective  {objective} on {stream} datasets ({recipe.why})")
         note(f"network    {architecture.encoder} encoder, {architecture.family} family ({family_why})")
@@ -130,10 +131,10 @@ class TrainingRun:
         )
 
 
-def _is_informed(problem: Problem) -> bool:
+def _is_informed(model: Model) -> bool:
     """Whether the informed posterior serves this model."""
     try:
-        read_structure(problem)
+        read_structure(model)
     except NotInformedError:
         return False
     return True

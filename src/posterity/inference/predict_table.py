@@ -39,10 +39,10 @@ def predict_table(
     frame, source = as_frame(new_rows, source, default="new rows", text_columns=recipe.text_columns)
     if recipe.target_argument is None:
         raise InputError(f"{source}: '{posterior.model.name}' has no target, so there is nothing to predict")
-    values, rows = recipe.new_rows(frame, drop_missing=drop_missing, source=source)
-    predicted = predict(posterior, values, interval=interval, seed=seed, argument=recipe.target_argument)
+    given = recipe.new_rows(frame, drop_missing=drop_missing, source=source)
+    predicted = predict(posterior, given.values, interval=interval, seed=seed, argument=recipe.target_argument)
     numbers = {
-        name: recipe.predictions_to_table(getattr(predicted, name), rows, frame.height)
+        name: recipe.predictions_to_table(getattr(predicted, name), given)
         for name in ("mean", "median", "lower", "upper")
     }
     classes = recipe.class_labels(len(predicted.classes)) if predicted.classes else ()

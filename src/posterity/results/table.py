@@ -37,7 +37,7 @@ def posterior_table(
     num_draws: int | None = None,
     reference: _Summary | None = None,
     reference_name: str = "NUTS",
-    original_units: _Summary | None = None,
+    table_units: _Summary | None = None,
 ) -> RenderableType:
     """One answer for the eye; print it with a Rich console.
 
@@ -52,7 +52,7 @@ def posterior_table(
         reference: Summary of another sampler: its mean and sd stand beside ours, and "apart" is our mean
             minus its mean in units of its sd.
         reference_name: What to call it.
-        original_units: Summary in the user's own units; a second table.
+        table_units: Summary in the units of the table; shown below.
     """
     style = lookup("verdict", verdict, _STYLES)
     of_draws = "" if num_draws is None else f" of {num_draws}"
@@ -63,8 +63,8 @@ def posterior_table(
         Text(_SHOWN[verdict], style="dim"),
         _latent_table(title, summary, reference, reference_name),
     ]
-    if original_units is not None:
-        parts.append(_latent_table("in the original units", original_units, None, reference_name))
+    if table_units is not None:
+        parts.append(_latent_table("in the units of the table", table_units, None, reference_name))
     return Group(*parts)
 
 
