@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from posterity.results.evidence import Evidence, compare
     from posterity.results.predict import Predictions
     from posterity.runtime.errors import InputError
+    from posterity.simulation.builtin import builtin_simulator
     from posterity.simulation.covariates import ResampledRows, StandardNormal, TableLike
     from posterity.simulation.envelope import Envelope
-    from posterity.simulation.simulator import Simulator, build_simulator, builtin_simulator
+    from posterity.simulation.simulator import Simulator, build_simulator
     from posterity.training.config import TrainingConfig
     from posterity.training.stream import OtherModel, RealRows, Simulated, ZScoredTables
 
@@ -44,7 +45,8 @@ _HOMES = {
     "posterity.runtime.errors": ("InputError",),
     "posterity.simulation.covariates": ("ResampledRows", "StandardNormal", "TableLike"),
     "posterity.simulation.envelope": ("Envelope",),
-    "posterity.simulation.simulator": ("Simulator", "build_simulator", "builtin_simulator"),
+    "posterity.simulation.builtin": ("builtin_simulator",),
+    "posterity.simulation.simulator": ("Simulator", "build_simulator"),
     "posterity.training.config": ("TrainingConfig",),
     "posterity.training.stream": ("OtherModel", "RealRows", "Simulated", "ZScoredTables"),
 }

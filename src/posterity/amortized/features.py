@@ -1,20 +1,16 @@
 """Rows as networks see them: every argument as real columns of about mean 0 and sd 1, side by side."""
 
-from collections.abc import Mapping
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random, vmap
-from jaxtyping import Array, Float, PRNGKeyArray
+from jax import vmap
+from jaxtyping import Array, Float
 
 from posterity.amortized.limits import soft_limit
 from posterity.model.arguments import Argument
 from posterity.model.dataset import Dataset
 from posterity.model.space import broadcast_mask
-from posterity.runtime.compile import jit
-from posterity.simulation.simulator import Simulator
 
 __all__ = ["RowFeatures", "fit_row_features"]
 
@@ -114,24 +110,3 @@ def _is_indicator(argument: Argument) -> bool:
 
 def _constant_shape(argument: Argument) -> tuple[int, ...]:
     return tuple(1 if p else s for p, s in zip(argument.plates, argument.shape, strict=True))
-
-
-def latent_location_scale(
-    simulator: Simulator, z: Float[Array, "batch latent"], masks: Mapping[str, Array]
-) -> tuple[Float[Array, " latent"], Float[Array, " latent"]]:
-    """Prior median and robust scale of each coordinate of `z`, from prior draws in which it was active."""
-    active = np.asarray(vmap(simulator.model.space.mask)(dict(masks)) if masks else np.ones(z.shape, bool))
-    values = np.where(active, np.asarray(z, np.float64), np.nan)
-    low, median, high = np.nanquantile(values, [0.159, 0.5, 0.841], axis=0)
-    scale = np.where(high - low > 1e-6, (high - low) / 2.0, 1.0)
-    return jnp.asarray(median, jnp.float32), jnp.asarray(scale, jnp.float32)
-
-
-def draw_calibration(
-    simulator: Simulator, rng_key: PRNGKeyArray, num_datasets: int = 256
-) -> tuple[Dataset, Float[Array, "batch latent"]]:
-    """Simulated datasets at the largest number of rows, with all plates full: what the constants come from."""
-    num_rows = min(simulator.envelope.rows[1], 256)
-    masks = simulator.model.plate_masks(simulator.model.capacity)
-    keys = random.split(rng_key, num_datasets)
-    return jit(vmap(lambda key: simulator.simulate(key, jnp.ones(num_rows, bool), masks)), quick=True)(keys)

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
+from jax import random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.architecture import Architecture
@@ -18,13 +18,11 @@ from posterity.amortized.families import FAMILIES, AbstractPosterior, Standardiz
 from posterity.amortized.features import (
     RowFeatures,
     blank_row_features,
-    draw_calibration,
     fit_row_features,
-    latent_location_scale,
 )
 from posterity.amortized.trunk import Trunk
 from posterity.model.dataset import Dataset, bucket_for, bucket_sizes
-from posterity.runtime.compile import filter_jit
+from posterity.runtime.compile import filter_jit, jit
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.simulation.envelope import Envelope
 from posterity.simulation.simulator import Simulator
@@ -86,9 +84,9 @@ def build_network(simulator: Simulator, architecture: Architecture, *, rng_key: 
         InputError: An unknown name or option.
     """
     key_calibration, key_weights = random.split(rng_key)
-    datasets, z = draw_calibration(simulator, key_calibration)
+    datasets, z = _draw_calibration(simulator, key_calibration)
     features = fit_row_features(simulator.model.arguments, datasets)
-    loc, scale = latent_location_scale(simulator, z, datasets.plate_masks)
+    loc, scale = _latent_location_scale(simulator, z, datasets.plate_masks)
     # As one program: on its own, each of the dozens of weights would be compiled for seconds.
     assemble = filter_jit(
         lambda key, *constants: assemble_network(simulator, architecture, *constants, rng_key=key),
@@ -145,6 +143,27 @@ def assemble_network(
         family=StandardizedFamily(family, loc, scale),
         envelope=simulator.envelope,
     )
+
+
+def _latent_location_scale(
+    simulator: Simulator, z: Float[Array, "batch latent"], masks: Mapping[str, Array]
+) -> tuple[Float[Array, " latent"], Float[Array, " latent"]]:
+    """Prior median and robust scale of each coordinate of `z`, from prior draws in which it was active."""
+    active = np.asarray(vmap(simulator.model.space.mask)(dict(masks)) if masks else np.ones(z.shape, bool))
+    values = np.where(active, np.asarray(z, np.float64), np.nan)
+    low, median, high = np.nanquantile(values, [0.159, 0.5, 0.841], axis=0)
+    scale = np.where(high - low > 1e-6, (high - low) / 2.0, 1.0)
+    return jnp.asarray(median, jnp.float32), jnp.asarray(scale, jnp.float32)
+
+
+def _draw_calibration(
+    simulator: Simulator, rng_key: PRNGKeyArray, num_datasets: int = 256
+) -> tuple[Dataset, Float[Array, "batch latent"]]:
+    """Simulated datasets at the largest number of rows, with all plates full: what the constants come from."""
+    num_rows = min(simulator.envelope.rows[1], 256)
+    masks = simulator.model.plate_masks(simulator.model.capacity)
+    keys = random.split(rng_key, num_datasets)
+    return jit(vmap(lambda key: simulator.simulate(key, jnp.ones(num_rows, bool), masks)), quick=True)(keys)
 
 
 def _configured(kind: str, cls: type, options: Mapping[str, Any]) -> Any:

@@ -106,7 +106,7 @@ def check(ctx, **given: Any) -> None:
 def _simulator(trained: "Estimator") -> "Simulator":
     """What the estimator was trained with; the usual one of a built-in model that was not trained."""
     from posterity.model.builtin import builtin_entry
-    from posterity.simulation.simulator import builtin_simulator
+    from posterity.simulation.builtin import builtin_simulator
 
     if trained.simulator is not None:
         return trained.simulator

@@ -14,9 +14,10 @@ from posterity.estimator.signature import arguments_of_model
 from posterity.model.arguments import Argument
 from posterity.model.builtin import MODELS, BuiltinModel
 from posterity.runtime.errors import InputError, lookup
+from posterity.simulation.builtin import builtin_simulator
 from posterity.simulation.covariates import ResampledRows
 from posterity.simulation.envelope import Envelope
-from posterity.simulation.simulator import Simulator, build_simulator, builtin_simulator
+from posterity.simulation.simulator import Simulator, build_simulator
 from posterity.tables.read import read_table
 from posterity.tables.recipe import Recipe, TableData
 

@@ -1,13 +1,15 @@
 """`posterity infer --group`: one line for each group, and all latents in a file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posterity.cli.output import print_json, result_console
-from posterity.cli.table_request import TableRequest, remark
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from posterity.estimator.infer import TableQuestion
 
 __all__ = ["answer_groups"]
 
@@ -15,26 +17,25 @@ MOST_SHOWN = 20
 MOST_ENTRIES = 100  # groups in the JSON; of more it has the totals
 
 
-def answer_groups(request: TableRequest, frame: "pl.DataFrame", group: str, output: Path | None) -> int:
-    """Answers every group, writes and shows what came of it, and returns the exit code.
+def answer_groups(
+    question: "TableQuestion", settings: Mapping[str, Any], *, title: str, output: Path | None, as_json: bool
+) -> Mapping[str, int]:
+    """Answers every group, writes and shows what came of it, and returns how many have each verdict.
 
     Args:
-        request: What was asked for.
-        frame: The table.
-        group: Column whose values tell the groups apart.
+        question: The table, and what answers it.
+        settings: Draws, seed and time, as `TableQuestion.posteriors` takes them.
+        title: Heading of the table that is shown.
         output: File for the latents of all groups, if any.
-
-    Raises:
-        InputError: As in `posterity.infer`.
+        as_json: Show JSON instead.
     """
-    question = request.open(frame, group=group)
     from posterity.results.frames import FrameRows
-    from posterity.results.summary import posterior_to_json
+    from posterity.results.to_json import posterior_to_json
 
     rows, entries, seconds = FrameRows(), [], 0.0
     total = len(question.datasets)
     with _Bar() as bar:
-        for posterior in question.posteriors(**request.settings(), on_progress=lambda done: bar(done, total)):
+        for posterior in question.posteriors(**settings, on_progress=lambda done: bar(done, total)):
             entry = posterior_to_json(posterior)  # numbers only: the draws of one group go before the next ones come
             rows.add(entry)
             if len(entries) < MOST_ENTRIES or total <= MOST_ENTRIES:
@@ -42,23 +43,20 @@ def answer_groups(request: TableRequest, frame: "pl.DataFrame", group: str, outp
             seconds += posterior.seconds
     if output is not None:
         _write(rows.to_frame(), output)
-    remark(question)
     verdicts = rows.verdicts
-    name = question.estimator.model.name
-    if request.json:
-        counts = {"groups": total, **_counts(verdicts)}
+    counts = _counts(verdicts)
+    if as_json:
         print_json(
             {
-                "model": name,
-                "num_draws": request.draws,
+                "model": question.estimator.model.name,
+                "num_draws": settings["num_draws"],
                 "seconds": round(seconds, 4),
-                "datasets": counts if total > MOST_ENTRIES else entries,
+                "datasets": {"groups": total, **counts} if total > MOST_ENTRIES else entries,
             }
         )
     else:
-        _print_table(verdicts, f"{name} on {request.table.name}, by {group}")
-    counts = _counts(verdicts)
-    return int(request.strict and counts["untrusted"] + counts["unanswered"] > 0)
+        _print_table(verdicts, title)
+    return counts
 
 
 def _counts(verdicts: "pl.DataFrame") -> dict[str, int]:

@@ -60,7 +60,11 @@ class InferRequest(TableRequest):
         if self.group is not None:
             from posterity.cli.groups import answer_groups
 
-            code = answer_groups(self, frame, self.group, self.output)
+            question = self.open(frame, group=self.group)
+            title = f"{question.estimator.model.name} on {self.table.name}, by {self.group}"
+            counts = answer_groups(question, self.settings(), title=title, output=self.output, as_json=self.json)
+            remark(question)
+            code = int(self.strict and counts["untrusted"] + counts["unanswered"] > 0)
         else:
             code = self._answer(frame, words)
         self.note_guesses()
@@ -124,7 +128,7 @@ def _remark(reference: "NutsReference | None") -> None:
 
 
 def _as_json(posterior: "Posterior", num_draws: int, reference: "NutsReference | None") -> dict[str, Any]:
-    from posterity.results.summary import posterior_to_json
+    from posterity.results.to_json import posterior_to_json
 
     entry = posterior_to_json(posterior)
     if posterior.recipe is not None and posterior.recipe.classes:

@@ -11,6 +11,7 @@ from posterity.inference.draw import Network
 from posterity.inference.posterior import Posterior
 from posterity.inference.run import Request, posteriors_of
 from posterity.informed_posterior.informed import InformedNetwork
+from posterity.model.builtin import builtin_entry
 from posterity.model.model import Model
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
@@ -143,7 +144,9 @@ class Estimator:
             on_progress: Called with the number of finished datasets after each.
         """
         settings = self._request(num_draws, seed, refine_seconds, recipe.columns_of)
-        request = dataclasses.replace(settings, recipe=recipe, dropped_rows=dropped_rows)
+        entry = builtin_entry(self.model.function)
+        is_linear = entry is not None and entry.linear
+        request = dataclasses.replace(settings, recipe=recipe, is_linear=is_linear, dropped_rows=dropped_rows)
         names = list(datasets)
         for first in range(0, len(names), at_once):
             chosen = names[first : first + at_once]

@@ -15,9 +15,10 @@ from posterity.model.builtin import MODELS
 from posterity.runtime.errors import InputError, lookup
 from posterity.runtime.keys import key_for
 from posterity.runtime.provenance import made_here
+from posterity.simulation.builtin import builtin_simulator
 from posterity.simulation.covariates import CovariateLaw
 from posterity.simulation.envelope import Envelope
-from posterity.simulation.simulator import Simulator, build_simulator, builtin_simulator
+from posterity.simulation.simulator import Simulator, build_simulator
 from posterity.training.config import TrainingConfig
 from posterity.training.data_envelope import measure_envelope
 from posterity.training.loop import Progress, run_training

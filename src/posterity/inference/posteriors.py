@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from posterity.inference.posterior import Posterior
 from posterity.results.frames import FrameRows
-from posterity.results.summary import posterior_to_json
+from posterity.results.to_json import posterior_to_json
 from posterity.runtime.errors import lookup
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from jax import vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.families.base import AbstractPosterior
-from posterity.inference.draw import Network
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
@@ -52,6 +51,8 @@ class Proposal:
 
 
 @filter_jit
-def proposal_of(network: Network, model: Model, dataset: Dataset) -> AbstractPosterior:
+def proposal_of(
+    network: Callable[[Dataset, Array], AbstractPosterior], model: Model, dataset: Dataset
+) -> AbstractPosterior:
     """The distribution q of one padded dataset."""
     return network(dataset, model.space.mask(dataset.plate_masks))

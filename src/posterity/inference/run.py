@@ -49,6 +49,7 @@ class Request:
         columns: Argument name -> names of its columns, for the labels of latents.
         envelope: What training datasets looked like; None where nothing was trained for this model.
         recipe: How the datasets were made of a table; None where they are given as arrays.
+        is_linear: Latents are those of a linear predictor, which convert to the table's units.
         dropped_rows: Rows of the table that were left out because a cell was missing.
 
     Raises:
@@ -61,6 +62,7 @@ class Request:
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     envelope: DataEnvelope | None = None
     recipe: Recipe | None = None
+    is_linear: bool = False
     dropped_rows: int = 0
 
     def __post_init__(self) -> None:
@@ -246,6 +248,7 @@ def _finish(
         refinement=found,
         columns=request.columns,
         recipe=request.recipe,
+        is_linear=request.is_linear,
         dropped_rows=request.dropped_rows,
         seconds=time.perf_counter() - started,
         make_q=partial(proposal_of, network, model, read.padded),

@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from posterity.model.arrays import plain_array
+from posterity.model.sites import DataKind
 from posterity.runtime.errors import InputError, did_you_mean
 
-__all__ = ["Argument", "DataKind", "ModelFunction", "as_dtype", "example_arrays", "model_name", "optional_arguments"]
+__all__ = ["Argument", "ModelFunction", "as_dtype", "example_arrays", "model_name", "optional_arguments"]
 
 ModelFunction = Callable[..., Any]
-DataKind = Literal["real", "binary", "class", "count"]
 
 
 @dataclasses.dataclass(frozen=True)

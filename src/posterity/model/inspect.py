@@ -13,9 +13,9 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import CategoricalLogits, CategoricalProbs, Distribution, biject_to, constraints
-from numpyro.distributions.transforms import Transform
 
-from posterity.model.arguments import DataKind, ModelFunction, model_name, optional_arguments
+from posterity.model.arguments import ModelFunction, model_name, optional_arguments
+from posterity.model.sites import ROW_PLATE, DataKind, DataSite, LatentSite, ModelTrace
 from posterity.model.supports import fixed_supports
 from posterity.model.trace import (
     Shapes,
@@ -24,67 +24,11 @@ from posterity.model.trace import (
     base_distribution,
     is_latent,
     is_observed,
+    log_prob_shape,
 )
 from posterity.runtime.errors import InputError
 
-__all__ = ["ROW_PLATE", "DataSite", "LatentSite", "ModelTrace", "inspect_model", "log_prob_shape"]
-
-ROW_PLATE = "observations"
-
-
-@dataclasses.dataclass(frozen=True)
-class LatentSite:
-    """A site that is inferred.
-
-    Attributes:
-        name: Site name.
-        shape: Shape of its value (batch axes, then event axes).
-        event_dim: Number of event axes.
-        plates: Plate name of each batch axis, or None.
-        bijector: Maps unconstrained arrays onto the support.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    event_dim: int
-    plates: tuple[str | None, ...]
-    bijector: Transform
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """Shape without the event axes."""
-        return self.shape[: len(self.shape) - self.event_dim]
-
-
-@dataclasses.dataclass(frozen=True)
-class DataSite:
-    """A site that observes an argument.
-
-    Attributes:
-        name: Site name.
-        argument: The argument handed to `obs=`.
-        plates: For each axis of its `log_prob` array, rows first, the plate along it, or None.
-        kind: What its values are.
-        num_classes: Number of classes where `kind` is `class`, else 0.
-        fixed_support: Its support does not follow a latent, as that of Uniform(0, theta) would.
-    """
-
-    name: str
-    argument: str
-    plates: tuple[str | None, ...]
-    kind: DataKind
-    num_classes: int
-    fixed_support: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelTrace:
-    """What the model showed: latent sites, data sites, plate sizes, and the plates that are the rows."""
-
-    latents: tuple[LatentSite, ...]
-    data: tuple[DataSite, ...]
-    plates: dict[str, int]
-    row_plates: frozenset[str]
+__all__ = ["inspect_model"]
 
 
 def inspect_model(model: ModelFunction, shapes: Shapes) -> ModelTrace:
@@ -165,23 +109,6 @@ def _latent_site(where: str, site: Mapping[str, Any], support: Any) -> LatentSit
             "write it as a transformation of latents with simpler supports"
         ) from error
     return LatentSite(name, shape, event_dim, _plates_of_axes(site, len(shape) - event_dim), bijector)
-
-
-def log_prob_shape(where: str, site: Mapping[str, Any]) -> tuple[int, ...]:
-    """Shape of an observed site's log probabilities, rows first.
-
-    Raises:
-        InputError: The distribution and the data broadcast each other to a larger shape.
-    """
-    distribution, value_shape = site["fn"], jnp.shape(site["value"])
-    shape = jnp.shape(distribution.log_prob(site["value"]))
-    if shape and shape != value_shape[: len(value_shape) - distribution.event_dim]:
-        raise InputError(
-            f"{where}: observed site '{site['name']}' broadcasts: its distribution has batch shape "
-            f"{distribution.batch_shape} and argument '{site['argument']}' has {value_shape}, so that its log "
-            f"probabilities have shape {shape}; make the two shapes agree, rows first"
-        )
-    return shape
 
 
 def _data_site(where: str, site: Mapping[str, Any], num_rows: int, fixed_support: bool) -> DataSite:

@@ -18,8 +18,7 @@ from posterity.model.arguments import Argument, ModelFunction, model_name
 from posterity.model.counts import with_float_counts
 from posterity.model.dataset import Dataset
 from posterity.model.events import MaskEvents
-from posterity.model.inspect import DataSite, LatentSite
-from posterity.model.plates import AxisGroup
+from posterity.model.sites import AxisGroup, DataSite, LatentSite
 from posterity.model.space import LatentSpace, PlateMasks, broadcast_mask, masked_values
 
 __all__ = ["Model"]

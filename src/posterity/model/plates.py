@@ -1,6 +1,5 @@
 """Which axes of arguments and latents grow together: plates as the axes along which datasets vary."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,30 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from posterity.model.arguments import ModelFunction, model_name
-from posterity.model.inspect import ModelTrace, log_prob_shape
-from posterity.model.trace import Shapes, Trace, abstract_trace, is_observed
+from posterity.model.sites import Axes, AxisGroup, ModelTrace
+from posterity.model.trace import Shapes, Trace, abstract_trace, is_observed, log_prob_shape
 from posterity.runtime.errors import InputError, did_you_mean
 
-__all__ = ["AxisGroup", "axis_groups", "cut", "resize", "variable_axes"]
-
-Axes = Mapping[str, tuple[int, ...]]
-
-
-@dataclasses.dataclass(frozen=True)
-class AxisGroup:
-    """Axes of one size that change together when the arguments are resized.
-
-    Attributes:
-        size: Their size in the example.
-        axes: Argument name -> axes (1 is the first after the rows).
-        plates: Plates that follow.
-        latent_axes: `(site, axis)` of latent values that follow.
-    """
-
-    size: int
-    axes: Axes
-    plates: tuple[str, ...]
-    latent_axes: tuple[tuple[str, int], ...]
+__all__ = ["axis_groups", "cut", "resize", "variable_axes"]
 
 
 def axis_groups(model: ModelFunction, shapes: Shapes, trace: ModelTrace) -> tuple[AxisGroup, ...]:

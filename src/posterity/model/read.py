@@ -13,9 +13,10 @@ import numpy as np
 from posterity.model.arguments import Argument, ModelFunction, example_arrays, model_name
 from posterity.model.fingerprint import fingerprint
 from posterity.model.indices import index_sizes
-from posterity.model.inspect import DataSite, ModelTrace, inspect_model
+from posterity.model.inspect import inspect_model
 from posterity.model.model import Model
-from posterity.model.plates import AxisGroup, axis_groups, resize, variable_axes
+from posterity.model.plates import axis_groups, resize, variable_axes
+from posterity.model.sites import AxisGroup, DataSite, ModelTrace
 from posterity.model.space import LatentSpace
 from posterity.model.trace import Shapes, abstract_trace, shapes_of
 from posterity.runtime.errors import InputError

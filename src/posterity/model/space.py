@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from posterity.model.arguments import Argument
-from posterity.model.inspect import LatentSite
+from posterity.model.sites import LatentSite
 
 __all__ = ["LatentSpace", "PlateMasks", "broadcast_mask", "masked_values"]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax import random
 from numpyro import handlers
 from numpyro.distributions import (
@@ -31,6 +32,7 @@ __all__ = [
     "base_distribution",
     "is_latent",
     "is_observed",
+    "log_prob_shape",
     "shapes_of",
 ]
 
@@ -99,6 +101,23 @@ def is_latent(site: Mapping[str, Any]) -> bool:
 def is_observed(site: Mapping[str, Any]) -> bool:
     """Whether a site of a trace was handed `obs=`."""
     return site["type"] == "sample" and site["is_observed"]
+
+
+def log_prob_shape(where: str, site: Mapping[str, Any]) -> tuple[int, ...]:
+    """Shape of an observed site's log probabilities, rows first.
+
+    Raises:
+        InputError: The distribution and the data broadcast each other to a larger shape.
+    """
+    distribution, value_shape = site["fn"], jnp.shape(site["value"])
+    shape = jnp.shape(distribution.log_prob(site["value"]))
+    if shape and shape != value_shape[: len(value_shape) - distribution.event_dim]:
+        raise InputError(
+            f"{where}: observed site '{site['name']}' broadcasts: its distribution has batch shape "
+            f"{distribution.batch_shape} and argument '{site['argument']}' has {value_shape}, so that its log "
+            f"probabilities have shape {shape}; make the two shapes agree, rows first"
+        )
+    return shape
 
 
 def base_distribution(distribution: Distribution) -> Distribution:

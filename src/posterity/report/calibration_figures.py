@@ -11,8 +11,7 @@ from posterity.calibration.judgement import FALSE_ALARM, JUDGES, LOG_JOINT
 from posterity.calibration.report import CellReport
 from posterity.calibration.uniformity import ecdf, simultaneous_band, uniformity_p_value
 from posterity.report.density import padded_range
-from posterity.report.marginals import figure
-from posterity.report.svg import Panel
+from posterity.report.svg import Panel, figure
 
 __all__ = ["cell_name", "coverage_panels", "p_text", "rank_panels", "recovery_panels", "z_score_panels"]
 

@@ -8,8 +8,7 @@ from jax import random
 
 from posterity.model.arguments import Argument
 from posterity.report.density import density, padded_range
-from posterity.report.marginals import figure
-from posterity.report.svg import Panel
+from posterity.report.svg import Panel, figure
 from posterity.results.by_row import replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
 

@@ -1,6 +1,5 @@
 """The draws that the figures show: posterior and prior as one column per scalar latent."""
 
-import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -10,39 +9,16 @@ from jaxtyping import Array, PRNGKeyArray
 
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
+from posterity.report.latent import Latent
 from posterity.results.by_row import padded
 from posterity.results.data import PosteriorData
 from posterity.runtime.compile import filter_jit
 
-__all__ = ["Latent", "latents_of"]
+__all__ = ["latents_of"]
 
 NUM_PRIOR = 10_000
 PRIOR_ROWS = 8
 """Rows that the model is given while its prior is drawn: latents do not depend on them."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Latent:
-    """One scalar latent.
-
-    Attributes:
-        label: Such as `w[bmi]`.
-        site: Its site.
-        posterior: Finite draws of equal weight, shape `(draw,)`.
-        prior: Finite draws of the prior, shape `(draw,)`.
-        is_finite: Whether no draw of the posterior had to be left out.
-    """
-
-    label: str
-    site: str
-    posterior: np.ndarray
-    prior: np.ndarray
-    is_finite: bool
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether there is something to draw: some finite draws of the posterior, and of the prior."""
-        return len(self.posterior) > 1 and len(self.prior) > 1
 
 
 def latents_of(posterior: PosteriorData, seed: int = 0) -> list[Latent]:

@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 
 from posterity.report.density import padded_range
-from posterity.report.draws import Latent
+from posterity.report.latent import Latent
 from posterity.report.svg import tick_text, ticks
 from posterity.results.table import number_text
 

@@ -1,13 +1,12 @@
 """Each latent's posterior density against its prior, and the pairs that depend on each other most."""
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
 
 from posterity.report.density import density, padded_range, shared_range
-from posterity.report.draws import Latent
-from posterity.report.svg import Panel
+from posterity.report.latent import Latent
+from posterity.report.svg import Panel, figure
 
 __all__ = ["MAX_MARGINALS", "MAX_PAIRS", "marginal_panels", "pair_panels"]
 
@@ -16,11 +15,6 @@ MAX_PAIRS = 3
 MAX_DOTS = 400
 MAX_COMPARED = 500
 """Latents whose correlations are compared: a matrix of 500 x 500."""
-
-
-def figure(panel: Panel, caption: str) -> str:
-    """A panel with words below it."""
-    return f"<figure>{panel}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def marginal_panels(latents: Sequence[Latent]) -> str:

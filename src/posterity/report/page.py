@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from posterity.report.check import predictive_check
-from posterity.report.draws import Latent, latents_of
+from posterity.report.draws import latents_of
 from posterity.report.forest import MAX_LATENTS, forest_table
+from posterity.report.latent import Latent
 from posterity.report.marginals import MAX_MARGINALS, marginal_panels, pair_panels
 from posterity.report.sheet import MARKS, Verdict, card, key, listed, made, sheet
 from posterity.report.words import verdict_words

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["Panel", "tick_text", "ticks"]
+__all__ = ["Panel", "figure", "tick_text", "ticks"]
 
 WIDTH, HEIGHT = 340.0, 210.0
 LEFT, RIGHT, TOP, BOTTOM = 12.0, 12.0, 10.0, 40.0
@@ -149,3 +149,8 @@ class Panel:
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str) -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
+
+
+def figure(panel: Panel, caption: str) -> str:
+    """A panel with words below it."""
+    return f"<figure>{panel}<figcaption>{html.escape(caption)}</figcaption></figure>"

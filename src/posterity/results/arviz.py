@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax import random
 
-from posterity.model.inspect import ROW_PLATE
 from posterity.model.model import Model
+from posterity.model.sites import ROW_PLATE
 from posterity.results.by_row import replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
 from posterity.runtime.errors import InputError
@@ -198,9 +198,9 @@ def _dims(posterior: PosteriorData) -> dict[str, list[str]]:
                 f"latent site '{site}' is called like a number that the DataTree keeps about each draw. Rename it in "
                 "the model."
             )
-    for site, names in posterior.axes[0].items():
+    for site in dict.fromkeys([*posterior.proposed, *posterior.axes[0]]):  # latents first: their plates are the model's
         for name in _SAMPLE_DIMS:
-            if name in names:
+            if name in posterior.axes[0][site]:
                 raise InputError(
                     f"site '{site}' has a plate called '{name}', which ArviZ uses for the draws themselves. "
                     "Rename the plate in the model."

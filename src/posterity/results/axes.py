@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from posterity.model.inspect import ROW_PLATE
 from posterity.model.model import Model
+from posterity.model.sites import ROW_PLATE
 
 __all__ = ["active_entries", "argument_axes", "latent_axes", "latent_entries", "row_dim"]
 

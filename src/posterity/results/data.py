@@ -40,6 +40,7 @@ class PosteriorData:
         refinement: What sampling from q on came to, where weights were unhealthy; None where it was not tried.
         columns: Argument -> names of its columns.
         recipe: How the dataset was made of a table; None where it was given as arrays.
+        is_linear: Latents `w`, `b` and perhaps `sigma` are of a linear predictor, and convert to a table's units.
         dropped_rows: Rows of the table that were left out because a cell was missing.
         seconds: Wall time that it took.
     """
@@ -59,6 +60,7 @@ class PosteriorData:
     refinement: Refinement | None = None
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     recipe: Recipe | None = None
+    is_linear: bool = False
     dropped_rows: int = 0
     seconds: float = 0.0
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax import random
 
-from posterity.model.arguments import Argument, DataKind
+from posterity.model.arguments import Argument
 from posterity.model.arrays import plain_array
 from posterity.model.dataset import SMALLEST_BUCKET, bucket_for, num_rows_of
 from posterity.model.intake import read_arrays
 from posterity.model.model import Model
+from posterity.model.sites import DataKind
 from posterity.results.by_row import VALUES_AT_ONCE, expected_counts, replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
 from posterity.runtime.errors import InputError, did_you_mean, lookup

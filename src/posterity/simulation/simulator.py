@@ -9,17 +9,16 @@ from jax import random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.model.arguments import ModelFunction, example_arrays
-from posterity.model.builtin.entry import BuiltinModel
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.model.read import read_model
 from posterity.model.soundness import FEWEST_ROWS, MOST_ROWS, check_model
 from posterity.model.space import PlateMasks, masked_values
-from posterity.runtime.errors import InputError, lookup
+from posterity.runtime.errors import lookup
 from posterity.simulation.covariates import COVARIATE_LAWS, CovariateLaw, ResampledRows
 from posterity.simulation.envelope import Envelope
 
-__all__ = ["Simulator", "build_simulator", "builtin_simulator"]
+__all__ = ["Simulator", "build_simulator"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,37 +91,6 @@ def build_simulator(
         smallest = {plate: low for plate, (low, _) in envelope.plates.items()}
         check_model(model, lambda key, masks: simulator.simulate(key, rows, masks), smallest)
     return simulator
-
-
-def builtin_simulator(
-    entry: BuiltinModel,
-    rows: tuple[int, int] | None = None,
-    columns: tuple[int, int] | None = None,
-    *,
-    covariates: str | CovariateLaw | None = None,
-    check: bool = True,
-    **options: Any,
-) -> Simulator:
-    """The simulator of a built-in model.
-
-    Args:
-        entry: The model.
-        rows: Envelope of rows; its usual one if None.
-        columns: Envelope of columns (features or dimensions).
-        covariates: How covariates are drawn; see `build_simulator`. Table-like where the model is defined on z-scored
-            columns, if None.
-        check: See `build_simulator`.
-        **options: Options of the model.
-    """
-    envelope = Envelope(rows or entry.rows, {entry.plate: columns or entry.columns})
-    law = covariates or ("normal" if entry.target is None else "table")
-    if law == "resampled":
-        raise InputError(
-            f"covariates='resampled' draws rows of an example, and the built-in '{entry.name}' has none: give "
-            "covariates=posterity.ResampledRows({...}), 'normal' or 'table'"
-        )
-    example = entry.example(envelope.plates[entry.plate][1])
-    return build_simulator(entry.with_options(options), example, envelope, covariates=law, check=check)
 
 
 def _covariate_law(covariates: str | CovariateLaw, model: Model, example: Mapping[str, Any]) -> CovariateLaw:

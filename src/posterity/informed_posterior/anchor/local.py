@@ -38,6 +38,7 @@ from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.rows import lone_row_log_likelihood
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
+from posterity.runtime.keys import key_for
 
 __all__ = ["LocalGaussian", "find_gaussians", "local_lines"]
 
@@ -89,7 +90,7 @@ def find_gaussians(model: Model, dataset: Dataset, mask: Bool[Array, " latent"])
     def prior_draw(key: Array) -> Array:
         return model.sample_prior(key, covariates, dataset.row_mask.shape[0], dataset.plate_masks)
 
-    draws = vmap(prior_draw)(random.split(random.key(0), NUM_STARTS - 1))
+    draws = vmap(prior_draw)(random.split(key_for(0, "starts"), NUM_STARTS - 1))
     starts = jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
 
     modes = lax.map(lambda start: _newton(target, start, mask), starts)

@@ -15,8 +15,8 @@ from jaxtyping import Array
 
 from posterity.informed_posterior.read.graph import Dependence, Equation, Graph, trace_graph
 from posterity.model.dataset import Dataset
-from posterity.model.inspect import DataSite
 from posterity.model.model import Model
+from posterity.model.sites import DataSite
 from posterity.model.space import broadcast_mask
 
 __all__ = ["NotInformedError", "Parts", "Reading", "SiteTerms", "odd_latents", "read_sites"]

@@ -21,6 +21,7 @@ from posterity.informed_posterior.read.terms import Terms
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import jit
+from posterity.runtime.keys import key_for
 
 __all__ = [
     "MAX_SCALES",
@@ -151,7 +152,7 @@ def check_rows_apart(model: Model, structure: Structure, probe: Probe) -> None:
 
         return jnp.max(lax.map(change_of_others, jnp.arange(predictor.size)), initial=0.0)
 
-    if not float(jit(leak, quick=True)(random.key(0), *probe)) == 0.0:  # NaN is no proof that rows are apart
+    if not float(jit(leak, quick=True)(key_for(0, "rows apart"), *probe)) == 0.0:  # NaN is no proof that rows are apart
         raise NotInformedError(f"the likelihood of a row of '{model.name}' depends on other rows' predictors")
 
 

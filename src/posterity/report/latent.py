@@ -1,0 +1,31 @@
+"""One scalar latent as the figures show it."""
+
+import dataclasses
+
+import numpy as np
+
+__all__ = ["Latent"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Latent:
+    """One scalar latent.
+
+    Attributes:
+        label: Such as `w[bmi]`.
+        site: Its site.
+        posterior: Finite draws of equal weight, shape `(draw,)`.
+        prior: Finite draws of the prior, shape `(draw,)`.
+        is_finite: Whether no draw of the posterior had to be left out.
+    """
+
+    label: str
+    site: str
+    posterior: np.ndarray
+    prior: np.ndarray
+    is_finite: bool
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is something to draw: some finite draws of the posterior, and of the prior."""
+        return len(self.posterior) > 1 and len(self.prior) > 1
