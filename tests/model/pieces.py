@@ -1,7 +1,8 @@
-"""What the models that are refused have in common."""
+"""What tests of models share: parts of models, messages, and garbage for where a mask must be obeyed."""
 
 import re
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -23,6 +24,13 @@ def observe(value, y):
 def plated_weights(x):
     with numpyro.plate("features", x.shape[-1]):
         return numpyro.sample("w", dist.Normal(0.0, 1.0))
+
+
+def garbage(like):
+    """NaN and 1e6 by turns along the first axis, in the shape of an array; 1e6 alone where NaN is no value."""
+    real = jnp.issubdtype(like.dtype, jnp.floating)
+    by_turns = jnp.where(jnp.arange(like.shape[0]) % 2 == 0, jnp.nan if real else 1e6, 1e6).astype(like.dtype)
+    return jnp.broadcast_to(jnp.reshape(by_turns, (-1,) + (1,) * (like.ndim - 1)), like.shape)
 
 
 def message(pattern: str) -> str:

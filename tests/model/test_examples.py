@@ -10,21 +10,20 @@ import numpy as np
 import pytest
 from jax import random
 from model.example_models import EXAMPLES, NUM_ROWS
+from model.pieces import garbage
 from numpy.testing import assert_allclose, assert_array_equal
 from numpyro.distributions import constraints
 from numpyro.infer.util import potential_energy, unconstrain_fn
 
-from posterity.model.build import build_problem
 from posterity.model.dataset import Dataset
 from posterity.model.intake import pad_dataset
-from posterity.model.problem import Problem
-from posterity.model.soundness import check_problem
-from posterity.simulation.envelope import Envelope
+from posterity.model.model import Model
+from posterity.model.soundness import check_model
+from posterity.simulation.simulator import build_simulator
 
 PADDED_ROWS = 12
-ENVELOPE = Envelope(rows=(6, PADDED_ROWS))
 
-# What the model needs to know of each example: latents -> size of their part of z.
+# What must be known of each example: latents -> size of their part of z.
 LATENTS = {
     "coin": {"fairness": 1},
     "batting": {"phi": 1},
@@ -59,9 +58,9 @@ KINDS = {
 
 
 class Case(NamedTuple):
-    """A problem, a point of its latent space, and every number that the tests compare."""
+    """A model, a point of its latent space, and every number that the tests compare."""
 
-    problem: Problem
+    model: Model
     simulated: Dataset
     drawn: np.ndarray
     z: np.ndarray
@@ -71,60 +70,59 @@ class Case(NamedTuple):
 @pytest.fixture(scope="module", params=EXAMPLES)
 def case(request) -> Case:
     """Builds one example, then compiles all that its tests need as a single program."""
-    model, example = EXAMPLES[request.param]
-    problem = build_problem(model, example, ENVELOPE, check=False)
-    simulated, drawn = check_problem(problem)  # what `check=True` does
-    exact = pad_dataset(problem, example, NUM_ROWS)
-    dirty = _dirty(pad_dataset(problem, example, PADDED_ROWS))
-    z = jnp.asarray(np.random.default_rng(1).normal(0.0, 0.5, problem.space.size), jnp.float32)
-    compute = jax.jit(functools.partial(_numbers, problem))
+    function, example = EXAMPLES[request.param]
+    simulator = build_simulator(function, example, check=False)
+    model, rows = simulator.model, jnp.ones(6, bool)
+    simulated, drawn = check_model(model, lambda key, masks: simulator.simulate(key, rows, masks))
+    exact = pad_dataset(model, example, NUM_ROWS)
+    dirty = _dirty(pad_dataset(model, example, PADDED_ROWS))
+    z = jnp.asarray(np.random.default_rng(1).normal(0.0, 0.5, model.space.size), jnp.float32)
+    compute = jax.jit(functools.partial(_numbers, model))
     return Case(
-        problem, simulated, np.asarray(drawn), np.asarray(z), jax.device_get(compute(z, exact, dirty, simulated))
+        model, simulated, np.asarray(drawn), np.asarray(z), jax.device_get(compute(z, exact, dirty, simulated))
     )
 
 
 def _dirty(dataset: Dataset) -> Dataset:
-    """The dataset with a million in every padded row; zeros would hide a forgotten mask."""
-    rows = dataset.row_mask
+    """The dataset with NaN and 1e6 by turns in its padded rows; zeros would hide a forgotten mask."""
     values = {
-        name: jnp.where(jnp.reshape(rows, (-1,) + (1,) * (v.ndim - 1)), v, jnp.asarray(1e6, v.dtype))
-        for name, v in dataset.values.items()
+        name: jnp.concatenate([array[:NUM_ROWS], garbage(array[NUM_ROWS:])]) for name, array in dataset.values.items()
     }
-    return Dataset(values, rows, dataset.plate_masks)
+    return Dataset(values, dataset.row_mask, dataset.plate_masks)
 
 
 def _permuted(dataset: Dataset, order: np.ndarray) -> Dataset:
     return Dataset({k: v[order] for k, v in dataset.values.items()}, dataset.row_mask[order], dataset.plate_masks)
 
 
-def _numbers(problem: Problem, z: jax.Array, exact: Dataset, dirty: Dataset, simulated: Dataset) -> dict[str, Any]:
+def _numbers(model: Model, z: jax.Array, exact: Dataset, dirty: Dataset, simulated: Dataset) -> dict[str, Any]:
     def joint_and_parts(z: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        log_prior, rows = problem.log_prior_and_likelihood(z, dirty)
+        log_prior, rows = model.log_prior_and_likelihood(z, dirty)
         return log_prior + jnp.sum(rows), (log_prior, rows)
 
     order = random.permutation(random.key(5), PADDED_ROWS)
-    latents, log_det = problem.space.constrain_and_log_det(z, {})
-    by_numpyro = unconstrain_fn(problem.model, (), exact.values, latents)
+    latents, log_det = model.space.constrain_and_log_det(z, {})
+    by_numpyro = unconstrain_fn(model.function, (), exact.values, latents)
     return {
         "order": order,
-        "exact": jax.value_and_grad(problem.log_joint)(z, exact),
+        "exact": jax.value_and_grad(model.log_joint)(z, exact),
         "dirty": jax.value_and_grad(joint_and_parts, has_aux=True)(z),
-        "permuted": problem.log_prior_and_likelihood(z, _permuted(dirty, order)),
-        "numpyro": jax.value_and_grad(lambda u: -potential_energy(problem.model, (), exact.values, u))(by_numpyro),
+        "permuted": model.log_prior_and_likelihood(z, _permuted(dirty, order)),
+        "numpyro": jax.value_and_grad(lambda u: -potential_energy(model.function, (), exact.values, u))(by_numpyro),
         "numpyro_z": by_numpyro,
         "latents": latents,
         "log_det": log_det,
-        "jacobian": jax.jacfwd(lambda one: _free_coordinates(problem, problem.space.constrain(one)))(z),
-        "round_trip": problem.space.unconstrain(latents),
-        "unsupported": problem.unsupported_rows(simulated),
+        "jacobian": jax.jacfwd(lambda one: _free_coordinates(model, model.space.constrain(one)))(z),
+        "round_trip": model.space.unconstrain(latents),
+        "unsupported": model.unsupported_rows(simulated),
     }
 
 
-def _free_coordinates(problem: Problem, latents: Mapping[str, jax.Array]) -> jax.Array:
+def _free_coordinates(model: Model, latents: Mapping[str, jax.Array]) -> jax.Array:
     """As many coordinates of the latents as `z` has: a simplex without its last entry, a Cholesky factor of a
     correlation below its diagonal, everything else whole."""
     parts = []
-    for site in problem.space.sites:
+    for site in model.space.sites:
         value = latents[site.name]
         if site.bijector.codomain is constraints.simplex:
             value = value[..., :-1]
@@ -136,12 +134,12 @@ def _free_coordinates(problem: Problem, latents: Mapping[str, jax.Array]) -> jax
 
 def test_latents_and_data_are_told_apart(case, request):
     name = request.node.callspec.params["case"]
-    sizes = {site.name: case.problem.space.site_size(site.name) for site in case.problem.space.sites}
+    sizes = {site.name: case.model.space.site_size(site.name) for site in case.model.space.sites}
     assert sizes == LATENTS[name]
-    assert case.problem.space.size == sum(sizes.values())
-    kinds = {a.name: a.kind for a in case.problem.data}
+    assert case.model.space.size == sum(sizes.values())
+    kinds = {a.name: a.kind for a in case.model.data}
     assert kinds == KINDS.get(name, dict.fromkeys(kinds, "real"))
-    assert set(kinds) | {a.name for a in case.problem.covariates} == set(EXAMPLES[name].dataset)
+    assert set(kinds) | {a.name for a in case.model.covariates} == set(EXAMPLES[name].dataset)
 
 
 def test_log_joint_and_gradient_are_those_of_numpyro(case):
@@ -149,7 +147,7 @@ def test_log_joint_and_gradient_are_those_of_numpyro(case):
     expected, by_site = case.numbers["numpyro"]
     assert np.all(np.isfinite(gradient))
     assert_allclose(value, expected, rtol=2e-5, atol=2e-4)
-    flat = np.concatenate([np.ravel(by_site[site.name]) for site in case.problem.space.sites])
+    flat = np.concatenate([np.ravel(by_site[site.name]) for site in case.model.space.sites])
     assert_allclose(gradient, flat, rtol=1e-3, atol=2e-3)
 
 
@@ -160,9 +158,9 @@ def test_log_det_is_that_of_the_jacobian(case):
 
 def test_constrain_and_unconstrain_are_inverse(case):
     assert_allclose(case.numbers["round_trip"], case.z, rtol=1e-4, atol=1e-4)
-    by_numpyro = [np.ravel(case.numbers["numpyro_z"][site.name]) for site in case.problem.space.sites]
+    by_numpyro = [np.ravel(case.numbers["numpyro_z"][site.name]) for site in case.model.space.sites]
     assert_allclose(np.concatenate(by_numpyro), case.z, rtol=1e-4, atol=1e-4)
-    for site in case.problem.space.sites:
+    for site in case.model.space.sites:
         assert case.numbers["latents"][site.name].shape == site.shape
         assert np.all(site.bijector.codomain(case.numbers["latents"][site.name]))
 
@@ -185,7 +183,7 @@ def test_rows_may_be_permuted(case):
 def test_simulates_what_it_can_explain(case):
     num_rows = case.simulated.row_mask.shape[0]
     assert np.all(np.isfinite(case.drawn))
-    for argument in case.problem.arguments:
+    for argument in case.model.arguments:
         values = np.asarray(case.simulated.values[argument.name])
         assert values.shape == (num_rows, *argument.shape) and str(values.dtype) == argument.dtype
         if argument.role == "data":  # one value per row, not one for all
