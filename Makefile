@@ -25,9 +25,10 @@ test: $(VENV)/.installed-dev  ## the fast tests, doctests included
 test-slow: $(VENV)/.installed-dev  ## the statistical and learning tests, compiled as users have it
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= $(BIN)/python -m pytest --numprocesses $(JOBS) -m slow
 
-lint: $(VENV)/.installed-dev  ## style, docstrings, format, types; changes nothing
+lint: $(VENV)/.installed-dev  ## style, docstrings, format, floors, types; changes nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 	$(BIN)/pyright
 
 format: $(VENV)/.installed-dev  ## mend what Ruff can mend
