@@ -1,9 +1,9 @@
-"""One answer, made without any model: two sites, one of them over columns with names."""
+"""One posterior, made without any network: a regression over columns with names."""
 
 import numpy as np
 import pytest
 
-from posterity.results.data import Answer
+from posterity import MODELS, Posterior
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed
 
@@ -11,9 +11,9 @@ COLUMNS = ("bmi", "age [years]", "bp")
 NUM_ROWS = 12
 
 
-@pytest.fixture
-def make_answer():
-    """Builds an answer; keyword arguments replace its fields, `log_joint` also its weights and verdict."""
+@pytest.fixture(scope="session")
+def make_posterior():
+    """Builds a posterior; keyword arguments replace its fields, `log_joint` also its weights and verdict."""
 
     def make(num_draws=200, **changes):
         rng = np.random.default_rng(7)
@@ -21,31 +21,42 @@ def make_answer():
         log_joint = changes.pop("log_joint", log_q + 0.3 * rng.normal(size=num_draws) - 50.0)
         weights = pareto_smoothed(log_joint - log_q)
         verdict, reasons = judge(weights)
+        proposed = {
+            "w": rng.normal(size=(num_draws, len(COLUMNS))).astype(np.float32),
+            "b": rng.normal(size=num_draws).astype(np.float32),
+            "sigma": rng.uniform(0.5, 1.5, num_draws).astype(np.float32),
+        }
         fields = {
-            "model": "linear_regression",
+            "model": MODELS["linear_regression"].read(len(COLUMNS)),
             "num_rows": NUM_ROWS,
-            "group": None,
-            "draws": {
-                "w": rng.normal(size=(num_draws, len(COLUMNS))).astype(np.float32),
-                "sigma": rng.uniform(0.5, 1.5, num_draws).astype(np.float32),
-            },
-            "labels": {"w": tuple(f"w[{name}]" for name in COLUMNS), "sigma": ("sigma",)},
-            "dims": {"w": ("features",), "x": ("observations", "features"), "y": ("observations",)},
-            "coords": {"features": COLUMNS},
+            "verdict": verdict,
+            "reasons": reasons,
+            "data": {"x": rng.normal(size=(NUM_ROWS, len(COLUMNS))), "y": rng.normal(size=NUM_ROWS)},
+            "proposed": proposed,
             "log_q": log_q,
             "log_joint": log_joint,
             "weights": weights,
-            "verdict": verdict,
-            "reasons": reasons,
-            "observed": {"y": rng.normal(size=NUM_ROWS)},
+            "columns": {"x": COLUMNS},
             "seconds": 0.04,
-            "covariates": {"x": rng.normal(size=(NUM_ROWS, len(COLUMNS)))},
         }
-        return Answer(**(fields | changes))
+        return Posterior(**(fields | changes))
 
     return make
 
 
-@pytest.fixture
-def answer(make_answer):
-    return make_answer()
+@pytest.fixture(scope="session")
+def posterior(make_posterior):
+    return make_posterior()
+
+
+@pytest.fixture(scope="session")
+def refined(make_posterior):
+    """One whose draws are a sampler's, beside those of the q that it started from."""
+    rng = np.random.default_rng(8)
+    proposed = make_posterior().proposed
+    return make_posterior(
+        verdict="refined",
+        reasons=("Refined by 4 chains.",),
+        refined={site: rng.normal(size=values.shape).astype(np.float32) for site, values in proposed.items()},
+        refined_log_joint=rng.normal(size=200),
+    )

@@ -86,9 +86,9 @@ def test_reference_without_spread_has_no_distance():
     assert cells(text, "w")[4:] == ["0.321", "0.000", "-"]
 
 
-def test_original_units_are_a_second_block():
-    text = render({"w[bmi]": BMI}, original_units={"w[bmi]": SIGMA})
-    scaled, original = text.split("in the original units")
+def test_units_of_the_table_are_a_second_block():
+    text = render({"w[bmi]": BMI}, table_units={"w[bmi]": SIGMA})
+    scaled, original = text.split("in the units of the table")
     assert "0.321" in scaled
     assert cells(original, "w[bmi]")[0] == "1523"
 

@@ -10,8 +10,8 @@ import scipy.stats
 from jax import random
 from numpy.testing import assert_allclose
 
-from posterity.model.build import build_problem
-from posterity.results import predict as prediction
+from posterity import read_model
+from posterity.results import predict as predicting
 from posterity.results.by_row import replicated_data
 from posterity.runtime.errors import InputError
 from posterity.trust.weights import ImportanceWeights, pareto_smoothed
@@ -42,32 +42,32 @@ def rows_only(y):
     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
 
 
-@pytest.fixture
-def answer_of(make_answer):
-    """An answer whose draws of the slope are N(1, 0.2^2), without any network."""
+@pytest.fixture(scope="module")
+def posterior_of(make_posterior):
+    """A posterior whose draws of the slope are N(1, 0.2^2), without any network."""
 
-    def make(model, example, **changes):
+    def make(function, example, **changes):
         rng = np.random.default_rng(3)
-        problem = build_problem(model, example, check=False)
-        arrays = {name: np.asarray(array) for name, array in example.items()}
+        data = {name: np.asarray(array) for name, array in example.items()}
         fields = {
-            "draws": {"slope": rng.normal(1.0, 0.2, NUM_DRAWS).astype(np.float32)},
+            "model": read_model(function, example),
+            "data": data,
+            "num_rows": len(data["y"]),
+            "proposed": {"slope": rng.normal(1.0, 0.2, NUM_DRAWS).astype(np.float32)},
             "log_joint": np.zeros(NUM_DRAWS),
             "log_q": np.zeros(NUM_DRAWS),
             "weights": pareto_smoothed(np.zeros(NUM_DRAWS)),
             "verdict": "corrected",
-            "observed": {a.name: arrays[a.name] for a in problem.data},
-            "covariates": {a.name: arrays[a.name] for a in problem.covariates},
-            "problem": problem,
+            "columns": {},
         }
-        return make_answer(NUM_DRAWS, **(fields | changes))
+        return make_posterior(NUM_DRAWS, **(fields | changes))
 
     return make
 
 
-@pytest.fixture
-def linear(answer_of):
-    return answer_of(line, {"x": np.zeros(5), "y": np.zeros(5)})
+@pytest.fixture(scope="module")
+def linear(posterior_of):
+    return posterior_of(line, {"x": np.zeros(5), "y": np.zeros(5)})
 
 
 def test_real_values_have_mean_and_bounds_of_the_predictive_normal(linear):
@@ -84,24 +84,24 @@ def test_real_values_have_mean_and_bounds_of_the_predictive_normal(linear):
     assert np.all(narrow.upper - narrow.lower < 0.6 * (found.upper - found.lower))
 
 
-def test_untrusted_weights_are_left_out_and_trusted_ones_used(answer_of):
+def test_untrusted_weights_are_left_out_and_trusted_ones_used(posterior_of):
     """All weight on the draws above 1 moves the mean by 0.2 sqrt(2/pi) at x = 1."""
     example = {"x": np.zeros(5), "y": np.zeros(5)}
-    draws = answer_of(line, example).draws["slope"]
+    draws = posterior_of(line, example).draws["slope"]
     chosen = np.where(draws > 1.0, 0.0, -np.inf)
     weights = ImportanceWeights(chosen - np.log(np.exp(chosen).sum()), 0.1, 2000.0)
     shifts = {
-        verdict: answer_of(line, example, weights=weights, verdict=verdict).predict({"x": [1.0]}).mean[0] - 1.0
+        verdict: posterior_of(line, example, weights=weights, verdict=verdict).predict({"x": [1.0]}).mean[0] - 1.0
         for verdict in ("corrected", "untrusted")
     }
     assert shifts["corrected"] == pytest.approx(0.2 * np.sqrt(2 / np.pi), abs=0.05)
     assert shifts["untrusted"] == pytest.approx(0.0, abs=0.05)
 
 
-def test_classes_have_the_probabilities_of_the_likelihood(answer_of):
-    answer = answer_of(choice, {"x": np.zeros(5), "y": np.zeros(5, np.int32)})
-    found = answer.predict({"x": [-1.0, 2.0]}, interval=0.8)
-    logits = answer.draws["slope"][:, None, None] * np.array([-1.0, 2.0])[:, None] * np.array([0.0, 1.0, 2.0])
+def test_classes_have_the_probabilities_of_the_likelihood(posterior_of):
+    posterior = posterior_of(choice, {"x": np.zeros(5), "y": np.zeros(5, np.int32)})
+    found = posterior.predict({"x": [-1.0, 2.0]}, interval=0.8)
+    logits = posterior.draws["slope"][:, None, None] * np.array([-1.0, 2.0])[:, None] * np.array([0.0, 1.0, 2.0])
     expected = scipy.special.softmax(logits, axis=-1)
     assert_allclose(found.mean, expected.mean(axis=0), rtol=1e-5)
     assert_allclose(found.mean.sum(axis=-1), 1.0, rtol=1e-5)
@@ -111,12 +111,12 @@ def test_classes_have_the_probabilities_of_the_likelihood(answer_of):
     assert frame.columns[:5] == ["row", "predicted", "p[0]", "lower[0]", "upper[0]"]
 
 
-@pytest.fixture
-def counts(answer_of):
+@pytest.fixture(scope="module")
+def counts(posterior_of):
     example = {"shop": np.array([0, 1, 1, 0]), "x": np.zeros(4), "y": np.zeros(4, np.int32), "tips": np.zeros(4)}
     rng = np.random.default_rng(3)
     slope, level = rng.normal(0.0, 0.1, NUM_DRAWS), rng.normal(-1.0, 0.1, (NUM_DRAWS, 3))
-    return answer_of(visits, example, draws={"slope": slope.astype("f4"), "level": level.astype("f4")})
+    return posterior_of(visits, example, proposed={"slope": slope.astype("f4"), "level": level.astype("f4")})
 
 
 def test_counts_have_bounds_that_are_counts(counts):
@@ -142,12 +142,12 @@ LIKELIHOODS = {  # and the mean in multiples of the rate
 }
 
 
-@pytest.fixture
-def growing(answer_of):
+@pytest.fixture(scope="module")
+def growing(posterior_of):
     def make(likelihood, sd):
         rng = np.random.default_rng(3)
         draws = {"a": np.full(NUM_DRAWS, 1.0, "f4"), "b": rng.normal(2.0, sd, NUM_DRAWS).astype("f4")}
-        return answer_of(growth(likelihood), {"x": np.zeros(5), "y": np.zeros(5, np.int32)}, draws=draws)
+        return posterior_of(growth(likelihood), {"x": np.zeros(5), "y": np.zeros(5, np.int32)}, proposed=draws)
 
     return make
 
@@ -155,9 +155,9 @@ def growing(answer_of):
 @pytest.mark.parametrize(("likelihood", "factor"), LIKELIHOODS.values(), ids=LIKELIHOODS)
 def test_counts_beyond_32_bits_are_predicted(likelihood, factor, growing):
     """At x = 10.5 the rate is e^22 = 3.6e9, where int32 ends at 2.1e9; it varies by 0.1 on the log scale."""
-    answer = growing(likelihood, 0.1 / 10.5)
-    found = answer.predict({"x": [0.5, 10.5]})
-    rate = np.exp(1.0 + answer.draws["b"].astype(float)[:, None] * [0.5, 10.5])
+    posterior = growing(likelihood, 0.1 / 10.5)
+    found = posterior.predict({"x": [0.5, 10.5]})
+    rate = np.exp(1.0 + posterior.draws["b"].astype(float)[:, None] * [0.5, 10.5])
     assert_allclose(found.mean, factor * rate.mean(axis=0), rtol=1e-4)
     assert found.upper[1] > np.quantile(rate[:, 1], 0.95) * 0.98
     assert np.all(found.upper == np.round(found.upper))
@@ -173,18 +173,18 @@ def test_means_that_overflow_are_told(growing):
 
 
 def test_replicated_counts_are_whole_numbers_of_64_bits(growing):
-    answer = growing(dist.Poisson, 0.1)
+    posterior = growing(dist.Poisson, 0.1)
     large = {"x": np.full(3, 10.5), "y": np.zeros(3, np.int32)}
-    made = replicated_data(answer.problem, answer.draws, large, random.key(0))["y"]
+    made = replicated_data(posterior.model, posterior.draws, large, random.key(0))["y"]
     assert made.dtype == np.int64 and made.max() > 2**31
-    huge = replicated_data(answer.problem, answer.draws, {**large, "x": np.full(3, 60.0)}, random.key(0))["y"]
+    huge = replicated_data(posterior.model, posterior.draws, {**large, "x": np.full(3, 60.0)}, random.key(0))["y"]
     assert huge.dtype == np.float64 and np.isinf(huge).all()
 
 
 def test_turns_of_rows_predict_the_same(linear, monkeypatch):
     x = np.linspace(-1.0, 1.0, 19)
     whole = linear.predict({"x": x})
-    monkeypatch.setattr(prediction, "VALUES_AT_ONCE", 8 * NUM_DRAWS)
+    monkeypatch.setattr(predicting, "VALUES_AT_ONCE", 8 * NUM_DRAWS)
     turns = linear.predict({"x": x})
     assert turns.mean.shape == (19,)
     assert_allclose(turns.mean, whole.mean, atol=6 * 0.54 / NUM_DRAWS**0.5 * 2**0.5)
@@ -221,10 +221,10 @@ def test_an_interval_is_a_probability(linear, interval):
         linear.predict({"x": [1.0]}, interval=interval)
 
 
-def test_what_cannot_be_predicted_is_refused(counts, answer_of):
+def test_what_cannot_be_predicted_is_refused(counts, posterior_of):
     with pytest.raises(InputError, match="observes y, tips; say which"):
         counts.predict({"shop": [0], "x": [0.0]})
-    with pytest.raises(InputError, match="index 2 in row 1, but training drew from rows with 0 to 1"):
-        counts.predict({"shop": [0, 2], "x": [0.0, 0.0]}, argument="y")
+    with pytest.raises(InputError, match="index 3 in row 1, but the axis that it picks from has 0 to 2"):
+        counts.predict({"shop": [0, 3], "x": [0.0, 0.0]}, argument="y")
     with pytest.raises(InputError, match="'rows_only' has no covariates"):
-        answer_of(rows_only, {"y": np.zeros(5)}).predict({})
+        posterior_of(rows_only, {"y": np.zeros(5)}).predict({})
