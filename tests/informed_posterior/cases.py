@@ -14,12 +14,13 @@ from jax.scipy.special import ndtr
 from jax.tree_util import Partial
 from jaxtyping import Array
 
+from posterity.informed_posterior.read.structure import Probe
 from posterity.informed_posterior.read.terms import Terms
-from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
-from posterity.simulation.envelope import Envelope
+from posterity.model.model import Model
+from posterity.model.read import read_model
+from posterity.model.space import masked_values
 
 NUM_COLUMNS, NUM_GROUPS = 3, 4
 BUILTIN = ("logistic_regression", "poisson_regression", "linear_regression", "linear_regression_known_noise")
@@ -98,39 +99,44 @@ STRUCTURES = {
 
 
 @functools.cache
-def problem_of(name: str) -> Problem:
+def model_of(name: str) -> Model:
     """One of `STRUCTURES`, of up to 3 features or of 4 groups."""
     if name in BUILTIN:
-        return MODELS[name].problem(columns=(1, NUM_COLUMNS), check=False)
-    model = {m.__name__: m for m in USER}[name]
+        return MODELS[name].read(NUM_COLUMNS)
+    function = {m.__name__: m for m in USER}[name]
     rows = 7  # no other axis is as long
-    if model in (centred, non_centred):
-        example = {"group": np.arange(rows) % NUM_GROUPS}
-        envelope = Envelope((4, 64))
-    else:
-        example = {"x": np.zeros((rows, NUM_COLUMNS), np.float32)}
-        envelope = Envelope((4, 64), {"features": (1, NUM_COLUMNS)})
-    target = np.zeros(rows, np.int32 if model in (probit, cloglog, negative_binomial, non_centred) else np.float32)
-    law = "normal" if "x" in example else "resampled"
-    return build_problem(model, example | {"y": target}, envelope, covariates=law, check=False)
+    target = np.zeros(rows, np.int32 if function in (probit, cloglog, negative_binomial, non_centred) else np.float32)
+    if function in (centred, non_centred):
+        return read_model(function, {"group": np.arange(rows) % NUM_GROUPS, "y": target})
+    x = np.zeros((rows, NUM_COLUMNS), np.float32)
+    return read_model(function, {"x": x, "y": target}, {"features": NUM_COLUMNS})
 
 
-def draw(problem: Problem, rng_key: Array, num_rows: int, num_columns: int = NUM_COLUMNS) -> tuple[Dataset, Array]:
+def draw(model: Model, rng_key: Array, num_rows: int, num_columns: int = NUM_COLUMNS) -> tuple[Dataset, Array]:
     """One dataset of the model itself, standard normal covariates or groups in turn, and the `z` behind it."""
     row_mask = jnp.ones(num_rows, bool)
-    masks = problem.plate_masks(dict.fromkeys(problem.capacity, num_columns))
-    if problem.covariates[0].name == "x":
-        return problem.simulate(rng_key, row_mask, masks)
-    covariates = {"group": jnp.arange(num_rows, dtype=jnp.int32) % NUM_GROUPS}
-    key_prior, key_data = random.split(rng_key)
-    z = problem.sample_prior(key_prior, covariates, num_rows, masks)
-    return problem.simulate_data(key_data, z, covariates, row_mask, masks), z
+    masks = model.plate_masks(dict.fromkeys(model.capacity, num_columns))
+    key_covariates, key_prior, key_data = random.split(rng_key, 3)
+    drawn = {
+        a.name: random.normal(random.fold_in(key_covariates, i), (num_rows, *a.shape))
+        if a.dtype == "float32"
+        else jnp.arange(num_rows, dtype=jnp.int32) % NUM_GROUPS
+        for i, a in enumerate(model.covariates)
+    }
+    covariates = masked_values(drawn, model.covariates, row_mask, masks)
+    z = model.sample_prior(key_prior, covariates, num_rows, masks)
+    return model.simulate_data(key_data, z, covariates, row_mask, masks), z
 
 
-def soil(problem: Problem, dataset: Dataset, num_padded: int, garbage: float = 1e6) -> Dataset:
+def probe(model: Model) -> Probe:
+    """A few rows of the model itself, and the latents behind them, at which its structure can be looked at."""
+    return draw(model, random.key(0), 7)
+
+
+def soil(model: Model, dataset: Dataset, num_padded: int, garbage: float = 1e6) -> Dataset:
     """The dataset with rows of garbage appended, and garbage in its masked entries."""
     values = {}
-    for argument in problem.arguments:
+    for argument in model.arguments:
         array = dataset.values[argument.name]
         for axis, plate in enumerate(argument.plates, start=1):
             if plate is not None:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from informed_posterior.cases import draw, problem_of, soil, stack, terms_of
+from informed_posterior.cases import draw, model_of, soil, stack, terms_of
 from jax import random
 from numpy.testing import assert_allclose
 from oracles import linear_regression_posterior
@@ -204,16 +204,16 @@ def reordered():
     """A dataset, the same with its rows in another order, and with 1e6 in the padding."""
     found = {}
     for name in ("logistic_regression", "linear_regression_known_noise"):
-        problem = problem_of(name)
-        dataset, _ = draw(problem, random.key(4), 12, 2)
+        model = model_of(name)
+        dataset, _ = draw(model, random.key(4), 12, 2)
         order = np.random.default_rng(0).permutation(12)
         shuffled = Dataset({k: v[order] for k, v in dataset.values.items()}, dataset.row_mask, dataset.plate_masks)
-        variants = [soil(problem, dataset, 4, 0.0), soil(problem, shuffled, 4), soil(problem, dataset, 4)]
-        structure = read_structure(problem)
+        variants = [soil(model, dataset, 4, 0.0), soil(model, shuffled, 4), soil(model, dataset, 4)]
+        structure = read_structure(model)
 
-        def look(dataset, problem=problem, structure=structure):
-            terms = conditional_terms(problem, structure, jnp.zeros(problem.space.size), dataset)
-            return find_anchor(terms), laplace_anchor(terms), laplace_anchor(terms, jnp.zeros(problem.space.size))
+        def look(dataset, model=model, structure=structure):
+            terms = conditional_terms(model, structure, jnp.zeros(model.space.size), dataset)
+            return find_anchor(terms), laplace_anchor(terms), laplace_anchor(terms, jnp.zeros(model.space.size))
 
         many = stack_datasets(variants)
         found[name] = dataset, *jax.device_get(jax.jit(lambda many, look=look: jax.lax.map(look, many))(many))

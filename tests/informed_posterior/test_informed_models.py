@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from informed_posterior.cases import NUM_COLUMNS, USER, draw, ess_share, problem_of, soil, stack
+from informed_posterior.cases import NUM_COLUMNS, USER, draw, ess_share, model_of, soil, stack
 from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -19,27 +19,25 @@ NAMES = [model.__name__ for model in USER]
 
 
 def network_of(name: str) -> InformedNetwork:
-    problem = problem_of(name)
-    return InformedNetwork(
-        RowNetwork(8, 2, key=random.key(0)), problem, read_structure(problem, NAMED_BY_HAND.get(name))
-    )
+    model = model_of(name)
+    return InformedNetwork(RowNetwork(8, 2, key=random.key(0)), model, read_structure(model, NAMED_BY_HAND.get(name)))
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def case(request):
     """Draws for datasets of 40 rows; then the last one with 1e6 in its padding, and one with a feature less."""
     network = network_of(request.param)
-    problem = network.problem
-    datasets = [draw(problem, random.key(10 + i), NUM_ROWS)[0] for i in range(NUM_DATASETS)]
-    fewer = draw(problem, random.key(20), NUM_ROWS, NUM_COLUMNS - 1)[0]
-    many = [soil(problem, d, NUM_PADDED, 0.0) for d in datasets]
-    many += [soil(problem, datasets[-1], NUM_PADDED), soil(problem, fewer, NUM_PADDED)]
+    model = network.model
+    datasets = [draw(model, random.key(10 + i), NUM_ROWS)[0] for i in range(NUM_DATASETS)]
+    fewer = draw(model, random.key(20), NUM_ROWS, NUM_COLUMNS - 1)[0]
+    many = [soil(model, d, NUM_PADDED, 0.0) for d in datasets]
+    many += [soil(model, datasets[-1], NUM_PADDED), soil(model, fewer, NUM_PADDED)]
 
     def look(dataset):
-        mask = problem.space.mask(dataset.plate_masks)
+        mask = model.space.mask(dataset.plate_masks)
         q = network(dataset, mask)
         z, log_q = q.sample_and_log_prob(random.key(1), NUM_DRAWS)
-        log_p = vmap(lambda v: problem.log_joint(v, dataset))(z)
+        log_p = vmap(lambda v: model.log_joint(v, dataset))(z)
         again = vmap(q.log_prob)(jnp.where(mask, z[:50], 1e6))
         return {"mask": mask, "z": z, "log_q": log_q, "again": again, "ess": ess_share(log_p - log_q)}
 
@@ -77,11 +75,11 @@ def test_masked_entries_of_draws_are_zero(case):
 def test_what_lies_outside_is_told():
     network = network_of("probit")
     most = trained_for()["rows"]
-    assert network.outside(network.problem, most, {"features": 2}) == ()
-    (told,) = network.outside(network.problem, most + 1, {"features": 2})
+    assert network.outside(most, {"features": 2}) == ()
+    (told,) = network.outside(most + 1, {"features": 2})
     assert told == f"{most + 1} rows are more than the {most} that the informed posterior was trained for"
 
 
 def test_nothing_lies_outside_where_the_rest_is_gaussian():
     network = network_of("centred")
-    assert network.outside(network.problem, 10**6, {}) == ()
+    assert network.outside(10**6, {}) == ()

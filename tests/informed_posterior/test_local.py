@@ -6,21 +6,22 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from informed_posterior.cases import draw, ess_share, probe, soil
 from jax import random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 import posterity
-from posterity.informed_posterior.anchor.local import _points, count_directions, find_gaussians, local_lines, rows_are_apart
+from posterity.informed_posterior.anchor.local import _points, find_gaussians, local_lines
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.informed_posterior.nest.modes import mode_weights
+from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
 from posterity.informed_posterior.read.structure import Structure, Unstructured, find_structure
-from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import Dataset
+from posterity.model.read import read_model
 from posterity.runtime.errors import InputError
-from posterity.simulation.envelope import Envelope
 
 
 def two_modes(x, y=None):
@@ -42,16 +43,15 @@ def normalised_over_rows(x, y=None):
     numpyro.sample("y", dist.Normal(share, 0.1), obs=y)
 
 
-def problem_of(model, dtype=np.float32):
-    example = {"x": np.linspace(0.5, 2.0, 9, dtype=np.float32), "y": np.ones(9, dtype)}
-    return build_problem(model, example, Envelope((4, 16)), check=False)
+def model_of(function, dtype=np.float32):
+    return read_model(function, {"x": np.ones(9, np.float32), "y": np.ones(9, dtype)})
 
 
-def padded(problem, x, y, num_rows):
+def padded(model, x, y, num_rows):
     def pad(values, dtype):
         return jnp.asarray(np.pad(values, (0, num_rows - len(values))), dtype)
 
-    dtypes = {a.name: a.dtype for a in problem.arguments}
+    dtypes = {a.name: a.dtype for a in model.arguments}
     values = {"x": pad(x, dtypes["x"]), "y": pad(y, dtypes["y"])}
     return Dataset(values, jnp.arange(num_rows) < len(x), {})
 
@@ -59,11 +59,11 @@ def padded(problem, x, y, num_rows):
 @pytest.fixture(scope="module")
 def square():
     """q of `two_modes` on a dataset whose modes lie near -1.2 and 1.2, padded."""
-    problem = problem_of(two_modes)
+    model = model_of(two_modes)
     x = np.linspace(0.5, 2.0, 8)
-    network = InformedNetwork(RowNetwork(8, 2, key=random.key(0)), problem, find_structure(problem))
-    dataset = padded(problem, x, 1.44 * x + 0.3 * np.cos(7.0 * x), 12)
-    return problem, dataset, jax.jit(lambda d: network(d, jnp.ones(1, bool)))(dataset)
+    network = InformedNetwork(RowNetwork(8, 2, key=random.key(0)), model, find_structure(model, probe(model)))
+    dataset = padded(model, x, 1.44 * x + 0.3 * np.cos(7.0 * x), 12)
+    return model, dataset, jax.jit(lambda d: network(d, jnp.ones(1, bool)))(dataset)
 
 
 def test_points_have_mean_zero_and_unit_covariance():
@@ -83,10 +83,10 @@ def test_two_modes_are_found_and_mixed(square):
 
 def test_mixture_is_the_posterior(square):
     """On a grid: q integrates to one and agrees with the normalised joint; draws report the density that they have."""
-    problem, dataset, q = square
+    model, dataset, q = square
     grid = jnp.linspace(-4.0, 4.0, 4001)[:, None]
     density = np.exp(vmap(q.log_prob)(grid))
-    joint = np.asarray(vmap(problem.log_joint, in_axes=(0, None))(grid, dataset), float)
+    joint = np.asarray(vmap(model.log_joint, in_axes=(0, None))(grid, dataset), float)
     posterior = np.exp(joint - joint.max())
     posterior /= posterior.sum() * 0.002
     assert_allclose(density.sum() * 0.002, 1.0, atol=1e-3)
@@ -125,14 +125,15 @@ class Within(dist.Distribution):
 def test_an_answer_without_any_gaussian_is_not_trusted(rng_key):
     """Where every bound is -inf, q was once a constant density, and its equal weights passed for perfect."""
     data = {"x": np.zeros((1, 1), np.float32), "y": np.array([0.9], np.float32)}
-    estimator = posterity.informed_estimator(behind_an_edge, data)
-    q = estimator.posterior(data).q
+    estimator = posterity.informed(behind_an_edge, data, check=False)
+    posterior = estimator.infer(data, refine_seconds=0.0)
+    assert posterior.verdict == "untrusted"
+    q = posterior.proposal.q
     assert_array_equal(np.isneginf(q.gaussians.bound), True)
     assert q.num_modes == 1
     z, log_q = q.sample_and_log_prob(rng_key, 1000)
     assert np.ptp(log_q) > 1.0
     assert_allclose(vmap(q.log_prob)(z), log_q, atol=1e-2)
-    assert estimator.infer(data, refine_seconds=0.0).verdict == "untrusted"
 
 
 def within_reach(x, y=None):
@@ -146,9 +147,9 @@ def test_points_beyond_an_edge_leave_a_bound():
 
     Of 64 points, a share of 0.62 lies inside, with a standard error of at most 0.06: 0.1 in its logarithm.
     """
-    problem = problem_of(within_reach)
-    dataset = padded(problem, np.zeros(1), np.ones(1), 4)
-    found = jax.jit(lambda d: find_gaussians(problem, d, jnp.ones(1, bool)))(dataset)
+    model = model_of(within_reach)
+    dataset = padded(model, np.zeros(1), np.ones(1), 4)
+    found = jax.jit(lambda d: find_gaussians(model, d, jnp.ones(1, bool)))(dataset)
     inside = stats.norm.cdf(1.5) - stats.norm.cdf(-0.5)
     assert_allclose(found.bound[0], np.log(inside / 4.0), atol=0.2)
     assert_allclose([found.loc[0, 0], found.factor[0, 0, 0]], [0.0, 0.5], atol=0.01)
@@ -156,18 +157,15 @@ def test_points_beyond_an_edge_leave_a_bound():
 
 def test_gaussian_posterior_is_exact_and_bends_nothing():
     """The conjugate posterior of a linear regression, found without reading its structure."""
-    problem = MODELS["linear_regression_known_noise"].problem(
-        (4, 16), (3, 3), covariates="normal", check=False, noise_sd=0.5
-    )
-    masks = problem.plate_masks({"features": 3})
-    dataset, _ = problem.simulate(random.key(0), jnp.arange(16) < 11, masks)
+    model = MODELS["linear_regression_known_noise"].read(3, noise_sd=0.5)
+    dataset = soil(model, draw(model, random.key(0), 11)[0], 5)
     mask = jnp.ones(4, bool)
-    found = jax.jit(lambda d: find_gaussians(problem, d, mask))(dataset)
+    found = jax.jit(lambda d: find_gaussians(model, d, mask))(dataset)
     assert np.isfinite(found.bound).sum() == 1  # all starts lead to one mode, which is fitted once
     best = jax.tree.map(lambda leaf: leaf[0], found)
     x = np.asarray(dataset.values["x"], float)[:11]
     design = np.concatenate([x, np.ones((11, 1))], axis=1)
-    names = [site.name for site in problem.space.sites]
+    names = [site.name for site in model.space.sites]
     order = [3, 0, 1, 2] if names[0] == "b" else [0, 1, 2, 3]
     noise = 0.5
     precision = (np.eye(4) + design.T @ design / noise**2)[np.ix_(order, order)]
@@ -177,7 +175,7 @@ def test_gaussian_posterior_is_exact_and_bends_nothing():
 
     @jax.jit
     def slopes(dataset, best):
-        lines, anchor = local_lines(problem, dataset, mask, best, 1)
+        lines, anchor = local_lines(model, dataset, mask, best, 1)
         return RowNetwork(8, 2, key=random.key(0))(lines, anchor).slopes
 
     assert_allclose(slopes(dataset, best), 0.0, atol=1e-2)
@@ -185,13 +183,13 @@ def test_gaussian_posterior_is_exact_and_bends_nothing():
 
 def test_every_relabelling_of_a_mixture_is_found():
     """Three components have six modes of equal weight; 16 draws of the prior do not reach all of them."""
-    problem = MODELS["gaussian_mixture"].problem((40, 40), (2, 2), check=False, num_components=3, component_sd=0.3)
-    dataset, _ = problem.simulate(random.key(2), jnp.ones(40, bool), problem.plate_masks({"dims": 2}))
+    model = MODELS["gaussian_mixture"].read(2, num_components=3, component_sd=0.3)
+    dataset, _ = draw(model, random.key(2), 40, 2)
     mask = jnp.ones(6, bool)
 
     @jax.jit
     def modes(dataset):
-        found = find_gaussians(problem, dataset, mask)
+        found = find_gaussians(model, dataset, mask)
         return found.loc, mode_weights(found, mask)
 
     loc, log_weights = modes(dataset)
@@ -206,20 +204,21 @@ def test_every_relabelling_of_a_mixture_is_found():
         assert_allclose(mu[order], means[0][orders[0]], atol=0.02)
 
 
-def test_number_of_lines_is_the_rank_of_a_rows_hessian():
-    counts = {"logistic_regression": 1, "linear_regression": 2, "categorical_regression": 2}
-    for name, expected in counts.items():
-        problem = MODELS[name].problem((8, 16), (3, 3), covariates="normal", check=False)
-        assert count_directions(problem) == expected, name
+@pytest.mark.parametrize(
+    ("name", "count"), [("logistic_regression", 1), ("linear_regression", 2), ("categorical_regression", 2)]
+)
+def test_number_of_lines_is_the_rank_of_a_rows_hessian(name, count):
+    model = MODELS[name].read(3)
+    assert count_directions(model, *probe(model)) == count
 
 
 def test_lines_leave_the_precision_room():
-    problem = MODELS["categorical_regression"].problem((8, 16), (2, 2), covariates="normal", check=False)
-    dataset, _ = problem.simulate(random.key(3), jnp.arange(16) < 12, problem.plate_masks({"features": 2}))
-    mask = jnp.ones(problem.space.size, bool)
-    found = jax.jit(lambda d: find_gaussians(problem, d, mask))(dataset)
+    model = MODELS["categorical_regression"].read(2)
+    dataset = soil(model, draw(model, random.key(3), 12, 2)[0], 4, 0.0)
+    mask = jnp.ones(model.space.size, bool)
+    found = jax.jit(lambda d: find_gaussians(model, d, mask))(dataset)
     best = jax.tree.map(lambda leaf: leaf[jnp.argmax(found.bound)], found)
-    lines, anchor = jax.jit(lambda d, g: local_lines(problem, d, mask, g, 2))(dataset, best)
+    lines, anchor = jax.jit(lambda d, g: local_lines(model, d, mask, g, 2))(dataset, best)
     directions = np.asarray(anchor.directions(lines))[np.asarray(lines.active)]
     assert_allclose(np.linalg.norm(directions, axis=1), 1.0, atol=1e-3)
     leverage = np.asarray(anchor.curvature * anchor.scale**2)[np.asarray(lines.active)]
@@ -227,15 +226,17 @@ def test_lines_leave_the_precision_room():
     assert_array_equal(np.asarray(lines.active)[:32], np.repeat(np.arange(16) < 12, 2))
 
 
-@pytest.mark.parametrize(("model", "apart"), [(two_modes, True), (centred_by_rows, False)])
-def test_rows_that_cannot_be_taken_one_by_one_give_no_lines(model, apart):
-    problem = problem_of(model, np.int32 if model is centred_by_rows else np.float32)
-    assert rows_are_apart(problem) == apart
+def test_rows_that_cannot_be_taken_one_by_one_give_no_lines():
+    """One predictor for each row is no proof: the mean is taken out of these."""
+    model = model_of(centred_by_rows, np.int32)
+    assert not rows_are_apart(model, *probe(model))
+    assert find_structure(model, probe(model)) == Structure((), False)
+    assert rows_are_apart(model_of(two_modes), *probe(model_of(two_modes)))
 
 
-def test_structures_are_found_or_done_without():
-    assert find_structure(problem_of(centred_by_rows, np.int32)) == Structure((), False)  # one predictor per row
-    found = find_structure(problem_of(normalised_over_rows))
+def test_structures_are_done_without():
+    model = model_of(normalised_over_rows)
+    found = find_structure(model, probe(model))
     assert isinstance(found, Unstructured) and found.num_directions == 0
     assert "depends on other rows' predictors" in found.reason
 
@@ -244,13 +245,13 @@ def test_softmax_regression_is_answered_without_training():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2))
     y = np.argmax(x @ [[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]] + rng.gumbel(size=(60, 3)), axis=1)
-    answer = posterity.infer("categorical_regression", {"x": x, "y": y}).answer
-    assert answer.verdict == "corrected", answer.reasons
-    assert answer.weights.ess > 800.0  # of 1000
-    few = posterity.infer("categorical_regression", {"x": x[:1], "y": y[:1]}, refine_seconds=0.0).answer
-    assert np.isfinite(few.weights.ess)
+    posterior = posterity.infer("categorical_regression", {"x": x, "y": y})
+    assert posterior.verdict == "corrected", posterior.reasons
+    assert posterior.ess > 800.0  # of 1000
+    few = posterity.infer("categorical_regression", {"x": x[:1], "y": y[:1]}, refine_seconds=0.0)
+    assert np.isfinite(few.ess)
 
 
 def test_named_scales_that_do_not_serve_are_refused():
     with pytest.raises(InputError, match=r"no informed posterior given \['w'\].* Name other scales, or none"):
-        posterity.informed_estimator("logistic_regression", columns=(2, 2), scales=["w"])
+        posterity.informed("logistic_regression", columns=2, scales=["w"])

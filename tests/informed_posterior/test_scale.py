@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from informed_posterior.cases import NUM_COLUMNS, draw, ess_share, problem_of, stack
+from informed_posterior.cases import NUM_COLUMNS, draw, ess_share, model_of, stack
 from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
@@ -190,17 +190,17 @@ NUM_ROWS, NUM_DATASETS, NUM_DRAWS = 30, 5, 4000
 @pytest.fixture(scope="module")
 def linear():
     """Draws for a few datasets with one masked weight, with everything that the tests compare."""
-    problem = problem_of("linear_regression")
-    network = InformedNetwork(RowNetwork(8, 2, key=random.key(0)), problem, read_structure(problem))
-    datasets = [draw(problem, random.key(i), NUM_ROWS, NUM_COLUMNS - 1)[0] for i in range(NUM_DATASETS)]
+    model = model_of("linear_regression")
+    network = InformedNetwork(RowNetwork(8, 2, key=random.key(0)), model, read_structure(model))
+    datasets = [draw(model, random.key(i), NUM_ROWS, NUM_COLUMNS - 1)[0] for i in range(NUM_DATASETS)]
 
     def look(given):
         dataset, rng_key = given
-        mask = problem.space.mask(dataset.plate_masks)
+        mask = model.space.mask(dataset.plate_masks)
         q = network(dataset, mask)
         z, log_q = q.sample_and_log_prob(rng_key, NUM_DRAWS)
         again = vmap(q.log_prob)(jnp.where(mask, z[:200], 1e6))
-        return {"z": z, "log_q": log_q, "again": again, "log_p": vmap(lambda v: problem.log_joint(v, dataset))(z)}
+        return {"z": z, "log_q": log_q, "again": again, "log_p": vmap(lambda v: model.log_joint(v, dataset))(z)}
 
     keys = random.split(random.key(1), NUM_DATASETS)
     found = jax.device_get(jax.jit(lambda *given: lax.map(look, given))(stack(datasets), keys))
