@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
+from model.pieces import garbage
 from numpy.testing import assert_allclose, assert_array_equal
 from numpyro.infer.util import potential_energy
 
-from posterity.model.build import build_problem
-from posterity.model.builtin import MODELS, BuiltinModel
+from posterity.model.builtin import MODELS
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
-from posterity.simulation.envelope import Envelope
+from posterity.model.model import Model
+from posterity.model.read import read_model
+from posterity.simulation.builtin import builtin_simulator
 
 NUM_ROWS, PADDED_ROWS, CAPACITY = 6, 10, 4
 SMALL_SIZES = (1, 3)
@@ -28,9 +29,9 @@ OPTIONS = {
 
 
 class Case(NamedTuple):
-    """A problem at capacity, and for each size the numbers of the masked and of the small model."""
+    """A model at capacity, and for each size the numbers of the masked and of the small model."""
 
-    problem: Problem
+    model: Model
     by_size: Mapping[int, Mapping[str, Any]]
 
 
@@ -38,86 +39,78 @@ class Case(NamedTuple):
 def case(request) -> Case:
     entry = MODELS[request.param]
     options = OPTIONS.get(request.param, {})
-    problem = _unchecked(entry, CAPACITY, options, Envelope((4, PADDED_ROWS), {entry.plate: (1, CAPACITY)}))
-    small = {size: _unchecked(entry, size, options, Envelope((4, 16))) for size in SMALL_SIZES}  # no plate varies
+    model = entry.read(CAPACITY, **options)
+    function = entry.with_options(options)
+    small = {size: read_model(function, entry.example(size)) for size in SMALL_SIZES}  # no plate varies
     rng = np.random.default_rng(4)
-    z = jnp.asarray(rng.normal(0.0, 0.7, problem.space.size), jnp.float32)
+    z = jnp.asarray(rng.normal(0.0, 0.7, model.space.size), jnp.float32)
     values = {
         a.name: jnp.asarray(
             rng.integers(0, 2, (NUM_ROWS, *a.shape)) if a.dtype == "int32" else rng.normal(size=(NUM_ROWS, *a.shape)),
             a.dtype,
         )
-        for a in problem.arguments
+        for a in model.arguments
     }
-    compute = jax.jit(lambda z, values: {n: _numbers(problem, s, n, z, values) for n, s in small.items()})
-    return Case(problem, jax.device_get(compute(z, values)))
+    compute = jax.jit(lambda z, values: {n: _numbers(model, s, n, z, values) for n, s in small.items()})
+    return Case(model, jax.device_get(compute(z, values)))
 
 
-def _unchecked(entry: BuiltinModel, num_columns: int, options: Mapping[str, Any], envelope: Envelope) -> Problem:
-    model, example = entry.with_options(options), entry.example(num_columns)
-    return build_problem(model, example, envelope, covariates="normal", check=False)
-
-
-def _padded(problem: Problem, size: int, values: Mapping[str, jax.Array], garbage: float) -> Dataset:
+def _dirty(model: Model, size: int, values: Mapping[str, jax.Array]) -> Dataset:
     """Rows padded and columns masked, with garbage where a mask must be obeyed."""
     row_mask = jnp.arange(PADDED_ROWS) < NUM_ROWS
     padded = {}
-    for argument in problem.arguments:
+    for argument in model.arguments:
         array = values[argument.name]
         for axis, plate in enumerate(argument.plates, start=1):
             if plate is not None:
-                keep = jnp.reshape(
-                    jnp.arange(array.shape[axis]) < size, [-1 if a == axis else 1 for a in range(array.ndim)]
-                )
-                array = jnp.where(keep, array, jnp.asarray(garbage, array.dtype))
-        widths = [(0, PADDED_ROWS - NUM_ROWS)] + [(0, 0)] * (array.ndim - 1)
-        padded[argument.name] = jnp.pad(array, widths, constant_values=garbage)
-    return Dataset(padded, row_mask, problem.plate_masks(dict.fromkeys(problem.capacity, size)))
+                kept, masked = jnp.split(array, [size], axis=axis)
+                array = jnp.concatenate([kept, garbage(masked)], axis=axis)
+        padding = jnp.zeros((PADDED_ROWS - NUM_ROWS, *array.shape[1:]), array.dtype)
+        padded[argument.name] = jnp.concatenate([array, garbage(padding)])
+    return Dataset(padded, row_mask, model.plate_masks(dict.fromkeys(model.capacity, size)))
 
 
-def _cut(problem: Problem, size: int, values: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+def _cut(model: Model, size: int, values: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     cut = {}
-    for argument in problem.arguments:
+    for argument in model.arguments:
         index = tuple(slice(size) if plate else slice(None) for plate in (None, *argument.plates))
         cut[argument.name] = values[argument.name][index]
     return cut
 
 
-def _small_z(problem: Problem, small: Problem, size: int, z: jax.Array) -> jax.Array:
-    latents = problem.space.constrain(z)
-    for site in problem.space.sites:
+def _small_z(model: Model, small: Model, size: int, z: jax.Array) -> jax.Array:
+    latents = model.space.constrain(z)
+    for site in model.space.sites:
         latents[site.name] = latents[site.name][
-            tuple(slice(size) if p in problem.capacity else slice(None) for p in site.plates)
+            tuple(slice(size) if p in model.capacity else slice(None) for p in site.plates)
         ]
     return small.space.unconstrain(latents)
 
 
-def _numbers(
-    problem: Problem, small: Problem, size: int, z: jax.Array, values: Mapping[str, jax.Array]
-) -> dict[str, Any]:
-    dirty = _padded(problem, size, values, 1e6)
-    mask = problem.space.mask(dirty.plate_masks)
+def _numbers(model: Model, small: Model, size: int, z: jax.Array, values: Mapping[str, jax.Array]) -> dict[str, Any]:
+    dirty = _dirty(model, size, values)
+    mask = model.space.mask(dirty.plate_masks)
     z_dirty = jnp.where(mask, z, jnp.nan)
-    z_small = _small_z(problem, small, size, z)
-    exact = Dataset(_cut(problem, size, values), jnp.ones(NUM_ROWS, bool), {})
+    z_small = _small_z(model, small, size, z)
+    exact = Dataset(_cut(model, size, values), jnp.ones(NUM_ROWS, bool), {})
 
-    def joint(z: jax.Array, of: Problem, dataset: Dataset) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    def joint(z: jax.Array, of: Model, dataset: Dataset) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         log_prior, rows = of.log_prior_and_likelihood(z, dataset)
         return log_prior + jnp.sum(rows), (log_prior, rows)
 
     unconstrained = {s.name: s.bijector.inv(small.space.constrain(z_small)[s.name]) for s in small.space.sites}
     return {
         "mask": mask,
-        "masked": jax.value_and_grad(functools.partial(joint, of=problem, dataset=dirty), has_aux=True)(z_dirty),
+        "masked": jax.value_and_grad(functools.partial(joint, of=model, dataset=dirty), has_aux=True)(z_dirty),
         "small": jax.value_and_grad(functools.partial(joint, of=small, dataset=exact), has_aux=True)(z_small),
-        "log_joint": problem.log_joint(z_dirty, dirty),
-        "numpyro": -potential_energy(small.model, (), exact.values, unconstrained),
+        "log_joint": model.log_joint(z_dirty, dirty),
+        "numpyro": -potential_energy(small.function, (), exact.values, unconstrained),
     }
 
 
 @pytest.mark.parametrize("size", SMALL_SIZES)
 def test_masked_model_is_the_small_model(case, size):
-    """Prior, rows, log joint and gradient; NaN in masked z and 1e6 in masked columns and padded rows."""
+    """Prior, rows, log joint and gradient; NaN in masked z, NaN and 1e6 in masked columns and padded rows."""
     numbers = case.by_size[size]
     (joint, (log_prior, rows)), gradient = numbers["masked"]
     (small_joint, (small_prior, small_rows)), small_gradient = numbers["small"]
@@ -137,13 +130,13 @@ def test_log_joint_is_that_of_numpyro(case, size):
 
 def test_mask_keeps_the_first_entries(case):
     for size, numbers in case.by_size.items():
-        active = {s.name: s for s in case.problem.space.sites}
+        active = {s.name: s for s in case.model.space.sites}
         start = 0
         for name, site in active.items():
-            block = numbers["mask"][start : start + case.problem.space.site_size(name)].reshape(site.shape)
+            block = numbers["mask"][start : start + case.model.space.site_size(name)].reshape(site.shape)
             expected = np.ones(site.shape, bool)
             for axis, plate in enumerate(site.plates):
-                if plate in case.problem.capacity:
+                if plate in case.model.capacity:
                     keep = np.arange(site.shape[axis]) < size
                     expected &= np.moveaxis(
                         np.broadcast_to(keep, (*np.delete(site.shape, axis), site.shape[axis])), -1, axis
@@ -159,23 +152,24 @@ SIZE, NUM_DATASETS = 2, 4000
 
 
 @pytest.fixture(scope="module", params=["gaussian_mean", "linear_regression"])
-def draws(request) -> tuple[str, Problem, Dataset, np.ndarray]:
+def draws(request) -> tuple[str, Model, Dataset, np.ndarray]:
     """Many datasets with 2 of 4 plate entries and 3 of 5 rows."""
     entry = MODELS[request.param]
-    problem = _unchecked(entry, CAPACITY, {}, Envelope((4, 16), {entry.plate: (1, CAPACITY)}))
-    masks = problem.plate_masks(dict.fromkeys(problem.capacity, SIZE))
+    simulator = builtin_simulator(entry, (4, 16), (1, CAPACITY), covariates="normal", check=False)
+    model = simulator.model
+    masks = model.plate_masks(dict.fromkeys(model.capacity, SIZE))
     row_mask = jnp.arange(5) < 3
-    simulate = jax.jit(jax.vmap(lambda key: problem.simulate(key, row_mask, masks)))
+    simulate = jax.jit(jax.vmap(lambda key: simulator.simulate(key, row_mask, masks)))
     datasets, z = jax.device_get(simulate(random.split(random.key(8), NUM_DATASETS)))
-    return request.param, problem, datasets, z
+    return request.param, model, datasets, z
 
 
 def test_simulation_leaves_masked_entries_at_zero(draws):
-    _, problem, datasets, z = draws
-    mask = np.asarray(problem.space.mask(problem.plate_masks(dict.fromkeys(problem.capacity, SIZE))))
+    _, model, datasets, z = draws
+    mask = np.asarray(model.space.mask(model.plate_masks(dict.fromkeys(model.capacity, SIZE))))
     assert_array_equal(z[:, ~mask], 0.0)
     assert np.all(z[:, mask] != 0.0)
-    for argument in problem.arguments:
+    for argument in model.arguments:
         values = datasets.values[argument.name]
         assert_array_equal(values[:, 3:], 0.0)
         if argument.plates:
@@ -210,11 +204,11 @@ def test_simulated_moments(draws):
 
 
 def test_simulated_latents_follow_the_prior(draws):
-    name, problem, _, z = draws
+    name, model, _, z = draws
     for coordinate in np.flatnonzero(z[0])[: SIZE + 1]:
         _assert_mean(z[:, coordinate], 0.0)
         _assert_mean(z[:, coordinate] ** 2, 1.0)
     if name == "linear_regression":
-        sigma = np.asarray(jax.vmap(problem.space.constrain)(z)["sigma"], np.float64)
+        sigma = np.asarray(jax.vmap(model.space.constrain)(z)["sigma"], np.float64)
         _assert_mean(sigma, np.sqrt(2 / np.pi))
         _assert_mean(sigma**2, 1.0)

@@ -7,14 +7,16 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from jax import random
+from model.pieces import garbage
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, stats
 
-from posterity.model.build import build_problem
 from posterity.model.dataset import Dataset
+from posterity.model.read import read_model
 from posterity.simulation.envelope import Envelope
+from posterity.simulation.simulator import build_simulator
 
-CAPACITY, SIZE, NUM_ROWS = 4, 2, 6
+CAPACITY, SIZE, NUM_ROWS, PADDED_ROWS = 4, 2, 6, 10
 
 
 def varying_scales(x):
@@ -69,63 +71,66 @@ def _arrays(model, shapes):
 
 @pytest.fixture(scope="module", params=MODELS)
 def case(request):
-    """A checked problem and its numbers when each plate keeps its first 2 entries, beside the small model's."""
-    model, shapes, plates = MODELS[request.param]
-    arrays = _arrays(model, shapes)
+    """Numbers of a checked model when each plate keeps its first 2 entries, beside those of the small model."""
+    function, shapes, plates = MODELS[request.param]
+    arrays = _arrays(function, shapes)
     capacity = {"outputs": 5}
     envelope = Envelope((4, 16), {plate: (1, capacity.get(plate, CAPACITY)) for plate in plates})
-    problem = build_problem(model, arrays, envelope, covariates="normal")
+    model = build_simulator(function, arrays, envelope, covariates="normal").model
     cut = {name: array[:, :SIZE] if array.ndim == 2 else array for name, array in arrays.items()}
-    small = build_problem(model, cut, Envelope((4, 16)), covariates="normal", check=False)
-    masks = problem.plate_masks(dict.fromkeys(plates, SIZE))
-    z = jnp.asarray(np.random.default_rng(5).normal(0.0, 0.7, problem.space.size), jnp.float32)
+    small = read_model(function, cut)
+    masks = model.plate_masks(dict.fromkeys(plates, SIZE))
+    z = jnp.asarray(np.random.default_rng(5).normal(0.0, 0.7, model.space.size), jnp.float32)
 
     def numbers(z, arrays, cut):
-        mask = problem.space.mask(masks)
-        garbage = {n: a.at[:, SIZE:].set(1e6) if a.ndim == 2 else a for n, a in arrays.items()}
-        latents = problem.space.constrain(z)
-        for site in problem.space.sites:
+        mask = model.space.mask(masks)
+        latents = model.space.constrain(z)
+        for site in model.space.sites:
             keep = tuple(slice(SIZE) if plate in plates else slice(None) for plate in site.plates)
             latents[site.name] = latents[site.name][keep]
-        rows = jnp.ones(NUM_ROWS, bool)
-        large = jax.value_and_grad(problem.log_joint)(jnp.where(mask, z, jnp.nan), Dataset(garbage, rows, masks))
+        dirty = Dataset({n: _dirty(a) for n, a in arrays.items()}, jnp.arange(PADDED_ROWS) < NUM_ROWS, masks)
         z_small = small.space.unconstrain(latents)
         return {
             "mask": mask,
-            "masked": large,
-            "small": jax.value_and_grad(small.log_joint)(z_small, Dataset(cut, rows, {})),
+            "masked": jax.value_and_grad(model.log_joint)(jnp.where(mask, z, jnp.nan), dirty),
+            "small": jax.value_and_grad(small.log_joint)(z_small, Dataset(cut, jnp.ones(NUM_ROWS, bool), {})),
             "log_dets": (
-                problem.space.constrain_and_log_det(z, masks)[1],
+                model.space.constrain_and_log_det(z, masks)[1],
                 small.space.constrain_and_log_det(z_small, {})[1],
             ),
         }
 
     asarrays = [{k: jnp.asarray(v) for k, v in values.items()} for values in (arrays, cut)]
-    return problem, jax.device_get(jax.jit(numbers)(z, *asarrays))
+    return jax.device_get(jax.jit(numbers)(z, *asarrays))
+
+
+def _dirty(array):
+    """The array with garbage in masked columns and in padded rows."""
+    if array.ndim == 2:
+        array = jnp.concatenate([array[:, :SIZE], garbage(array[:, SIZE:])], axis=1)
+    padding = jnp.zeros((PADDED_ROWS - NUM_ROWS, *array.shape[1:]), array.dtype)
+    return jnp.concatenate([array, garbage(padding)])
 
 
 def test_masked_model_is_the_small_model(case):
-    _, numbers = case
-    (value, gradient), (small_value, small_gradient) = numbers["masked"], numbers["small"]
+    (value, gradient), (small_value, small_gradient) = case["masked"], case["small"]
     assert_allclose(value, small_value, rtol=1e-5, atol=1e-4)
-    assert_array_equal(gradient[~numbers["mask"]], 0.0)
-    assert_allclose(gradient[numbers["mask"]], small_gradient, rtol=1e-3, atol=1e-3)
+    assert_array_equal(gradient[~case["mask"]], 0.0)
+    assert_allclose(gradient[case["mask"]], small_gradient, rtol=1e-3, atol=1e-3)
 
 
 def test_log_det_counts_kept_entries_only(case):
-    _, numbers = case
-    assert_allclose(*numbers["log_dets"], rtol=1e-5, atol=1e-5)
+    assert_allclose(*case["log_dets"], rtol=1e-5, atol=1e-5)
 
 
 def test_two_plates_follow_their_own_arguments():
-    model, shapes, _ = MODELS["two_plates"]
-    envelope = Envelope((4, 16), {"outputs": (1, 7), "features": (2, 3)})
-    problem = build_problem(model, _arrays(model, shapes), envelope, covariates="normal", check=False)
-    assert {a.name: (a.shape, a.plates) for a in problem.arguments} == {
+    function, shapes, _ = MODELS["two_plates"]
+    model = read_model(function, _arrays(function, shapes), {"outputs": 7, "features": 3})
+    assert {a.name: (a.shape, a.plates) for a in model.arguments} == {
         "x": ((3,), ("features",)),
         "u": ((7,), ("outputs",)),
     }
-    assert {s.name: (s.shape, s.plates) for s in problem.space.sites} == {
+    assert {s.name: (s.shape, s.plates) for s in model.space.sites} == {
         "b": ((7,), ("outputs",)),
         "w": ((3, 7), ("features", "outputs")),
     }
@@ -133,17 +138,12 @@ def test_two_plates_follow_their_own_arguments():
 
 def test_sites_outside_a_plate_see_masked_latents_when_simulated():
     """`total` is drawn around the sum of the kept weights alone; with all 4 its variance would be twice as large."""
-    model, shapes, _ = MODELS["hierarchical"]
-    problem = build_problem(
-        model,
-        _arrays(model, shapes),
-        Envelope((4, 16), {"features": (1, CAPACITY)}),
-        covariates="normal",
-        check=False,
-    )
-    masks, rows = problem.plate_masks({"features": SIZE}), jnp.ones(4, bool)
-    simulate = jax.jit(jax.vmap(lambda key: problem.simulate(key, rows, masks)[1]))
-    latents = jax.vmap(problem.space.constrain)(simulate(random.split(random.key(3), 2000)))
+    function, shapes, _ = MODELS["hierarchical"]
+    arrays = _arrays(function, shapes)
+    model = read_model(function, arrays, {"features": CAPACITY})
+    masks, x = model.plate_masks({"features": SIZE}), jnp.asarray(arrays["x"])
+    draw = jax.jit(jax.vmap(lambda key: model.space.constrain(model.sample_prior(key, {"x": x}, NUM_ROWS, masks))))
+    latents = draw(random.split(random.key(3), 2000))
     gap = np.asarray(latents["total"] - jnp.sum(latents["w"], axis=1))
     assert_array_equal(latents["w"][:, SIZE:], 0.0)
     # (n - 1) s^2 / 0.1^2 is chi-squared; one false alarm in 10^6
@@ -156,20 +156,19 @@ def test_prior_draws_that_underflow_stay_finite():
     def model(y):
         numpyro.sample("y", dist.Poisson(numpyro.sample("rate", dist.Gamma(0.01, 1.0))), obs=y)
 
-    problem = build_problem(model, {"y": np.array([0, 1])}, check=False)
-    draw = jax.jit(jax.vmap(lambda key: problem.sample_prior(key, {}, 2)))
+    served = read_model(model, {"y": np.array([0, 1])})
+    draw = jax.jit(jax.vmap(lambda key: served.sample_prior(key, {}, 2)))
     z = np.asarray(draw(random.split(random.key(0), 500)))
     assert np.all(np.isfinite(z)) and 0.2 < np.mean(z < -86.0) < 0.6
 
 
 def test_masked_coordinates_are_drawn_as_exact_zeros():
     """The masked simplexes and intervals as well, whose bijectors return to 0 only nearly."""
-    model, shapes, _ = MODELS["varying_scales"]
-    envelope = Envelope((4, 16), {"sensors": (1, CAPACITY)})
-    problem = build_problem(model, _arrays(model, shapes), envelope, check=False)
-    masks = problem.plate_masks({"sensors": SIZE})
-    z = jax.jit(lambda key: problem.sample_prior(key, {}, NUM_ROWS, masks))(random.key(0))
-    assert_array_equal(z != 0.0, problem.space.mask(masks))
+    function, shapes, _ = MODELS["varying_scales"]
+    model = read_model(function, _arrays(function, shapes), {"sensors": CAPACITY})
+    masks = model.plate_masks({"sensors": SIZE})
+    z = jax.jit(lambda key: model.sample_prior(key, {}, NUM_ROWS, masks))(random.key(0))
+    assert_array_equal(z != 0.0, model.space.mask(masks))
 
 
 def test_evidence_with_a_bijector_in_the_way():
@@ -179,10 +178,10 @@ def test_evidence_with_a_bijector_in_the_way():
         numpyro.sample("y", dist.Normal(0.0, numpyro.sample("sigma", dist.HalfNormal(1.0))), obs=y)
 
     y = np.array([0.3, -1.2, 0.8])
-    problem = build_problem(model, {"y": y}, check=False)
+    served = read_model(model, {"y": y})
     dataset = Dataset({"y": jnp.asarray(y, jnp.float32)}, jnp.ones(3, bool), {})
     grid = np.linspace(-6.0, 3.0, 3001)
-    values = jax.jit(jax.vmap(lambda z: problem.log_joint(z, dataset)))(jnp.asarray(grid[:, None], jnp.float32))
+    values = jax.jit(jax.vmap(lambda z: served.log_joint(z, dataset)))(jnp.asarray(grid[:, None], jnp.float32))
     evidence = np.trapezoid(np.exp(np.asarray(values, np.float64)), grid)
     expected, _ = integrate.quad(lambda s: stats.halfnorm.pdf(s) * np.prod(stats.norm.pdf(y, 0, s)), 0, 20)
     assert_allclose(evidence, expected, rtol=1e-4)
@@ -193,20 +192,20 @@ def test_rows_the_likelihood_cannot_produce():
         rate = numpyro.sample("rate", dist.Beta(1.0, 1.0))
         numpyro.sample("y", dist.Binomial(n, rate), obs=y)
 
-    problem = build_problem(model, {"y": np.array([0, 1]), "n": np.array([3, 3])}, check=False)
+    served = read_model(model, {"y": np.array([0, 1]), "n": np.array([3, 3])})
     values = {"y": jnp.array([4, 2, 3, -1, 9]), "n": jnp.array([3, 3, 3, 3, 3])}
     dataset = Dataset(values, jnp.array([True, True, True, True, False]), {})
-    assert_array_equal(jax.jit(problem.unsupported_rows)(dataset)["y"], [True, False, False, True, False])
+    assert_array_equal(jax.jit(served.unsupported_rows)(dataset)["y"], [True, False, False, True, False])
 
 
 def test_support_that_follows_a_latent_is_left_to_the_likelihood():
     def model(y):
         numpyro.sample("y", dist.Uniform(0.0, numpyro.sample("theta", dist.HalfNormal(5.0))), obs=y)
 
-    problem = build_problem(model, {"y": np.array([0.5, 9.0])}, check=False)
+    served = read_model(model, {"y": np.array([0.5, 9.0])})
     dataset = Dataset({"y": jnp.array([0.5, 9.0])}, jnp.ones(2, bool), {})
-    assert jax.jit(problem.unsupported_rows)(dataset) == {}
-    below, above = jax.jit(jax.vmap(lambda z: problem.log_joint(z, dataset)))(jnp.log(jnp.array([[8.0], [10.0]])))
+    assert jax.jit(served.unsupported_rows)(dataset) == {}
+    below, above = jax.jit(jax.vmap(lambda z: served.log_joint(z, dataset)))(jnp.log(jnp.array([[8.0], [10.0]])))
     assert below == -jnp.inf and jnp.isfinite(above)
 
 
@@ -219,4 +218,4 @@ def test_rounding_is_not_taken_for_a_leak():
         numpyro.sample("y", dist.Normal(x @ w, 0.01), obs=y)
 
     example = {"x": np.ones((3, 10)), "y": np.ones(3)}
-    build_problem(model, example, Envelope((16, 64), {"features": (5, 10)}), covariates="normal")
+    build_simulator(model, example, Envelope((16, 64), {"features": (5, 10)}), covariates="normal")
