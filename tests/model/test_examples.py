@@ -78,9 +78,7 @@ def case(request) -> Case:
     dirty = _dirty(pad_dataset(model, example, PADDED_ROWS))
     z = jnp.asarray(np.random.default_rng(1).normal(0.0, 0.5, model.space.size), jnp.float32)
     compute = jax.jit(functools.partial(_numbers, model))
-    return Case(
-        model, simulated, np.asarray(drawn), np.asarray(z), jax.device_get(compute(z, exact, dirty, simulated))
-    )
+    return Case(model, simulated, np.asarray(drawn), np.asarray(z), jax.device_get(compute(z, exact, dirty, simulated)))
 
 
 def _dirty(dataset: Dataset) -> Dataset:

@@ -9,13 +9,12 @@ import numpyro.distributions as dist
 import pandas as pd
 import polars as pl
 import pytest
-from model.example_models import EXAMPLES
 from numpy.testing import assert_array_equal
 
-from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import bucket_for, bucket_sizes, stack_datasets
 from posterity.model.intake import pad_dataset, plate_sizes, read_arrays
+from posterity.model.read import read_model
 from posterity.runtime.errors import InputError
 from posterity.simulation.envelope import Envelope
 
@@ -43,9 +42,8 @@ GOOD = {
 
 
 @functools.cache
-def problem():
-    example = GOOD | {"x": RNG.normal(size=(NUM_ROWS, 4))}
-    return build_problem(survey, example, Envelope((4, 16), {"features": (2, 4)}), check=False)
+def served():
+    return read_model(survey, GOOD, {"features": 4})
 
 
 @functools.cache
@@ -60,12 +58,12 @@ def matrices():
 
     x = np.ones((5, 3))
     example = {"x": x, "u": x, "v": np.ones((5, 2)), "y": np.arange(5) % 3}
-    return build_problem(model, example, Envelope((4, 16), {"features": (1, 3)}), check=False), example
+    return read_model(model, example, {"features": 3}), example
 
 
 def test_arrays_are_converted_and_padded():
-    padded = pad_dataset(problem(), GOOD)
-    assert_array_equal(padded.row_mask, np.arange(8) < NUM_ROWS)  # buckets 4, 8, 16
+    padded = pad_dataset(served(), GOOD, 8)
+    assert_array_equal(padded.row_mask, np.arange(8) < NUM_ROWS)
     assert_array_equal(padded.plate_masks["features"], [True, True, False, False])
     assert {name: str(v.dtype) for name, v in padded.values.items()} == {
         "x": "float32", "age": "float32", "group": "int32", "flag": "bool", "counts": "int32", "answer": "int32",
@@ -85,24 +83,13 @@ def test_lists_series_and_whole_floats_will_do():
         "counts": frame["counts"],
         "answer": GOOD["answer"] == 1,
     }
-    for name, array in read_arrays(problem(), dataset).items():
-        assert_array_equal(array, read_arrays(problem(), GOOD)[name])
-        assert array.dtype == read_arrays(problem(), GOOD)[name].dtype
+    for name, array in read_arrays(served(), dataset).items():
+        assert_array_equal(array, read_arrays(served(), GOOD)[name])
+        assert array.dtype == read_arrays(served(), GOOD)[name].dtype
 
 
-def test_rows_beyond_the_envelope_get_larger_buckets():
-    large = {name: np.repeat(array, 8, axis=0) for name, array in GOOD.items()}
-    assert pad_dataset(problem(), large).row_mask.shape == (64,)
-    assert pad_dataset(problem(), large, 40).row_mask.shape == (40,)
-
-
-def test_whole_numbers_that_are_no_index_may_be_new():
-    """at_bats is whole as well, but nothing is looked up with it."""
-    model, example = EXAMPLES["batting"]
-    built = build_problem(model, example, check=False)
-    assert not any(argument.is_index for argument in built.arguments)
-    assert [a.name for a in problem().arguments if a.is_index] == ["group"]
-    read_arrays(built, {"at_bats": np.array([1, 500]), "hits": np.array([0, 400])})
+def test_padding_to_the_rows_adds_none():
+    assert_array_equal(pad_dataset(served(), GOOD, NUM_ROWS).row_mask, np.ones(NUM_ROWS, bool))
 
 
 def test_matrices_along_one_plate_are_tied():
@@ -136,7 +123,7 @@ REFUSED = {
     "missing counts": (change(counts=[1.0, np.nan, 1, 1, 1]), "'counts' has missing or infinite.*in row 1"),
     "fractions": (change(counts=[0.5, 1, 1, 1, 1]), r"'counts' must hold whole numbers \(count\); got fractions"),
     "fractional index": (change(group=[0.5, 1, 1, 1, 1]), "'group' must hold whole numbers; got fractions"),
-    "index beyond": (change(group=[0, 1, 3, 1, 1]), "'group' has index 3 in row 2, but training drew.* with 0 to 2"),
+    "index beyond": (change(group=[0, 1, 3, 1, 1]), "'group' has index 3 in row 2, but the axis .* has 0 to 2"),
     "negative index": (change(group=[0, 1, 1, -1, 1]), "'group' has index -1 in row 3"),
     "negative count": (change(counts=[-2, 1, 1, 1, 1]), "'counts' must hold counts; got -2"),
     "not binary": (change(answer=[1, 2, 1, 2, 1]), r"'answer' must hold 0 and 1; got \[1, 2\]"),
@@ -151,22 +138,22 @@ REFUSED = {
 @pytest.mark.parametrize(("dataset", "pattern"), REFUSED.values(), ids=REFUSED)
 def test_bad_datasets_are_refused(dataset, pattern):
     with pytest.raises(InputError, match=f"dataset for 'survey'.*{pattern}"):
-        pad_dataset(problem(), dataset)
+        pad_dataset(served(), dataset, 8)
 
 
 def test_bad_matrices_are_refused():
     built, example = matrices()
     with pytest.raises(InputError, match=r"axes along 'features' differ in length: \[2, 3\]"):
-        pad_dataset(built, example | {"u": np.ones((5, 2))})
+        pad_dataset(built, example | {"u": np.ones((5, 2))}, 8)
     with pytest.raises(InputError, match=r"'v' must have shape \(rows, 2\); got \(5, 3\)"):
-        pad_dataset(built, example | {"v": np.ones((5, 3))})
+        pad_dataset(built, example | {"v": np.ones((5, 3))}, 8)
     with pytest.raises(InputError, match=r"'y' must hold class codes 0 to 2; got \[0, 3\]"):
-        pad_dataset(built, example | {"y": np.array([0, 3, 0, 0, 3])})
+        pad_dataset(built, example | {"y": np.array([0, 3, 0, 0, 3])}, 8)
 
 
 def test_padding_below_the_rows_is_refused():
     with pytest.raises(InputError, match="has 5 rows and cannot be padded to 3"):
-        pad_dataset(problem(), GOOD, 3)
+        pad_dataset(served(), GOOD, 3)
 
 
 # -------------------------------------------------------------------------------------------- missing
@@ -214,9 +201,9 @@ MISSING = {
 @pytest.mark.parametrize("column", MISSING.values(), ids=MISSING)
 def test_cells_that_a_container_marks_as_missing_are_refused(column):
     with pytest.raises(InputError, match="'age' has missing values in 2 of 5 rows, the first in row 1; leave these"):
-        read_arrays(problem(), change(age=column))
+        read_arrays(served(), change(age=column))
     with pytest.raises(InputError, match="'age' has missing values in 2 of 5 rows, the first in row 1"):
-        build_problem(survey, change(age=column), Envelope((4, 16)), check=False)
+        read_model(survey, change(age=column))
 
 
 MATRICES = {
@@ -231,7 +218,7 @@ MATRICES = {
 @pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
 def test_missing_cells_of_matrices_are_told_by_row(matrix):
     with pytest.raises(InputError, match="'x' has missing values in 1 of 5 rows, the first in row 2"):
-        read_arrays(problem(), change(x=matrix))
+        read_arrays(served(), change(x=matrix))
 
 
 def test_containers_without_missing_cells_are_read():
@@ -242,10 +229,10 @@ def test_containers_without_missing_cells_are_read():
         "polars": pl.Series([1, 2, 3, 4, 5]),
     }
     for column in columns.values():
-        assert_array_equal(read_arrays(problem(), change(age=column))["age"], [1.0, 2.0, 3.0, 4.0, 5.0])
+        assert_array_equal(read_arrays(served(), change(age=column))["age"], [1.0, 2.0, 3.0, 4.0, 5.0])
     frame = pl.DataFrame(GOOD["x"])
     for matrix in (frame, pd.DataFrame(GOOD["x"]), frame.rows()):
-        assert_array_equal(read_arrays(problem(), change(x=matrix))["x"], GOOD["x"].astype(np.float32))
+        assert_array_equal(read_arrays(served(), change(x=matrix))["x"], GOOD["x"].astype(np.float32))
 
 
 # -------------------------------------------------------------------------------------------- buckets
@@ -283,7 +270,7 @@ def test_beyond_the_largest_bucket():
 
 def test_datasets_stack_into_a_batch():
     batch = stack_datasets(
-        [pad_dataset(problem(), GOOD), pad_dataset(problem(), {k: v[:3] for k, v in GOOD.items()}, 8)]
+        [pad_dataset(served(), GOOD, 8), pad_dataset(served(), {k: v[:3] for k, v in GOOD.items()}, 8)]
     )
     assert batch.values["x"].shape == (2, 8, 4) and batch.plate_masks["features"].shape == (2, 4)
     assert_array_equal(batch.num_obs, [5, 3])
@@ -330,16 +317,18 @@ def test_envelope_survives_json():
 
 def test_latents_are_labelled_by_plate():
     entries = {"features": ["bmi", "age"]}  # a dataset with 2 of its 4 columns
-    assert problem().space.labels(entries) == {
+    assert served().space.labels(entries) == {
         "w": ("w[bmi]", "w[age]"),
         "a": ("a[0]", "a[1]", "a[2]"),
     }
 
 
 def test_matrices_of_latents_are_labelled_in_c_order():
-    entry = MODELS["categorical_regression"]
-    built = build_problem(entry.model, entry.example(3), Envelope((4, 16), {"features": (1, 3)}), check=False)
-    labels = built.space.labels({"features": ["bmi", "age"], "classes": ["no", "yes", "unknown"]})
+    labels = (
+        MODELS["categorical_regression"]
+        .read(3)
+        .space.labels({"features": ["bmi", "age"], "classes": ["no", "yes", "unknown"]})
+    )
     assert labels == {
         "b": ("b[no]", "b[yes]", "b[unknown]"),
         "w": ("w[bmi, no]", "w[bmi, yes]", "w[bmi, unknown]", "w[age, no]", "w[age, yes]", "w[age, unknown]"),
@@ -353,7 +342,7 @@ def test_vectors_without_plates_are_labelled_by_the_argument_they_follow():
         scale = numpyro.sample("scale", dist.HalfNormal(1.0))
         numpyro.sample("obs", dist.Normal(data @ (coefs + joint), scale), obs=labels)
 
-    built = build_problem(model, {"data": np.ones((5, 3)), "labels": np.ones(5)}, check=False)
+    built = read_model(model, {"data": np.ones((5, 3)), "labels": np.ones(5)})
     (group,) = built.axis_groups
     assert dict(group.axes) == {"data": (1,)} and group.latent_axes == (("coefs", 0), ("joint", 0))
     entries = {f"{site}:{axis}": ["bmi", "age", "bp"] for site, axis in group.latent_axes}

@@ -11,7 +11,7 @@ from model.pieces import XY, X, Y, mean, message, observe, plated_weights
 from numpyro import handlers
 from numpyro.contrib.control_flow import cond, scan
 
-from posterity.model.build import build_problem
+from posterity.model.read import read_model
 from posterity.runtime.errors import InputError
 
 GROUP = np.array([0, 1, 2, 0, 1, 2, 0])
@@ -259,7 +259,7 @@ STATIC = {
 @pytest.mark.parametrize(("model", "example", "pattern"), STATIC.values(), ids=STATIC)
 def test_refused_before_anything_is_computed(model, example, pattern):
     with pytest.raises(InputError, match=message(pattern)) as error:
-        build_problem(model, example, check=False)
+        read_model(model, example)
     assert "\n" not in str(error.value)
     assert "model '" in str(error.value)
 
@@ -311,12 +311,12 @@ EXAMPLE = {
 @pytest.mark.parametrize(("example", "pattern"), EXAMPLE.values(), ids=EXAMPLE)
 def test_example_is_checked_first(example, pattern):
     with pytest.raises(InputError, match=message(pattern)):
-        build_problem(any_model, example, check=False)
+        read_model(any_model, example)
 
 
 def test_no_arguments():
     with pytest.raises(InputError, match="the example dataset is empty"):
-        build_problem(lambda y=None: observe(mean(), y), {}, check=False)
+        read_model(lambda y=None: observe(mean(), y), {})
 
 
 def test_the_cure_for_unique_works():
@@ -326,8 +326,8 @@ def test_the_cure_for_unique_works():
         observe(offset[group], y)
 
     cured = functools.partial(model, num_groups=3)
-    problem = build_problem(cured, {"group": GROUP, "y": Y}, check=False)
-    assert problem.name == "model" and problem.space.size == 3
+    served = read_model(cured, {"group": GROUP, "y": Y})
+    assert served.name == "model" and served.space.size == 3
 
 
 def test_support_that_data_share_with_a_latent_is_served():
@@ -336,5 +336,5 @@ def test_support_that_data_share_with_a_latent_is_served():
     def taxis(y):
         numpyro.sample("y", dist.Uniform(0.0, numpyro.sample("theta", dist.Pareto(1.0, 1.0))), obs=y)
 
-    problem = build_problem(taxis, {"y": np.abs(Y)}, check=False)
-    assert [site.fixed_support for site in problem.data_sites] == [False]
+    served = read_model(taxis, {"y": np.abs(Y)})
+    assert [site.fixed_support for site in served.data_sites] == [False]

@@ -6,9 +6,10 @@ import numpyro.distributions as dist
 import pytest
 from model.pieces import XY, X, Y, mean, message, observe, plated_weights
 
-from posterity.model.build import build_problem
+from posterity.model.read import read_model
 from posterity.runtime.errors import InputError
 from posterity.simulation.envelope import Envelope
+from posterity.simulation.simulator import build_simulator
 
 
 def negative_scale(y):
@@ -83,8 +84,8 @@ NUMERIC = {
 @pytest.mark.parametrize(("model", "example", "pattern"), NUMERIC.values(), ids=NUMERIC)
 def test_refused_by_numbers(model, example, pattern):
     with pytest.raises(InputError, match=message(pattern)):
-        build_problem(model, example)
-    build_problem(model, example, check=False)  # nothing else is wrong with it
+        build_simulator(model, example)
+    read_model(model, example)  # nothing else is wrong with it
 
 
 # ------------------------------------------------------------------------------------ variable plates
@@ -190,7 +191,7 @@ PLATES = {
         "feature",
         "no plate 'feature' that could vary; its plates are: features. Did you mean 'features'",
     ),
-    "rows": (plain, XY, "observations", "plate 'observations' holds the rows; their range is Envelope(rows="),
+    "rows": (plain, XY, "observations", "plate 'observations' holds the rows; their number varies as it is"),
 }
 
 
@@ -198,14 +199,14 @@ PLATES = {
 def test_refused_as_variable(model, example, plate, pattern):
     high = 6 if plate == "features" and model is saturating else 3
     with pytest.raises(InputError, match=message(pattern)):
-        build_problem(model, example, Envelope((16, 32), {plate: (1, high)}), covariates="normal")
-    build_problem(model, example, check=False)  # with fixed plates nothing is wrong with it
+        build_simulator(model, example, Envelope((16, 32), {plate: (1, high)}), covariates="normal")
+    read_model(model, example)  # with fixed plates nothing is wrong with it
 
 
 def test_a_variable_plate_of_one_size_must_mask_as_well():
     """Smaller datasets are answered even where training had one size only."""
     with pytest.raises(InputError, match=message("with 2 of its 3 entries kept, site 'w'")):
-        build_problem(scaled_by_size, XY, Envelope((16, 32), {"features": (3, 3)}))
+        build_simulator(scaled_by_size, XY, Envelope((16, 32), {"features": (3, 3)}))
 
 
 def test_a_model_that_fails_at_a_smaller_size():
@@ -215,7 +216,7 @@ def test_a_model_that_fails_at_a_smaller_size():
         observe(x @ plated_weights(x), y)
 
     with pytest.raises(InputError, match="with 1 entries the model fails: ValueError: needs two columns"):
-        build_problem(at_least_two, XY, Envelope((16, 32), {"features": (1, 3)}))
+        build_simulator(at_least_two, XY, Envelope((16, 32), {"features": (1, 3)}))
 
 
 def test_fixed_sizes_are_told_from_variable_ones():
@@ -226,6 +227,6 @@ def test_fixed_sizes_are_told_from_variable_ones():
             v = numpyro.sample("v", dist.Normal(0.0, 1.0))
         observe(x @ plated_weights(x) + jnp.sum(v), y)
 
-    problem = build_problem(model, XY, Envelope((16, 32), {"features": (1, 3)}), check=False)
-    assert [group.plates for group in problem.axis_groups] == [("features",)]
-    assert problem.space.size == 7
+    served = read_model(model, XY, {"features": 3})
+    assert [group.plates for group in served.axis_groups] == [("features",)]
+    assert served.space.size == 7

@@ -11,10 +11,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from posterity.model.arguments import Argument
-from posterity.model.build import build_problem
 from posterity.runtime.errors import InputError
 from posterity.simulation.covariates import COVARIATE_LAWS, ResampledRows, StandardNormal, TableLike
 from posterity.simulation.envelope import Envelope
+from posterity.simulation.simulator import build_simulator
 
 X = Argument("x", "covariate", (6,), "float32", ("features",))
 AGE = Argument("age", "covariate", (), "float32", ())
@@ -93,7 +93,7 @@ def test_one_row_is_finite():
     assert_array_equal(drawn["x"][0], 0.0)
 
 
-# ------------------------------------------------------------------------------------------ in problems
+# ---------------------------------------------------------------------------------------- in simulators
 
 
 def regression(x, group, y):
@@ -112,13 +112,13 @@ EXAMPLE = {
 
 
 def build(envelope=None, covariates="resampled", example=EXAMPLE):
-    return build_problem(regression, example, envelope, covariates=covariates, check=False)
+    return build_simulator(regression, example, envelope, covariates=covariates, check=False)
 
 
-def test_problem_masks_what_a_law_draws():
-    problem = build(Envelope((2, 8), {"features": (1, 3)}))
-    masks = problem.plate_masks({"features": 2})
-    drawn = jax.jit(lambda key: problem.draw_covariates(key, jnp.arange(8) < 5, masks))(random.key(0))
+def test_simulator_masks_what_a_law_draws():
+    simulator = build(Envelope((2, 8), {"features": (1, 3)}))
+    masks = simulator.model.plate_masks({"features": 2})
+    drawn = jax.jit(lambda key: simulator.draw_covariates(key, jnp.arange(8) < 5, masks))(random.key(0))
     assert_array_equal(drawn["x"][5:], 0.0)
     assert_array_equal(drawn["group"][5:], 0)
     assert_array_equal(drawn["x"][:, 2], 0.0)
