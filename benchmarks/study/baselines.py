@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from posterity.runtime.compile import jit
 from study.datasets import TestSet, make_test_set
 from study.job import Job
 from study.methods import informed
@@ -31,7 +32,7 @@ def do(job: Job, preset: str) -> list[dict[str, Any]]:
     setting, sizes = SETTINGS[job.setting], PRESETS[preset]
     rows = []
     for task in setting.tasks:
-        test = make_test_set(setting.problem(), task, sizes.num_datasets)
+        test = make_test_set(setting.simulator(), task, sizes.num_datasets)
         labels = {"task": task.name, "column": task.column, "setup": setting.setup}
         rows.append(labels | baseline_row(job.method, test, setting, task, preset))
     return rows
@@ -111,11 +112,11 @@ def _informed(
 ) -> tuple[np.ndarray, Metrics]:
     exact = truth.draws[:, : sizes.num_draws] if truth is not None and setting.exact else None
     at = None if exact is None else exact[..., test.active]
-    found = informed.answer(test, setting, task, sizes.num_draws, sizes.refine_seconds, at)
-    verdicts = [answer.verdict for answer in found.answers]
-    seconds = [answer.seconds for answer in found.answers]
+    found = informed.draw(test, setting, task, sizes.num_draws, sizes.refine_seconds, at)
+    verdicts = [posterior.verdict for posterior in found.posteriors]
+    seconds = [posterior.seconds for posterior in found.posteriors]
     metrics = {verdict: summary([v == verdict for v in verdicts]) for verdict in ("corrected", "refined", "untrusted")}
-    metrics["ess"] = summary([answer.weights.ess / answer.num_draws for answer in found.answers])
+    metrics["ess"] = summary([posterior.ess / posterior.num_draws for posterior in found.posteriors])
     metrics["seconds_per_dataset"] = summary(seconds)
     metrics["median_seconds"] = {"mean": float(np.median(seconds)), "se": None}
     if exact is not None and found.log_q is not None:
@@ -127,7 +128,7 @@ def _informed(
 def _log_evidence(test: TestSet, draws: np.ndarray) -> np.ndarray:
     """Log p(D) by Bayes' rule at a draw of the exact posterior."""
     mean, precision = exact_moments(test)
-    joint = jax.jit(lambda z, datasets: lax.map(lambda pair: test.problem.log_joint(*pair), (z, datasets)))
+    joint = jit(lambda z, datasets: lax.map(lambda pair: test.model.log_joint(*pair), (z, datasets)))
     at = jax.vmap(exact_log_prob)(draws[:, 0][..., test.active], mean, precision)
     return np.asarray(joint(draws[:, 0], test.datasets)) - np.asarray(at)
 

@@ -15,10 +15,9 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Bool
 
+import posterity
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
-from posterity.simulation.covariates import masked_values
-from posterity.training import DatasetStream, OtherModel
+from posterity.training import DatasetStream
 from study.baselines import baseline_row
 from study.datasets import TestSet, make_test_set
 from study.job import Job
@@ -53,24 +52,27 @@ class GaussianProcess:
     has_latents = False
 
     def draw(
-        self, problem: Problem, rng_key: Array, row_mask: Bool[Array, " obs"], plate_masks: Mapping[str, Array]
+        self,
+        simulator: posterity.Simulator,
+        rng_key: Array,
+        row_mask: Bool[Array, " obs"],
+        plate_masks: Mapping[str, Array],
     ) -> tuple[Dataset, None]:
         """One dataset."""
         key_x, key_y = random.split(rng_key)
-        covariates = problem.draw_covariates(key_x, row_mask, plate_masks)
+        covariates = simulator.draw_covariates(key_x, row_mask, plate_masks)
         x = covariates["x"][:, 0]
         gaps = (x[:, None] - x[None, :]) / self.lengthscale
         kernel = jnp.exp(-0.5 * gaps**2) + self.noise_sd**2 * jnp.eye(len(x))
         y = jnp.linalg.cholesky(kernel) @ random.normal(key_y, (len(x),))
-        values = masked_values({**covariates, "y": y}, problem.arguments, row_mask, plate_masks)
-        return Dataset(values, row_mask, dict(plate_masks)), None
+        return Dataset({**covariates, "y": jnp.where(row_mask, y, 0.0)}, row_mask, dict(plate_masks)), None
 
 
 def stream_of(name: str) -> DatasetStream:
     """A training stream by its name in rows."""
     if name == "gp":
         return GaussianProcess()
-    return OtherModel(SETTINGS[MODELS[name]].problem())
+    return posterity.OtherModel(SETTINGS[MODELS[name]].simulator())
 
 
 def jobs(preset: str) -> Iterator[Job]:
@@ -103,7 +105,7 @@ def do(job: Job, preset: str) -> list[dict[str, Any]]:
     for data, source in DATA.items():
         if source != model:
             task = Task(f"{data}_to_{model}", f"{data} -> {model}", 1)
-            test = make_test_set(setting.problem(), task, PRESETS[preset].num_datasets, stream_of(source))
+            test = make_test_set(setting.simulator(), task, PRESETS[preset].num_datasets, stream_of(source))
             labels = {"task": task.name, "column": task.column, "setup": "misspecified"}
             rows.append(labels | record | row_of(test, task))
     return rows

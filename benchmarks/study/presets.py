@@ -19,7 +19,7 @@ class Preset:
             minute of a core, at its deepest trees.
         chain_draws: Draws kept per chain of a sampler.
         seeds: Seeds of the networks.
-        refine_seconds: Most time to refine one answer.
+        refine_seconds: Most time to refine one posterior.
         optimum_iterations: Of Adam, for MLE and MAP.
     """
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import posterity
-from posterity.model.problem import Problem
-from posterity.simulation.covariates import CovariateLaw
 
 __all__ = ["ROWS", "Score", "Setting", "Task"]
 
@@ -57,7 +55,7 @@ class Setting:
     paper_steps: int
     score: Score = "loss"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    covariates: str | CovariateLaw | None = "normal"
+    covariates: str | None = "normal"
     informed: Literal["direct", "difference", "modes"] | None = None
     exact: bool = False
 
@@ -66,10 +64,12 @@ class Setting:
         """Whether one network serves one size or many: "fixed" or "variable"."""
         return "fixed" if self.dims[0] == self.dims[1] else "variable"
 
-    def problem(self, rows: tuple[int, int] = ROWS) -> Problem:
-        """The problem that a network is trained for."""
+    def simulator(self, rows: tuple[int, int] = ROWS) -> posterity.Simulator:
+        """What a network is trained with."""
         entry = posterity.MODELS[self.model]
-        return entry.problem(rows, self.dims, covariates=self.covariates, check=False, **self.options)
+        return posterity.builtin_simulator(
+            entry, rows, self.dims, covariates=self.covariates, check=False, **self.options
+        )
 
     def with_paper_temperature(self) -> "Setting":
         """The same without the temperature in the likelihood, as in the paper's code, whose data have it."""

@@ -43,8 +43,17 @@ class Table(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """One split of a table, scaled by its training rows."""
+    """One split of a table, scaled by its training rows.
 
+    Attributes:
+        name: Of table and split.
+        x: Covariates of the training rows.
+        y: Their target.
+        x_new: Covariates of the held-out rows.
+        y_new: Their target.
+    """
+
+    name: str
     x: np.ndarray
     y: np.ndarray
     x_new: np.ndarray
@@ -108,11 +117,12 @@ def folds(table: Table) -> Iterator[Fold]:
     """Five folds, each scaled by its training rows alone."""
     from sklearn.model_selection import KFold
 
-    for train, new in KFold(NUM_FOLDS, shuffle=True, random_state=0).split(table.x):
+    for number, (train, new) in enumerate(KFold(NUM_FOLDS, shuffle=True, random_state=0).split(table.x)):
         mean, sd = table.x[train].mean(axis=0), table.x[train].std(axis=0)
         sd = np.where(sd > 0.0, sd, 1.0)
         y, y_new = table.y[train], table.y[new]
         if not table.is_class:
             loc, scale = y.mean(), y.std() / np.sqrt(table.x.shape[1])
             y, y_new = (y - loc) / scale, (y_new - loc) / scale
-        yield Fold((table.x[train] - mean) / sd, y, (table.x[new] - mean) / sd, y_new)
+        x, x_new = ((table.x[rows] - mean) / sd for rows in (train, new))
+        yield Fold(f"{table.name}/{number}", x, y, x_new, y_new)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import random, vmap
@@ -11,8 +10,9 @@ from jaxtyping import Array
 
 import posterity
 from posterity.model.dataset import Dataset, bucket_for
-from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit
 from study.job import Job
+from study.methods.informed import flat_draws
 from study.metrics.measures import NUM_PREDICTIVE, summary
 from study.metrics.predictive import predict_rows
 from study.presets import PRESETS
@@ -20,7 +20,7 @@ from study.settings import Setting
 from study.tables import Fold, Table, folds, tables
 from study.tasks import SETTINGS
 
-__all__ = ["do", "jobs", "network_rows"]
+__all__ = ["do", "jobs", "mean_score", "network_rows", "predict_mean", "ridge"]
 
 COLUMNS = {"lr_variable": "LR", "nlr_variable": "NLR", "lc_variable": "LC", "nlc_variable": "NLC"}
 BESIDE = {
@@ -46,9 +46,9 @@ def jobs(preset: str) -> Iterator[Job]:
 def do(job: Job, preset: str) -> list[dict[str, Any]]:
     """Baselines and the informed posterior on every table."""
     setting = SETTINGS[job.setting]
-    predict = {"predict_mean": _predict_mean, "majority": _predict_mean, "ridge": _ridge, "map": _logistic_map}
+    predict = {"predict_mean": predict_mean, "majority": predict_mean, "ridge": ridge, "map": _logistic_map}
     if job.method in predict:
-        scores = {t.name: _mean_score(t, predict[job.method]) for t in _tables_for(setting)}
+        scores = {t.name: mean_score(t, predict[job.method]) for t in _tables_for(setting)}
     else:
         draw = _drawers(setting, preset)[job.method]
         scores = {t.name: _mean_score_of_draws(t, draw, setting) for t in _tables_for(setting)}
@@ -80,7 +80,7 @@ def _row(setting: Setting, scores: dict[str, float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mean_score(table: Table, predict: Callable[[Fold, bool], np.ndarray]) -> float:
+def mean_score(table: Table, predict: Callable[[Fold, bool], np.ndarray]) -> float:
     """Mean over folds of the squared error or the accuracy in percent of one prediction."""
     found = []
     for fold in folds(table):
@@ -90,12 +90,13 @@ def _mean_score(table: Table, predict: Callable[[Fold, bool], np.ndarray]) -> fl
     return float(np.mean(found))
 
 
-def _predict_mean(fold: Fold, is_class: bool) -> np.ndarray:
+def predict_mean(fold: Fold, is_class: bool) -> np.ndarray:
+    """The training rows' mean, or their more frequent class."""
     level = float(fold.y.mean() > 0.5) if is_class else fold.y.mean()
     return np.full(len(fold.y_new), level)
 
 
-def _ridge(fold: Fold, is_class: bool) -> np.ndarray:
+def ridge(fold: Fold, is_class: bool) -> np.ndarray:
     """The exact posterior mean of LR: a ridge regression with penalty 0.25 on weights and intercept."""
     del is_class
     design, design_new = (np.column_stack([x, np.ones(len(x))]) for x in (fold.x, fold.x_new))
@@ -114,48 +115,50 @@ def _logistic_map(fold: Fold, is_class: bool) -> np.ndarray:
     return classifier.fit(fold.x, fold.y).predict(fold.x_new)
 
 
-Drawer = Callable[[Fold], tuple[Problem, np.ndarray, dict[str, np.ndarray]]]
+Drawn = tuple[posterity.Model, np.ndarray, dict[str, np.ndarray]]
+Drawer = Callable[[Fold], Drawn]
 
 
 def _mean_score_of_draws(table: Table, draw: Drawer, setting: Setting) -> float:
     """The paper's score: averaged over 25 single draws, rows and folds; in percent for accuracy."""
     found = []
     for fold in folds(table):
-        problem, z, new = draw(fold)
-        found.append(_score(problem, z, new, fold.x.shape[1]))
+        model, z, new = draw(fold)
+        found.append(_score(model, z, new, fold.x.shape[1]))
     return float(np.mean(found)) * (100.0 if setting.score == "accuracy" else 1.0)
 
 
-def _score(problem: Problem, z: np.ndarray, new: dict[str, np.ndarray], num_columns: int) -> float:
+def _score(model: posterity.Model, z: np.ndarray, new: dict[str, np.ndarray], num_columns: int) -> float:
     """Mean over draws and rows; rows are padded to a power of two, so that few sizes are compiled."""
     num_rows = len(new["y"])
     padding = bucket_for(num_rows, (64,)) - num_rows
     rows = {
         name: jnp.asarray(np.concatenate([array, array[:1].repeat(padding, axis=0)])) for name, array in new.items()
     }
-    masks = problem.plate_masks({"features": num_columns})
+    masks = model.plate_masks({"features": num_columns})
     held_out = Dataset(rows, jnp.ones(num_rows + padding, bool), masks)
-    return float(jnp.mean(_scores(problem, jnp.asarray(z), held_out)[:, :num_rows]))
+    return float(jnp.mean(_scores(model, jnp.asarray(z), held_out)[:, :num_rows]))
 
 
-@eqx.filter_jit
-def _scores(problem: Problem, z: Array, held_out: Dataset) -> Array:
-    return vmap(lambda each: predict_rows(problem, each, held_out).score)(z)
+@filter_jit
+def _scores(model: posterity.Model, z: Array, held_out: Dataset) -> Array:
+    return vmap(lambda each: predict_rows(model, each, held_out).score)(z)
 
 
 def _network_drawer(estimator: posterity.Estimator) -> Drawer:
-    def draw(fold: Fold) -> tuple[Problem, np.ndarray, dict[str, np.ndarray]]:
-        q = estimator.posterior(_arrays(fold.x, fold.y, estimator.problem)).q
-        z = np.asarray(q.sample(random.key(0), NUM_PREDICTIVE))
-        width = next(a.shape[0] for a in estimator.problem.covariates)
+    def draw(fold: Fold) -> Drawn:
+        model = estimator.model
+        found = estimator.infer(_arrays(fold.x, fold.y, model), num_draws=NUM_PREDICTIVE, refine_seconds=0.0)
+        z = np.asarray(found.proposal.q.sample(random.key(0), NUM_PREDICTIVE))
+        width = next(a.shape[0] for a in model.covariates)
         wide = np.pad(fold.x_new, ((0, 0), (0, width - fold.x_new.shape[1])))
-        return estimator.problem, z, _arrays(wide, fold.y_new, estimator.problem)
+        return model, z, _arrays(wide, fold.y_new, model)
 
     return draw
 
 
-def _arrays(x: np.ndarray, y: np.ndarray, problem: Problem) -> dict[str, np.ndarray]:
-    return {"x": x.astype(np.float32), "y": y.astype(next(a.dtype for a in problem.data))}
+def _arrays(x: np.ndarray, y: np.ndarray, model: posterity.Model) -> dict[str, np.ndarray]:
+    return {"x": x.astype(np.float32), "y": y.astype(next(a.dtype for a in model.data))}
 
 
 def _drawers(setting: Setting, preset: str) -> dict[str, Drawer]:
@@ -166,48 +169,42 @@ def _drawers(setting: Setting, preset: str) -> dict[str, Drawer]:
         name = "logistic_regression"
         options = {"prior_sd": PRIOR_SD_OF_DIFFERENCE, "temperature": options["temperature"]}
 
-    def problem_of(fold: Fold) -> Problem:
-        width = fold.x.shape[1]
-        entry = posterity.MODELS[name]
-        return entry.problem((len(fold.y), len(fold.y)), (width, width), covariates="normal", check=False, **options)
+    def model_of(fold: Fold) -> posterity.Model:
+        return posterity.MODELS[name].read(fold.x.shape[1], **options)
 
-    def whole(fold: Fold, problem: Problem, z: np.ndarray) -> tuple[Problem, np.ndarray, dict[str, np.ndarray]]:
-        return problem, z, _arrays(fold.x_new, fold.y_new, problem)
+    def whole(fold: Fold, model: posterity.Model, z: np.ndarray) -> Drawn:
+        return model, z, _arrays(fold.x_new, fold.y_new, model)
 
-    def by_prior(fold: Fold) -> tuple[Problem, np.ndarray, dict[str, np.ndarray]]:
-        problem = problem_of(fold)
+    def by_prior(fold: Fold) -> Drawn:
+        model = model_of(fold)
         keys = random.split(random.key(0), NUM_PREDICTIVE)
         x = {"x": jnp.asarray(fold.x, jnp.float32)}
-        return whole(fold, problem, np.asarray(vmap(lambda k: problem.sample_prior(k, x, len(fold.y)))(keys)))
+        return whole(fold, model, np.asarray(vmap(lambda k: model.sample_prior(k, x, len(fold.y)))(keys)))
 
-    def by_closed_form(fold: Fold) -> tuple[Problem, np.ndarray, dict[str, np.ndarray]]:
+    def by_closed_form(fold: Fold) -> Drawn:
         design = np.column_stack([fold.x, np.ones(len(fold.x))])
         precision = np.eye(design.shape[1]) + design.T @ design / 0.25
         mean = np.linalg.solve(precision, design.T @ fold.y / 0.25)
         z = np.random.default_rng(0).multivariate_normal(mean, np.linalg.inv(precision), NUM_PREDICTIVE)
-        return whole(fold, problem_of(fold), z.astype(np.float32))
+        return whole(fold, model_of(fold), z.astype(np.float32))
 
-    def by_answer(fold: Fold) -> tuple[Problem, np.ndarray, dict[str, np.ndarray]]:
-        problem = problem_of(fold)
-        estimator = posterity.informed_estimator(problem, check=False)
-        answer = estimator.infer(_arrays(fold.x, fold.y, problem), refine_seconds=sizes.refine_seconds)
-        return whole(fold, problem, _equal_draws(problem, answer))
+    def by_informed(fold: Fold) -> Drawn:
+        estimator = posterity.informed(name, columns=fold.x.shape[1], **options)
+        dataset = _arrays(fold.x, fold.y, estimator.model)
+        found = estimator.infer(dataset, name=fold.name, refine_seconds=sizes.refine_seconds)  # a key of its own
+        return whole(fold, estimator.model, _some(flat_draws(found, found.draws)))
 
-    def by_nuts(fold: Fold) -> tuple[Problem, np.ndarray, dict[str, np.ndarray]]:
+    def by_nuts(fold: Fold) -> Drawn:
         from posterity.trust.nuts import nuts_reference
 
-        problem = problem_of(fold)
-        found = nuts_reference(problem, _arrays(fold.x, fold.y, problem), num_warmup=500, num_draws=250)
-        flat = [found.draws[s.name].reshape(len(found.draws[s.name]), -1) for s in problem.space.sites]
-        chosen = np.random.default_rng(0).permutation(len(flat[0]))[:NUM_PREDICTIVE]
-        return whole(fold, problem, np.concatenate(flat, axis=1)[chosen])
+        model = model_of(fold)
+        found = nuts_reference(model, _arrays(fold.x, fold.y, model), num_warmup=500, num_draws=250)
+        flat = [found.draws[s.name].reshape(len(found.draws[s.name]), -1) for s in model.space.sites]
+        return whole(fold, model, _some(np.concatenate(flat, axis=1)))
 
-    return {"prior": by_prior, "exact": by_closed_form, "informed": by_answer, "nuts": by_nuts}
+    return {"prior": by_prior, "exact": by_closed_form, "informed": by_informed, "nuts": by_nuts}
 
 
-def _equal_draws(problem: Problem, answer: posterity.Answer) -> np.ndarray:
-    flat = [answer.draws[s.name].reshape(answer.num_draws, -1) for s in problem.space.sites]
-    log_weights = answer.trusted_log_weights
-    rng = np.random.default_rng(0)
-    weights = None if log_weights is None else np.exp(log_weights) / np.exp(log_weights).sum()
-    return np.concatenate(flat, axis=1)[rng.choice(answer.num_draws, NUM_PREDICTIVE, p=weights)]
+def _some(draws: np.ndarray) -> np.ndarray:
+    """The draws that predict, from all places."""
+    return np.random.default_rng(0).permutation(draws)[:NUM_PREDICTIVE]

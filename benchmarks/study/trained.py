@@ -29,7 +29,7 @@ def do(job: Job, preset: str) -> list[Row]:
     record = amortized.training_record(estimator)
     rows = []
     for task in setting.tasks:
-        test = make_test_set(estimator.problem, task, sizes.num_datasets, stream)
+        test = make_test_set(setting.simulator(), task, sizes.num_datasets, stream)
         labels = {"task": task.name, "column": task.column, "setup": setting.setup}
         rows.append(labels | record | judge_network(estimator, test, setting, task, sizes))
     if setting is own:

@@ -20,7 +20,7 @@ SETTINGS = tasks.SETTINGS
 def test_set(task_name, number=4, stream=None):
     setting = tasks.setting_of(task_name)
     task = next(t for t in setting.tasks if t.name == task_name)
-    return study("datasets").make_test_set(setting.problem(), task, number, stream)
+    return study("datasets").make_test_set(setting.simulator(), task, number, stream)
 
 
 test_set.__test__ = False
@@ -32,7 +32,7 @@ def test_closed_form_differs_from_the_log_joint_by_the_evidence_alone(task):
     mean, precision = exact.exact_moments(test)
     draws = exact.exact_draws(test, 8, seed=3)
     log_p = vmap(exact.exact_log_prob)(draws[..., test.active], mean, precision)
-    log_joint = jax.jit(vmap(lambda z, d: vmap(lambda each: test.problem.log_joint(each, d))(z)))
+    log_joint = jax.jit(vmap(lambda z, d: vmap(lambda each: test.model.log_joint(each, d))(z)))
     gaps = np.asarray(log_joint(draws, test.datasets) - log_p)
     assert np.ptp(gaps, axis=1).max() < 2e-2
 
@@ -90,13 +90,13 @@ def test_a_logistic_regression_scores_as_its_softmax_regression():
     """The same predictions through Bernoulli and through two classes, row by row."""
     predictive, informed = study("metrics.predictive"), study("methods.informed")
     setting = SETTINGS["lc_2d"]
-    test, logistic = test_set("lc_2d", 1), informed.problem_of(setting, setting.tasks[0])
+    test, logistic = test_set("lc_2d", 1), informed.estimator_of(setting, setting.tasks[0]).model
     z = np.random.default_rng(5).normal(size=(1, 1, 3)).astype(np.float32)
-    whole = informed._to_classes(z, 2, np.random.default_rng(6)).astype(np.float32)
+    whole = informed.to_classes(z, 2, np.random.default_rng(6)).astype(np.float32)
     held_out = jax.tree.map(lambda leaf: leaf[0], test.held_out)
     masks = logistic.plate_masks({"features": 2})
     one = predictive.predict_rows(logistic, jnp.asarray(z[0, 0]), dataclasses.replace(held_out, plate_masks=masks))
-    other = predictive.predict_rows(test.problem, jnp.asarray(whole[0, 0]), held_out)
+    other = predictive.predict_rows(test.model, jnp.asarray(whole[0, 0]), held_out)
     np.testing.assert_array_equal(one.score, other.score)
     np.testing.assert_allclose(one.prediction, other.prediction, atol=1e-4)
     assert 0.0 < one.score.mean() < 1.0
@@ -143,25 +143,25 @@ def test_two_classes_are_one_logistic_regression():
     informed = study("methods.informed")
     setting, task = SETTINGS["lc_2d"], SETTINGS["lc_2d"].tasks[0]
     test = test_set("lc_2d", 1)
-    logistic = informed.problem_of(setting, task)
+    logistic = informed.estimator_of(setting, task).model
     z = np.random.default_rng(1).normal(size=(1, 5, 3)).astype(np.float32)
-    whole = informed._to_classes(z, 2, np.random.default_rng(2)).astype(np.float32)
+    whole = informed.to_classes(z, 2, np.random.default_rng(2)).astype(np.float32)
     dataset = jax.tree.map(lambda leaf: leaf[0], test.datasets)
-    ours = vmap(lambda each: test.problem.log_likelihood(each, dataset))(jnp.asarray(whole[0]))
+    ours = vmap(lambda each: test.model.log_likelihood(each, dataset))(jnp.asarray(whole[0]))
     masks = logistic.plate_masks({"features": 2})
     theirs = vmap(lambda each: logistic.log_likelihood(each, dataclasses.replace(dataset, plate_masks=masks)))
     np.testing.assert_allclose(ours, theirs(jnp.asarray(z[0])), atol=1e-3)
     prior = np.random.default_rng(3).normal(size=(1, 4000, 3))
-    back = informed._to_classes(prior, 2, np.random.default_rng(4))[0]
+    back = informed.to_classes(prior, 2, np.random.default_rng(4))[0]
     np.testing.assert_allclose(np.cov(back.T), np.eye(6), atol=0.12)  # 5 standard errors of 4000 draws
 
 
 def test_gaussian_process_has_its_kernel():
     process = study("misspecification").GaussianProcess()
-    problem = SETTINGS["lr_1d"].problem()
-    masks = problem.plate_masks(problem.capacity)
+    simulator = SETTINGS["lr_1d"].simulator()
+    masks = simulator.model.plate_masks(simulator.model.capacity)
     keys = jax.random.split(jax.random.key(0), 300)
-    found = jax.jit(vmap(lambda key: process.draw(problem, key, jnp.ones(32, bool), masks)[0].values))(keys)
+    found = jax.jit(vmap(lambda key: process.draw(simulator, key, jnp.ones(32, bool), masks)[0].values))(keys)
     x, y = np.asarray(found["x"])[..., 0], np.asarray(found["y"])
     gap = np.abs(x[:, 0] - x[:, 1])
     near, far = gap < 0.2, gap > 2.5
@@ -173,10 +173,10 @@ def test_gaussian_process_has_its_kernel():
 def test_the_paper_s_loss_on_gaussian_processes_tells_the_lengthscale(lengthscale, loss, fits):
     """Expected L2 of LR's exact posterior, for which Table 23 has 0.266; a standard error here is 0.015 at most."""
     process = study("misspecification").GaussianProcess(lengthscale=lengthscale)
-    problem = SETTINGS["lr_1d"].problem()
-    masks = problem.plate_masks(problem.capacity)
+    simulator = SETTINGS["lr_1d"].simulator()
+    masks = simulator.model.plate_masks(simulator.model.capacity)
     keys = jax.random.split(jax.random.key(1), 400)
-    drawn = jax.jit(vmap(lambda key: process.draw(problem, key, jnp.ones(224, bool), masks)[0].values))(keys)
+    drawn = jax.jit(vmap(lambda key: process.draw(simulator, key, jnp.ones(224, bool), masks)[0].values))(keys)
     losses = []
     for x, y in zip(np.asarray(drawn["x"])[..., 0], np.asarray(drawn["y"]), strict=True):
         design = np.column_stack([x, np.ones_like(x)])
@@ -199,8 +199,8 @@ def test_folds_are_scaled_by_their_training_rows():
     for fold in found:
         np.testing.assert_allclose(fold.x.std(axis=0), 1.0)
         assert fold.y.std() == pytest.approx(2.0) and fold.y.mean() == pytest.approx(0.0, abs=1e-9)  # sqrt(4)
-    assert tabular._mean_score(table, tabular._ridge) < 0.01
-    assert tabular._mean_score(table, tabular._predict_mean) == pytest.approx(4.0, rel=0.3)
+    assert tabular.mean_score(table, tabular.ridge) < 0.01
+    assert tabular.mean_score(table, tabular.predict_mean) == pytest.approx(4.0, rel=0.3)
 
 
 def test_tables_of_openml_are_added_by_name(monkeypatch):
@@ -315,7 +315,7 @@ def test_command_outside_a_checkout(tmp_path, monkeypatch, capsys):
 
 
 def test_halves_of_a_reference_come_from_different_chains():
-    order = study("metrics.reference")._halves_of_chains(20)
+    order = study("metrics.reference").halves_of_chains(20)
     assert sorted(order) == list(range(20))
     first, second = set(order[:10] % 4), set(order[10:] % 4)
     assert first == {0, 1} and second == {2, 3}

@@ -126,11 +126,11 @@ def test_another_order_keeps_the_rows_and_the_padding(rng_key):
 
 
 def test_closed_form_follows_the_prior():
-    problem = prior.PRIORS["lr_2d_sd_0.1"].problem()
+    model = prior.PRIORS["lr_2d_sd_0.1"].simulator().model
     x = np.random.default_rng(0).normal(size=(1, 5, 2)).astype(np.float32)
     values = {"x": jnp.asarray(x), "y": jnp.asarray(x[..., 0])}
     rows = Dataset(values, jnp.ones((1, 5), bool), {"features": jnp.ones((1, 2), bool)})
-    test = datasets.TestSet(problem, rows, rows, jnp.zeros((1, 3)), jnp.ones(3, bool))
+    test = datasets.TestSet(model, rows, rows, jnp.zeros((1, 3)), jnp.ones(3, bool))
     mean, precision = study("metrics.exact").exact_moments(test)
     design = np.concatenate([x[0], np.ones((5, 1))], axis=1)
     by_hand = 100.0 * np.eye(3) + design.T @ design / 0.25
@@ -156,8 +156,8 @@ def test_certain_posterior_has_the_evidence_of_its_partition():
     x = np.take_along_axis(z, label[..., None], axis=1) + 0.1**0.5 * rng.normal(size=(2, 24, 60))
     rows = Dataset({"x": jnp.asarray(x, jnp.float32)}, jnp.asarray(np.arange(24) < [[20], [24]]),
                    {"dims": jnp.ones((2, x.shape[2]), bool)})  # fmt: skip
-    problem, z = two_modes.SETTING.problem(), jnp.asarray(z.reshape(2, 120), jnp.float32)
-    test = datasets.TestSet(problem, rows, rows, z, jnp.ones(120, bool))
+    model, z = two_modes.SETTING.simulator().model, jnp.asarray(z.reshape(2, 120), jnp.float32)
+    test = datasets.TestSet(model, rows, rows, z, jnp.ones(120, bool))
     draws, evidence = two_modes.certain_posterior(test, 20)
     assert_allclose(two_modes.mode_shares(draws, np.asarray(test.z)), 0.5)
     for i in range(2):
@@ -207,14 +207,14 @@ def test_draws_of_mixtures_have_their_mean_and_density(kind, gaussians, rng_key)
 
 
 def test_tempering_begins_at_the_prior_and_ends_at_reverse_kl(rng_key):
-    problem = SETTINGS["gmm_2d_2cl"].problem()
+    model = SETTINGS["gmm_2d_2cl"].simulator().model
     dataset = Dataset({"x": random.normal(rng_key, (9, 2))}, jnp.arange(9) < 7, {"dims": jnp.ones(2, bool)})
     q = DiagonalGaussian(jnp.zeros(4), jnp.ones(4), jnp.ones(4, bool))  # the prior
 
     @jax.jit
     def losses(progress):
         def loss(objective):
-            return objective.loss(problem, q, dataset, None, progress=progress, rng_key=rng_key)
+            return objective.loss(model, q, dataset, None, progress=progress, rng_key=rng_key)
 
         return loss(mixtures.Tempered(num_samples=3)), loss(ReverseKL(num_samples=3))
 

@@ -3,7 +3,6 @@
 import time
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +10,8 @@ from jax import lax, random, vmap
 from jaxtyping import Array, Float
 
 import posterity
-from posterity.training import DatasetStream, OtherModel
+from posterity.runtime.compile import filter_jit
+from posterity.training import DatasetStream
 from study.datasets import TestSet
 from study.methods import networks
 from study.settings import Setting
@@ -48,8 +48,8 @@ def train(
     **encoder_options: Any,
 ) -> posterity.Estimator:
     """The estimator of one cell."""
-    return posterity.fit(
-        setting.problem(),
+    return posterity.train(
+        setting.simulator(),
         architecture=networks.architecture(preset, encoder, family, **encoder_options),
         objective=networks.objective(objective),
         stream=stream,
@@ -68,18 +68,18 @@ def draw(
         num_draws: Draws of each.
         at: Points at which log q is wanted, too; none if its second axis is empty.
     """
-    network, problem, mask = estimator.network, estimator.problem, test.latent_mask
+    network, model, mask = estimator.network, estimator.model, test.latent_mask
     keys = random.split(random.key(5), len(test.z))
 
-    @eqx.filter_jit
+    @filter_jit
     def drawn(network: Any, datasets: Any, keys: Array) -> tuple[Array, Array]:
         return lax.map(lambda pair: network(pair[0], mask).sample_and_log_prob(pair[1], num_draws), (datasets, keys))
 
-    @eqx.filter_jit
+    @filter_jit
     def judged(network: Any, datasets: Any, z: Array, at: Array) -> tuple[Array, Array]:
         def one(inputs: Any) -> tuple[Array, Array]:
             dataset, z, at = inputs
-            joint = lax.map(lambda each: problem.log_joint(each, dataset), z, batch_size=250)
+            joint = lax.map(lambda each: model.log_joint(each, dataset), z, batch_size=250)
             return joint, vmap(network(dataset, mask).log_prob)(at)
 
         return lax.map(one, (datasets, z, at))
@@ -105,4 +105,4 @@ def training_record(estimator: posterity.Estimator) -> dict[str, Any]:
 
 def of_model(setting: Setting) -> DatasetStream:
     """Datasets of a setting's model, as the stream of another's network."""
-    return OtherModel(setting.problem())
+    return posterity.OtherModel(setting.simulator())

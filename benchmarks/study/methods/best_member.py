@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from posterity.amortized.families import FAMILIES, AbstractFamily, AbstractPosterior, DiagonalGaussian
 from posterity.amortized.objectives import AbstractObjective, ReverseKL
 from posterity.model.dataset import Dataset
+from posterity.runtime.compile import jit
 from study.datasets import TestSet
 from study.methods.networks import family_options
 
@@ -64,7 +65,7 @@ def best_reverse(
         steps: Of Adam.
         seed: Decides everything drawn.
     """
-    blank = FAMILIES[family](test.problem.space.size, 1, key=random.key(seed), **family_options(preset, family))
+    blank = FAMILIES[family](test.model.space.size, 1, key=random.key(seed), **family_options(preset, family))
     return best_member(test, blank, ReverseKL(num_samples=NUM_SAMPLES), num_draws, at=at, steps=steps, seed=seed)
 
 
@@ -97,7 +98,7 @@ def best_member(
 
     def fitted(dataset: Dataset, key: Array) -> AbstractPosterior:
         def loss(params: Any, key: Array, progress: Array) -> Array:
-            return objective.loss(test.problem, member(params), dataset, None, progress=progress, rng_key=key)
+            return objective.loss(test.model, member(params), dataset, None, progress=progress, rng_key=key)
 
         def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], None]:
             params, state = carry
@@ -128,16 +129,16 @@ def _drawn(
 ) -> Drawn:
     """Draws of what `fitted(dataset, key, *given)` finds for every dataset."""
     # One point where none are wanted: `lax.map` cannot batch an empty axis.
-    points = jnp.zeros((len(test.z), 1, test.problem.space.size)) if at is None else jnp.asarray(at)
+    points = jnp.zeros((len(test.z), 1, test.model.space.size)) if at is None else jnp.asarray(at)
 
-    @jax.jit
+    @jit
     def every(inputs: Any) -> tuple[Array, ...]:
         def one(inputs: Any) -> tuple[Array, ...]:
             dataset, key, at, given = inputs
             key_fit, key_draw = random.split(key)
             q = fitted(dataset, key_fit, *(given or ()))
             z, log_q = q.sample_and_log_prob(key_draw, num_draws)
-            log_joint = lax.map(lambda each: test.problem.log_joint(each, dataset), z, batch_size=250)
+            log_joint = lax.map(lambda each: test.model.log_joint(each, dataset), z, batch_size=250)
             return z, log_q, log_joint, vmap(q.log_prob)(at)
 
         return lax.map(one, inputs, batch_size=10)

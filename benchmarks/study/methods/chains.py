@@ -7,7 +7,6 @@ warm-up. Chains start at draws of the prior unless they are told to start at the
 import time
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random, vmap
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float
 from numpyro.infer import HMC, MCMC, NUTS
 
 from posterity.model.dataset import Dataset
+from posterity.runtime.compile import jit
 from study.datasets import TestSet
 
 __all__ = ["SAMPLERS", "ChainDraws", "prior_draws", "run_chains"]
@@ -70,13 +70,13 @@ def run_chains(
         seed: Decides everything drawn.
     """
     started = time.perf_counter()
-    problem, mask = test.problem, test.latent_mask
+    model, mask = test.model, test.latent_mask
     num_warmup, thinning = STEPS[sampler]
 
     def chains(dataset: Dataset, start: Array, key: Array) -> Array:
         def potential(z: Array) -> Array:
             inactive = jnp.sum(jnp.where(mask, 0.0, jnp.square(z)))  # proper, and nothing to the others
-            return 0.5 * inactive - problem.log_joint(z, dataset)
+            return 0.5 * inactive - model.log_joint(z, dataset)
 
         mcmc = MCMC(
             SAMPLERS[sampler](potential),
@@ -94,7 +94,7 @@ def run_chains(
     starts = at if at_truth else prior_draws(test, num_chains, seed)
     keys = random.split(random.key(seed), len(starts))
     inputs = (test.datasets, starts, keys)
-    every = jax.jit(lambda *a: lax.map(lambda b: chains(*b), a, batch_size=25)).lower(*inputs).compile()
+    every = jit(lambda *a: lax.map(lambda b: chains(*b), a, batch_size=25)).lower(*inputs).compile()
     compile_seconds = time.perf_counter() - started
     found = every(*inputs)
     by_chain = np.where(np.asarray(mask), np.asarray(found), 0.0)  # (dataset, chain, draw, latent)
@@ -105,16 +105,16 @@ def run_chains(
 
 def prior_draws(test: TestSet, num_draws: int, seed: int) -> Float[Array, "dataset draw latent"]:
     """Draws of the prior for every dataset."""
-    problem = test.problem
+    model = test.model
     plates = {name: mask[0] for name, mask in test.datasets.plate_masks.items()}
     values = {name: array[0] for name, array in test.datasets.values.items()}
-    covariates = {argument.name: values[argument.name] for argument in problem.covariates}
+    covariates = {argument.name: values[argument.name] for argument in model.covariates}
 
     def draw(key: Array) -> Array:
-        return problem.sample_prior(key, covariates, test.datasets.row_mask.shape[1], plates)
+        return model.sample_prior(key, covariates, test.datasets.row_mask.shape[1], plates)
 
     keys = random.split(random.key(1000 + seed), (len(test.z), num_draws))
-    return jax.jit(vmap(vmap(draw)))(keys)
+    return jit(vmap(vmap(draw)))(keys)
 
 
 def _r_hats(by_chain: Float[np.ndarray, "dataset chain draw latent"]) -> Float[np.ndarray, " dataset"]:

@@ -1,45 +1,44 @@
-"""The informed posterior on the study's tasks: nothing is trained, every answer is checked and refined if need be.
+"""The informed posterior on the study's tasks: nothing is trained, every posterior is checked and refined if need be.
 
 Softmax regression with two classes depends on the difference of their weights alone: with w- = (w1 - w0) / sqrt 2 and
 w+ = (w1 + w0) / sqrt 2, both N(0, I) a priori, it is a logistic regression on w- with logits sqrt 2 w-'x / tau, and w+
 keeps its prior. That is exact, and it is how "difference" answers.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import numpy as np
 from jax import vmap
 from jaxtyping import Float
 
 import posterity
-from posterity.results.data import Answer
-from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit
 from study.datasets import TestSet
-from study.settings import ROWS, Setting, Task
+from study.settings import Setting, Task
 
-__all__ = ["InformedDraws", "answer", "as_arrays", "problem_of"]
+__all__ = ["InformedDraws", "as_arrays", "draw", "estimator_of", "flat_draws", "to_classes"]
 
 
 class InformedDraws(NamedTuple):
-    """Answers to every test dataset.
+    """Posteriors of all test datasets.
 
     Attributes:
-        raw: Draws before they are weighted: of q, or of the chains where an answer was refined.
+        raw: Draws before they are weighted: of q, or of the chains where a posterior was refined.
         trusted: Draws of equal weight after correction or refinement.
-        answers: What they come from.
+        posteriors: What they come from.
         log_q: Of the raw draws, in nats, where asked for and none of them come from chains.
         log_q_at: Log q at the points that were asked for.
     """
 
     raw: Float[np.ndarray, "dataset draw latent"]
     trusted: Float[np.ndarray, "dataset draw latent"]
-    answers: list[Answer]
+    posteriors: list[posterity.Posterior]
     log_q: Float[np.ndarray, "dataset draw"] | None = None
     log_q_at: Float[np.ndarray, "dataset reference"] | None = None
 
 
-def answer(
+def draw(
     test: TestSet,
     setting: Setting,
     task: Task,
@@ -47,7 +46,7 @@ def answer(
     refine_seconds: float,
     at: Float[np.ndarray, "dataset reference latent"] | None = None,
 ) -> InformedDraws:
-    """Answers of the informed posterior.
+    """Draws of the informed posterior, by a random key of its own for each dataset.
 
     Args:
         test: The datasets.
@@ -57,33 +56,30 @@ def answer(
         refine_seconds: For each dataset that needs it.
         at: Points at which log q is wanted, over the active coordinates.
     """
-    problem = problem_of(setting, task)
-    estimator = posterity.informed_estimator(problem, check=False)
     datasets = [as_arrays(test, i, task) for i in range(len(test.z))]
-    found = estimator.infer_many(datasets, num_draws=4 * num_draws, refine_seconds=refine_seconds)
+    found = estimator_of(setting, task).infer_each(datasets, num_draws=4 * num_draws, refine_seconds=refine_seconds)
     rng = np.random.default_rng(0)
-    raw = np.stack([_flat(problem, one, np.arange(num_draws)) for one in found])
-    trusted = np.stack([_flat(problem, one, _chosen(one, num_draws, rng)) for one in found])
-    back = _to_classes if setting.informed == "difference" else (lambda z, *_: z)
-    whole = [np.zeros((*raw.shape[:2], test.problem.space.size), np.float32) for _ in range(2)]
+    raw = np.stack([flat_draws(one, one.weighted[0])[:num_draws] for one in found])
+    trusted = np.stack([rng.permutation(flat_draws(one, one.draws))[:num_draws] for one in found])
+    back = to_classes if setting.informed == "difference" else (lambda z, *_: z)
+    whole = [np.zeros((*raw.shape[:2], test.model.space.size), np.float32) for _ in range(2)]
     for place, draws in zip(whole, (raw, trusted), strict=True):
         place[..., test.active] = back(draws, task.dims, rng)
     if at is None or any(one.verdict == "refined" for one in found):
         return InformedDraws(*whole, found)
-    log_prob = eqx.filter_jit(lambda q, z: vmap(q.log_prob)(z))
-    qs = [estimator.posterior(dataset).q for dataset in datasets]
-    log_q = np.stack([log_prob(q, z) for q, z in zip(qs, raw, strict=True)])
-    return InformedDraws(*whole, found, log_q, np.stack([log_prob(q, z) for q, z in zip(qs, at, strict=True)]))
+    log_prob = filter_jit(lambda q, z: vmap(q.log_prob)(z))
+    log_q = np.stack([one.log_q[:num_draws] for one in found])
+    return InformedDraws(
+        *whole, found, log_q, np.stack([log_prob(one.proposal.q, z) for one, z in zip(found, at, strict=True)])
+    )
 
 
-def problem_of(setting: Setting, task: Task) -> Problem:
-    """The problem through which a setting's datasets are answered."""
-    options = dict(setting.options)
-    name = setting.model
+def estimator_of(setting: Setting, task: Task) -> posterity.Estimator:
+    """The informed posterior through which a setting's datasets are answered."""
+    name, options = setting.model, dict(setting.options)
     if setting.informed == "difference":
         name, options = "logistic_regression", {"temperature": options["temperature"] / 2**0.5}
-    entry = posterity.MODELS[name]
-    return entry.problem(ROWS, (task.dims, task.dims), covariates=setting.covariates, check=False, **options)
+    return posterity.informed(name, columns=task.dims, **options)
 
 
 def as_arrays(test: TestSet, index: int, task: Task) -> dict[str, Any]:
@@ -93,20 +89,18 @@ def as_arrays(test: TestSet, index: int, task: Task) -> dict[str, Any]:
     return {name: array[:, : task.dims] if array.ndim == 2 else array for name, array in values.items()}
 
 
-def _flat(problem: Problem, found: Answer, chosen: np.ndarray) -> np.ndarray:
-    """Draws as vectors; every latent of the study is real, so that z holds the latents themselves."""
-    sites = [found.draws[site.name][chosen] for site in problem.space.sites]
-    return np.concatenate([np.reshape(draws, (len(chosen), -1)) for draws in sites], axis=1)
+def flat_draws(posterior: posterity.Posterior, draws: Mapping[str, np.ndarray]) -> Float[np.ndarray, "draw latent"]:
+    """Draws as vectors; every latent of the study is real, so that z holds the latents themselves.
+
+    Args:
+        posterior: Whose.
+        draws: Its draws of one kind, such as `posterior.draws`.
+    """
+    sites = [draws[site.name] for site in posterior.model.space.sites]
+    return np.concatenate([np.reshape(values, (len(values), -1)) for values in sites], axis=1)
 
 
-def _chosen(found: Answer, number: int, rng: np.random.Generator) -> np.ndarray:
-    if found.trusted_log_weights is None:
-        return rng.permutation(found.num_draws)[:number]
-    weights = np.exp(found.trusted_log_weights)
-    return rng.choice(found.num_draws, number, p=weights / weights.sum())
-
-
-def _to_classes(z: np.ndarray, dims: int, rng: np.random.Generator) -> np.ndarray:
+def to_classes(z: np.ndarray, dims: int, rng: np.random.Generator) -> np.ndarray:
     """From (w, b) of the difference to (b, w) of both classes, the order of softmax regression's latents."""
     minus = z[..., :dims], z[..., dims:]
     plus = rng.normal(size=minus[0].shape), rng.normal(size=minus[1].shape)

@@ -11,6 +11,7 @@ import optax
 from jax import lax, vmap
 from jaxtyping import Array, Float
 
+from posterity.runtime.compile import jit
 from study.datasets import TestSet
 from study.methods.chains import prior_draws
 
@@ -32,14 +33,14 @@ def optimum(
         final_iterations: Steps at the chosen rate; `iterations` if None.
         seed: Decides the starts.
     """
-    problem = test.problem
+    model = test.model
     starts = prior_draws(test, NUM_STARTS, seed)
 
     def objective(z: Array, dataset: object) -> Array:
-        log_prior, rows = problem.log_prior_and_likelihood(z, dataset)
+        log_prior, rows = model.log_prior_and_likelihood(z, dataset)
         return -(log_prior if prior else 0.0) - jnp.sum(rows)
 
-    @jax.jit
+    @jit
     def run(rate: Array, number: Array) -> tuple[Array, Array]:
         def one(start: Array, dataset: object) -> tuple[Array, Array]:
             adam = optax.scale_by_adam()

@@ -16,7 +16,7 @@ LINEAR_NOISE_VARIANCE = 0.25
 def exact_moments(test: TestSet) -> tuple[Float[Array, "dataset latent"], Float[Array, "dataset latent latent"]]:
     """Means and precisions over the active coordinates of z; priors are N(0, I), or as the model's option says."""
     moments = {"gaussian_mean": _gaussian_mean, "linear_regression_known_noise": _linear_regression}
-    of_one, options = moments[test.problem.name], getattr(test.problem.model, "keywords", {})
+    of_one, options = moments[test.model.name], getattr(test.model.function, "keywords", {})
     prior_precision = options.get("prior_sd", 1.0) ** -2
     whole_mean, whole_precision = vmap(lambda dataset: of_one(dataset, prior_precision))(test.datasets)
     return whole_mean[:, test.active], whole_precision[:, test.active][:, :, test.active]
@@ -42,7 +42,7 @@ def exact_draws(test: TestSet, num_draws: int, seed: int) -> Float[np.ndarray, "
         return mean + jnp.linalg.solve(jnp.linalg.cholesky(precision).T, noise.T).T
 
     keys = random.split(random.key(seed), len(mean))
-    whole = np.zeros((len(mean), num_draws, test.problem.space.size), np.float32)
+    whole = np.zeros((len(mean), num_draws, test.model.space.size), np.float32)
     whole[..., test.active] = np.asarray(vmap(draw)(keys, mean, precision))
     return whole
 

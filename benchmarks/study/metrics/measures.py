@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from posterity.calibration.judgement import central_coverage
 from posterity.calibration.uniformity import uniformity_p_value
+from posterity.runtime.compile import jit
 from posterity.trust.weights import ess_fraction, pareto_smoothed_many
 from study.datasets import TestSet
 from study.metrics.exact import exact_log_prob, exact_moments
@@ -63,13 +64,13 @@ def predictive(test: TestSet, draws: Draws, score: Score) -> Metrics:
 
 
 def _predictive(test: TestSet, draws: Array, score: Score) -> tuple[Array, Array, Array]:
-    problem, (site,) = test.problem, test.problem.data_sites
+    model, (site,) = test.model, test.model.data_sites
 
-    @jax.jit
+    @jit
     def every(draws: Array, held_out: Any) -> tuple[Array, Array, Array]:
         def one(inputs: Any) -> tuple[Array, Array, Array]:
             z, rows = inputs
-            found = vmap(lambda each: predict_rows(problem, each, rows))(z)
+            found = vmap(lambda each: predict_rows(model, each, rows))(z)
             log_mean = jax.nn.logsumexp(found.log_prob, axis=0) - jnp.log(len(z))
             averaged = jnp.mean(found.prediction, axis=0)
             observed = rows.values[site.argument]

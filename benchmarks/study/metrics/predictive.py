@@ -8,8 +8,8 @@ from jax import random
 from jaxtyping import Array, Float
 from numpyro import handlers
 
+import posterity
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
 
 __all__ = ["Predicted", "predict_rows"]
 
@@ -29,19 +29,19 @@ class Predicted(NamedTuple):
     prediction: Float[Array, "obs ..."]
 
 
-def predict_rows(problem: Problem, z: Float[Array, " latent"], held_out: Dataset) -> Predicted:
+def predict_rows(model: posterity.Model, z: Float[Array, " latent"], held_out: Dataset) -> Predicted:
     """Predictions of one draw: the mean of a Gaussian, the likeliest class, the nearest component's mean.
 
     Args:
-        problem: The model, with one data site.
+        model: The model, with one data site.
         z: Unconstrained draw.
         held_out: Rows to predict, none padded.
     """
-    (site,) = problem.data_sites
-    model = handlers.seed(handlers.substitute(problem.model, problem.space.constrain(z)), random.key(0))
-    fn = handlers.trace(model).get_trace(**held_out.values)[site.name]["fn"]
+    (site,) = model.data_sites
+    seeded = handlers.seed(handlers.substitute(model.function, model.space.constrain(z)), random.key(0))
+    fn = handlers.trace(seeded).get_trace(**held_out.values)[site.name]["fn"]
     observed = held_out.values[site.argument]
-    log_prob = jnp.sum(jnp.reshape(problem.log_likelihood(z, held_out), (len(observed), -1)), axis=1)
+    log_prob = jnp.sum(jnp.reshape(model.log_likelihood(z, held_out), (len(observed), -1)), axis=1)
     return _predicted(fn, observed, log_prob)
 
 

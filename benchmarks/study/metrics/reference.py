@@ -18,7 +18,7 @@ from study.metrics.exact import exact_draws
 from study.presets import Preset
 from study.settings import Setting, Task
 
-__all__ = ["SCRATCH", "Reference", "has_reference", "in_every_order", "reference"]
+__all__ = ["SCRATCH", "Reference", "halves_of_chains", "has_reference", "in_every_order", "reference"]
 
 SCRATCH = Path(os.environ.get("POSTERITY_STUDY_SCRATCH", Path(__file__).parents[1] / "scratch"))
 NUM_CHAINS = 4
@@ -69,9 +69,9 @@ def reference(test: TestSet, setting: Setting, task: Task, sizes: Preset) -> Ref
     chains = run_chains(
         test, "nuts", num_draws=-(-num_draws // NUM_CHAINS), num_chains=NUM_CHAINS, at_truth=mixture, seed=77
     )
-    draws = chains.draws[:, _halves_of_chains(chains.draws.shape[1])[:num_draws]]
+    draws = chains.draws[:, halves_of_chains(chains.draws.shape[1])[:num_draws]]
     if mixture:
-        draws = in_every_order(draws, *test.problem.space.sites[0].shape)
+        draws = in_every_order(draws, *test.model.space.sites[0].shape)
     found = Reference("nuts", draws, chains.converged, chains.r_hat, chains.seconds)
     SCRATCH.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.tmp.npz")
@@ -86,7 +86,7 @@ def reference(test: TestSet, setting: Setting, task: Task, sizes: Preset) -> Ref
     return found
 
 
-def _halves_of_chains(num_draws: int) -> np.ndarray:
+def halves_of_chains(num_draws: int) -> np.ndarray:
     """An order of pooled draws with those of the first chains before those of the others, each half shuffled.
 
     Draws of one chain resemble each other: two halves of it would be nearer to each other than two sets of draws of

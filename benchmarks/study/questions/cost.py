@@ -50,7 +50,7 @@ def do(job: Job, preset: str) -> list[Row]:
     """NUTS, the network, and the informed posterior where there is one."""
     setting, sizes = SETTINGS[job.setting], PRESETS[preset]
     (task,) = setting.tasks
-    test = make_test_set(setting.problem(), task, WHERE[job.setting])
+    test = make_test_set(setting.simulator(), task, WHERE[job.setting])
     datasets = [informed.as_arrays(test, i, task) for i in range(len(test.z))]
     nuts = _nuts(test, sizes)
     started = time.perf_counter()
@@ -62,7 +62,7 @@ def do(job: Job, preset: str) -> list[Row]:
     trained = {"train_seconds": round(seconds, 1), "pays_off_after": math.ceil(after) if after < math.inf else "never"}
     rows = [{"method": "nuts"} | nuts, {"method": "/".join(NETWORK)} | trained | network]
     if setting.informed is not None:
-        estimator = posterity.informed_estimator(informed.problem_of(setting, task), check=False)
+        estimator = informed.estimator_of(setting, task)
         rows.append({"method": "informed"} | _amortized(estimator, datasets, refine_seconds=sizes.refine_seconds))
     return [row | {"num_datasets": len(datasets)} for row in rows]
 
@@ -76,13 +76,13 @@ def _nuts(test: TestSet, sizes: Preset) -> Row:
 
 
 def _amortized(estimator: posterity.Estimator, datasets: Sequence[Row], *, refine_seconds: float) -> Row:
-    """Answers with weights, all datasets in one call; the second call, for the first compiles."""
+    """Posteriors with weights, all datasets in one call; the second call, for the first compiles."""
     for _ in range(2):
         started = time.perf_counter()
-        found = estimator.infer_many(datasets, num_draws=4 * WANTED, refine_seconds=refine_seconds)
+        found = estimator.infer_each(datasets, num_draws=4 * WANTED, refine_seconds=refine_seconds)
         each = (time.perf_counter() - started) / len(datasets)
-    trusted = np.array([answer.verdict != "untrusted" for answer in found], float)
-    shares = np.array([answer.weights.ess / answer.num_draws for answer in found])
+    trusted = np.array([posterior.verdict != "untrusted" for posterior in found], float)
+    shares = np.array([posterior.ess / posterior.num_draws for posterior in found])
     wanted = each * WANTED / (4 * WANTED * float(np.mean(shares)))
     metrics = {"ess": summary(shares), "trusted": summary(trusted)}
     return {"seconds_per_dataset": each, "seconds_for_1000": wanted, "metrics": metrics}

@@ -108,11 +108,11 @@ def do(job: Job, preset: str) -> list[dict[str, Any]]:
     (task,) = setting.tasks
     _, name, shortcuts = job.method.split("/")
     architecture = networks.architecture(preset, "deep_sets", "diagonal")
-    network = build_network(setting.problem(), architecture, rng_key=random.key(job.seed))
+    network = build_network(setting.simulator(), architecture, rng_key=random.key(job.seed))
     encoder = make_encoder(name, shortcuts, preset, network.features.feature_size, random.key(job.seed))
     network = eqx.tree_at(lambda network: network.encoder, network, encoder)
     estimator = train_network(setting, preset, network, networks.objective("reverse"), job.seed)
-    test = make_test_set(estimator.problem, task, sizes.num_datasets)
+    test = make_test_set(setting.simulator(), task, sizes.num_datasets)
     judged = judge(estimator, test, setting, sizes)
     judged["metrics"] |= order_sensitivity(estimator, test)
     return [judged | {"encoder_weights": encoder_size(encoder)}]

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax import random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+import posterity
 from posterity.amortized.families import AbstractFamily, AbstractPosterior, StandardizedFamily
 from posterity.amortized.objectives import AbstractObjective
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
 
 __all__ = ["Pair", "PairFamily", "Swapped", "SwappedFamily", "Tempered", "nudged"]
 
@@ -132,7 +132,7 @@ class Tempered(AbstractObjective):
 
     def loss(
         self,
-        problem: Problem,
+        model: posterity.Model,
         q: AbstractPosterior,
         dataset: Dataset,
         z: Float[Array, " latent"] | None,
@@ -142,6 +142,6 @@ class Tempered(AbstractObjective):
     ) -> Float[Array, ""]:
         """Mean over draws of log q - log prior - beta log likelihood."""
         draws, log_q = q.sample_and_log_prob(rng_key, self.num_samples)
-        log_prior, rows = vmap(problem.log_prior_and_likelihood, in_axes=(0, None))(draws, dataset)
+        log_prior, rows = vmap(model.log_prior_and_likelihood, in_axes=(0, None))(draws, dataset)
         beta = jnp.minimum(1.0, progress / self.share)
         return jnp.mean(log_q - log_prior - beta * jnp.sum(rows, axis=1))

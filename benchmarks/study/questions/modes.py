@@ -49,11 +49,11 @@ def do(job: Job, preset: str) -> list[dict[str, Any]]:
     """One variant."""
     sizes, (task,) = PRESETS[preset], SETTING.tasks
     variant = job.method.removeprefix("modes/")
-    test = make_test_set(SETTING.problem(), task, sizes.num_datasets)
+    test = make_test_set(SETTING.simulator(), task, sizes.num_datasets)
     if variant == "informed":
         test = test.first(NUM_ALONE)
-        found = informed.answer(test, SETTING, task, sizes.num_draws, sizes.refine_seconds)
-        verdicts = {answer.verdict for answer in found.answers}
+        found = informed.draw(test, SETTING, task, sizes.num_draws, sizes.refine_seconds)
+        verdicts = {posterior.verdict for posterior in found.posteriors}
         return [{"verdicts": ", ".join(sorted(verdicts)), "metrics": _judge(test, found.trusted, None, sizes)}]
     who, family, objective = variant.split("/")
     if who == "alone":
@@ -76,7 +76,7 @@ def _objective(name: str, num_samples: int) -> AbstractObjective:
 
 def _blank(test: TestSet, preset: str, name: str, seed: int) -> AbstractFamily:
     """A family for a context of one number, at the prior."""
-    size = test.problem.space.size
+    size = test.model.space.size
     options = networks.family_options(preset, "flow" if name in FLOWS else name)
     options |= {"transform": "spline"} if name == "spline" else {}
     family = FAMILIES["flow" if name in FLOWS else "diagonal"](size, 1, key=random.key(seed), **options)
@@ -86,7 +86,7 @@ def _blank(test: TestSet, preset: str, name: str, seed: int) -> AbstractFamily:
 def _network(preset: str, name: str, seed: int) -> AmortizedPosterior:
     """A network with DeepSets and one of the families."""
     architecture = networks.architecture(preset, "deep_sets", "flow" if name == "flow" else "diagonal")
-    network = build_network(SETTING.problem(), architecture, rng_key=random.key(seed))
+    network = build_network(SETTING.simulator(), architecture, rng_key=random.key(seed))
     return eqx.tree_at(lambda network: network.family, network, _mixed(network.family, name, seed))
 
 

@@ -36,7 +36,7 @@ def do(job: Job, preset: str) -> list[dict[str, Any]]:
     (task,) = setting.tasks
     positions = VARIANTS[job.method.removeprefix("positions/")]
     estimator = amortized.train(setting, preset, *NETWORK, job.seed, positions=positions)
-    test = make_test_set(estimator.problem, task, sizes.num_datasets)
+    test = make_test_set(setting.simulator(), task, sizes.num_datasets)
     judged = judge_network(estimator, test, setting, task, sizes)
     metrics = order_sensitivity(estimator, test) | judged["metrics"]
     return [amortized.training_record(estimator) | {"infer_ms": judged["infer_ms"], "metrics": metrics}]

@@ -68,7 +68,7 @@ def do(job: Job, preset: str) -> list[dict[str, Any]]:
     (task,) = setting.tasks
     method = job.method.removeprefix("prior/")
     number = NUM_NUTS if method == "nuts" else NUM_NEURAL if job.setting.startswith("nlr") else sizes.num_datasets
-    test = make_test_set(setting.problem(), task, number)
+    test = make_test_set(setting.simulator(), task, number)
     if method == "prior":
         row = {"metrics": _of_prior(test, setting)}
     elif method == "map":

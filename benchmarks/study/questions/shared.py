@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +12,8 @@ import posterity
 from posterity.amortized.network import AmortizedPosterior, num_params
 from posterity.amortized.objectives import AbstractObjective
 from posterity.model.dataset import Dataset
-from posterity.training import Simulated, train
+from posterity.runtime.compile import filter_jit
+from posterity.training import run_training
 from study.datasets import TestSet
 from study.methods import amortized, networks
 from study.metrics.exact import exact_draws
@@ -27,7 +27,7 @@ __all__ = ["in_another_order", "judge", "order_sensitivity", "train_network"]
 def train_network(
     setting: Setting, preset: str, network: AmortizedPosterior, objective: AbstractObjective, seed: int
 ) -> posterity.Estimator:
-    """An estimator from a network that `fit` cannot build, because the library lacks one of its parts.
+    """An estimator from a network that `posterity.train` cannot build, because the library lacks one of its parts.
 
     Args:
         setting: What it is trained for.
@@ -36,10 +36,10 @@ def train_network(
         objective: What is minimised.
         seed: Decides the datasets.
     """
-    problem, config = setting.problem(), networks.training(preset, setting, seed)
-    result = train(problem, network, objective, Simulated(), config)
+    simulator, config = setting.simulator(), networks.training(preset, setting, seed)
+    result = run_training(simulator, network, objective, posterity.Simulated(), config)
     record = {"training": result.to_json(), "num_params": num_params(network)}
-    return posterity.Estimator(problem, result.network, None, record)
+    return posterity.Estimator(simulator.model, result.network, simulator, record=record)
 
 
 def judge(estimator: posterity.Estimator, test: TestSet, setting: Setting, sizes: Preset) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def order_sensitivity(estimator: posterity.Estimator, test: TestSet, num_draws: 
     """
     mask = test.latent_mask
 
-    @eqx.filter_jit
+    @filter_jit
     def every(network: Any, datasets: Dataset, keys: Array) -> tuple[Array, Array]:
         def one(inputs: tuple[Dataset, Array]) -> tuple[Array, Array]:
             dataset, key = inputs

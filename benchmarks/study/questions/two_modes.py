@@ -7,11 +7,11 @@ them the posterior is Gaussian:
 $$\mu_k \sim N\!\Big(\frac{n_k \bar x_k}{n_k + s^2}, \frac{s^2}{n_k + s^2} I\Big), \qquad s^2 = 0.1.$$
 """
 
-import jax
 import numpy as np
 from jax import lax
 from jaxtyping import Float
 
+from posterity.runtime.compile import jit
 from study.datasets import TestSet
 from study.settings import Setting
 from study.tasks.gaussian_mixture import COMPONENT_SD, fixed
@@ -24,7 +24,7 @@ Draws = Float[np.ndarray, "dataset draw latent"]
 
 def swapped_labels() -> tuple[int, ...]:
     """The coordinates of z, of shape (component, dim), with the components in the other order."""
-    ((_, dims),) = [site.shape for site in SETTING.problem().space.sites]
+    ((_, dims),) = [site.shape for site in SETTING.simulator().model.space.sites]
     return (*range(dims, 2 * dims), *range(dims))
 
 
@@ -60,7 +60,7 @@ def certain_posterior(test: TestSet, num_draws: int) -> tuple[Draws, Float[np.nd
     log_p = np.sum(0.5 * np.log(precision / (2.0 * np.pi)) * loc.shape[-1], axis=1) - 0.5 * np.sum(
         noise[:, 0] ** 2, (1, 2)
     )
-    joint = jax.jit(lambda *a: lax.map(lambda pair: test.problem.log_joint(*pair), a))
+    joint = jit(lambda *a: lax.map(lambda pair: test.model.log_joint(*pair), a))
     flat = z.astype(np.float32).reshape(len(x), num_draws, -1)
     log_joint = np.asarray(joint(flat[:, 0], test.datasets), np.float64)
     z[:, 1::2] = z[:, 1::2, ::-1]
