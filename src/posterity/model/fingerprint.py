@@ -5,6 +5,7 @@ which has changed since is another. What cannot be compared by value is compared
 """
 
 import functools
+import hashlib
 import types
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
@@ -73,7 +74,7 @@ def _of_array(value: Any) -> Hashable:
     array = np.asarray(value)
     if array.dtype == object:
         return _Same(value)
-    return "array", array.shape, str(array.dtype), array.tobytes()
+    return "array", array.shape, str(array.dtype), hashlib.blake2b(array.tobytes()).digest()
 
 
 def _of_function(function: types.FunctionType, inner: Any, seen: dict[int, int]) -> Hashable:
