@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from posterity.results.data import PosteriorData
-from posterity.tables.scaling import regression_original_units
 from posterity.trust.moments import moments_and_quantiles
 
 __all__ = ["Summary", "summarise", "summarise_in_table_units", "summarise_posterior"]
@@ -52,10 +51,11 @@ def summarise_posterior(posterior: PosteriorData) -> Summary:
 def summarise_in_table_units(posterior: PosteriorData) -> Summary | None:
     """The same in the units of the table; None where they are the same or no way back is known."""
     recipe = posterior.recipe
-    if not posterior.is_linear or recipe is None or recipe.scaling is None or not posterior.num_draws:
+    if not posterior.is_linear or recipe is None or not posterior.num_draws:
         return None
     draws, log_weights = posterior.weighted
-    return summarise(regression_original_units(recipe.scaling, draws), posterior.labels, log_weights)
+    in_table_units = recipe.to_table_units(draws)
+    return None if in_table_units is None else summarise(in_table_units, posterior.labels, log_weights)
 
 
 def _weights(log_weights: np.ndarray | None, num_draws: int) -> np.ndarray:

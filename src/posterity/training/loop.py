@@ -296,9 +296,3 @@ def _chunk_event(report: ChunkReport, rows: tuple[int, int], rate: float) -> dic
         "rows": list(rows),
         "datasets_per_second": round(rate, 1),
     }
-
-
-def device_summary() -> str:
-    """The devices that JAX uses, in words."""
-    devices = jax.devices()
-    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
