@@ -36,10 +36,10 @@ EXAMPLE = {"x": np.linspace(-1.0, 1.0, 12), "y": np.linspace(-2.0, 2.0, 12)}
 
 @pytest.fixture(scope="module")
 def estimator():
-    return posterity.fit(
+    return posterity.train(
         slope,
-        EXAMPLE,
-        envelope=Envelope((4, 16)),
+        like=EXAMPLE,
+        envelope=Envelope((8, 16)),
         architecture=SMALL,
         config=TrainingConfig(steps=10, batch_size=8, chunk_steps=10),
     )
@@ -73,12 +73,12 @@ def test_loaded_equals_saved_to_the_bit(estimator, saved):
         assert_array_equal(first.draws[site], second.draws[site])
     assert_array_equal(first.log_joint, second.log_joint)
     assert loaded.record == json.loads(json.dumps(estimator.record))
-    assert loaded.problem.envelope == estimator.problem.envelope
+    assert loaded.simulator.envelope == estimator.simulator.envelope
 
 
 def test_covariates_are_drawn_from_the_same_rows_after_loading(saved):
     loaded = posterity.load(saved, model=slope)
-    drawn = loaded.problem.draw_covariates(jax.random.key(0), jnp.ones(200, bool), {})["x"]
+    drawn = loaded.simulator.draw_covariates(jax.random.key(0), jnp.ones(200, bool), {})["x"]
     assert set(np.asarray(drawn).tolist()) <= set(EXAMPLE["x"].astype(np.float32).tolist())
 
 

@@ -1,14 +1,11 @@
-"""Answers for reports, made without any network: draws around the latents that made the data."""
+"""Posteriors for reports, made without any network: draws around the latents that made the data."""
 
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from posterity.results.data import Answer
-from posterity.results.axes import argument_axes
-from posterity.model.build import build_problem
-from posterity.model.problem import Problem
+from posterity import Model, Posterior, read_model
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed
 
@@ -64,40 +61,37 @@ def example(model) -> dict[str, np.ndarray]:
     return {"y": y} if model is matrix else {"x": x, "y": y}
 
 
-def problem_of(model) -> Problem:
-    return build_problem(model, example(model), check=False)
+def model_of(function) -> Model:
+    return read_model(function, example(function))
 
 
-def make_answer(problem: Problem, *, log_ratios=None, names=("age", "bmi"), data=None, draws=None, **changes) -> Answer:
-    """An answer whose draws of `w` have correlation -0.9; `log_ratios` decide the verdict."""
+def make_posterior(
+    model: Model, *, log_ratios=None, names=("age", "bmi"), data=None, draws=None, **changes
+) -> Posterior:
+    """A posterior whose draws of `w` have correlation -0.9; `log_ratios` decide the verdict."""
     rng = np.random.default_rng(1)
-    arrays = example(problem.model) if data is None else data
+    arrays = example(model.function) if data is None else data
     covariance = 0.01 * np.array([[1.0, -0.9], [-0.9, 1.0]])
     latents = {"w": rng.multivariate_normal(SLOPES, covariance, NUM_DRAWS).astype(np.float32)}
-    if any(site.name == "sigma" for site in problem.space.sites):
-        latents["sigma"] = rng.normal(1.0, 0.1, NUM_DRAWS).astype(np.float32)
+    for site in model.space.sites:
+        if site.name in ("b", "sigma"):
+            latents[site.name] = rng.normal(1.0, 0.1, NUM_DRAWS).astype(np.float32)
     latents |= draws or {}
     log_q = rng.normal(size=NUM_DRAWS)
     ratios = np.zeros(NUM_DRAWS) if log_ratios is None else log_ratios
     weights = pareto_smoothed(ratios)
     verdict, reasons = judge(weights, changes.pop("outside", ()))
-    dims, coords = argument_axes(problem, {}, {})
     fields = {
-        "model": problem.name,
+        "model": model,
         "num_rows": len(arrays["y"]),
-        "group": None,
-        "draws": latents,
-        "labels": {"w": tuple(f"w[{name}]" for name in names), "sigma": ("sigma",)},
-        "dims": dims,
-        "coords": coords,
+        "verdict": verdict,
+        "reasons": reasons,
+        "data": arrays,
+        "proposed": latents,
         "log_q": log_q,
         "log_joint": log_q + ratios,
         "weights": weights,
-        "verdict": verdict,
-        "reasons": reasons,
-        "observed": {"y": arrays["y"]},
+        "columns": {"x": names},
         "seconds": 0.25,
-        "covariates": {name: array for name, array in arrays.items() if name != "y"},
-        "problem": problem,
     }
-    return Answer(**(fields | changes))
+    return Posterior(**(fields | changes))

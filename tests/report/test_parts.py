@@ -9,7 +9,7 @@ import scipy.stats
 from numpy.testing import assert_allclose
 
 from posterity.report.density import density, padded_range, shared_range
-from posterity.report.draws import Latent
+from posterity.report.latent import Latent
 from posterity.report.marginals import marginal_panels, pair_panels
 from posterity.report.svg import Panel, tick_text, ticks
 
