@@ -28,6 +28,7 @@ from posterity.model.dataset import Dataset
 from posterity.model.identity import describe_model
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.errors import InputError, did_you_mean, lookup
+from posterity.runtime.keys import key_for
 from posterity.runtime.plain import without_nan
 from posterity.runtime.tensors import named_weights, read_tensors, with_weights
 from posterity.simulation.covariates import COVARIATE_LAWS, ResampledRows
@@ -237,7 +238,7 @@ def _rebuild_simulator(path: Path, record: Mapping[str, Any], model: Callable[..
 def _covariate_rows(simulator: Simulator) -> dict[str, np.ndarray]:
     """Rows to draw covariates from after loading: the law's own if few, else a sample of it."""
     masks = simulator.model.plate_masks(simulator.model.capacity)
-    rows = simulator.draw_covariates(random.key(0), jnp.ones(MAX_COVARIATE_ROWS, bool), masks)
+    rows = simulator.draw_covariates(key_for(0, "covariate rows"), jnp.ones(MAX_COVARIATE_ROWS, bool), masks)
     law = simulator.covariate_law
     if isinstance(law, ResampledRows) and next(iter(law.rows.values())).shape[0] <= MAX_COVARIATE_ROWS:
         rows = dict(law.rows)
@@ -250,8 +251,9 @@ def _golden(network: AmortizedPosterior, simulator: Simulator) -> dict[str, np.n
     tensors: dict[str, np.ndarray] = {}
     sizes = [{p: bounds[i % 2] for p, bounds in simulator.envelope.plates.items()} for i in range(NUM_GOLDEN)]
     for index, size in enumerate(sizes):
+        rng_key = key_for(index, "golden datasets")
         mask = jnp.arange(num_rows) < max(1, num_rows - index)
-        dataset, z = _golden_inputs(network, simulator, mask, simulator.model.plate_masks(size), random.key(index))
+        dataset, z = _golden_inputs(network, simulator, mask, simulator.model.plate_masks(size), rng_key)
         log_q, log_joint = _densities(network, simulator, dataset, z)
         tensors |= {f"{index}/values/{name}": np.asarray(v) for name, v in dataset.values.items()}
         tensors |= {f"{index}/plates/{name}": np.asarray(m) for name, m in dataset.plate_masks.items()}

@@ -119,6 +119,7 @@ class Posterior(PosteriorData):
         Raises:
             InputError: The new rows do not fit the dataset, or there is nothing to predict from.
         """
+        self.require_draws("predict")
         if self.recipe is None:
             if not isinstance(new_rows, Mapping):
                 raise InputError("predict: the dataset was given as arrays; give the new rows as a dict of arrays, too")

@@ -4,13 +4,13 @@ import html
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jax import random
 
 from posterity.model.arguments import Argument
 from posterity.report.density import density, padded_range
 from posterity.report.svg import Panel, figure
 from posterity.results.by_row import replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
+from posterity.runtime.keys import key_for
 
 __all__ = ["predictive_check"]
 
@@ -45,7 +45,7 @@ def predictive_check(
     arrays = _some_rows(dict(posterior.data))
     index = posterior.resampled(min(NUM_REPLICATED, posterior.num_draws))
     draws = {site: values[index] for site, values in posterior.weighted[0].items()}
-    made = replicated_data(model, draws, arrays, random.key(seed))
+    made = replicated_data(model, draws, arrays, key_for(seed, "replicated data"))
     parts = []
     for argument in model.data:
         name = (target if argument.shape == () else "") or argument.name

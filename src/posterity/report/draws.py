@@ -13,6 +13,7 @@ from posterity.report.latent import Latent
 from posterity.results.by_row import padded
 from posterity.results.data import PosteriorData
 from posterity.runtime.compile import filter_jit
+from posterity.runtime.keys import key_for
 
 __all__ = ["latents_of"]
 
@@ -28,7 +29,7 @@ def latents_of(posterior: PosteriorData, seed: int = 0) -> list[Latent]:
         posterior: The posterior.
         seed: Decides the draws of the prior.
     """
-    prior = _prior_draws(posterior, random.key(seed))
+    prior = _prior_draws(posterior, key_for(seed, "prior draws"))
     found = []
     for site, draws in posterior.draws.items():
         ours = np.asarray(draws).reshape(len(draws), -1)

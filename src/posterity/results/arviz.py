@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jax import random
 
 from posterity.model.model import Model
 from posterity.model.sites import ROW_PLATE
@@ -13,6 +12,7 @@ from posterity.results.by_row import replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
 from posterity.runtime.errors import InputError
 from posterity.runtime.files import replacing
+from posterity.runtime.keys import key_for
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,8 +66,8 @@ def to_arviz(
     """
     import xarray as xr  # here, since it takes half a second
 
-    dims = _dims(posterior)
     posterior.require_draws("to_arviz")
+    dims = _dims(posterior)
     index = posterior.resampled(_checked(posterior, num_draws))
     draws = {site: values[index] for site, values in posterior.weighted[0].items()}
     log_joint = posterior.log_joint if posterior.refined_log_joint is None else posterior.refined_log_joint
@@ -90,7 +90,7 @@ def to_arviz(
         groups["log_likelihood"] = dataset(row_log_likelihood(model, draws, arrays), by_row=True)
     if posterior_predictive:
         model, arrays = _to_run_again(posterior, "posterior_predictive", len(index))
-        replicated = replicated_data(model, draws, arrays, random.key(seed))
+        replicated = replicated_data(model, draws, arrays, key_for(seed, "posterior predictive"))
         groups["posterior_predictive"] = dataset(replicated, by_row=True)
     tree = xr.DataTree.from_dict(groups)
     for place, attributes in _attributes(posterior).items():

@@ -17,6 +17,7 @@ from posterity.model.sites import DataKind
 from posterity.results.by_row import VALUES_AT_ONCE, expected_counts, replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
 from posterity.runtime.errors import InputError, did_you_mean, lookup
+from posterity.runtime.keys import key_for
 from posterity.trust.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ Sampler = Callable[[Mapping[str, np.ndarray], int], tuple[np.ndarray, np.ndarray
 
 def _observations(model: Model, draws: Mapping[str, np.ndarray], target: Argument, seed: int) -> Sampler:
     """New observations, shape `(draw, row, ...)`, and means of counts where the likelihood knows them."""
-    key = random.key(seed)
+    key = key_for(seed, "new rows")
 
     def sample(rows: Mapping[str, np.ndarray], turn: int) -> tuple[np.ndarray, np.ndarray]:
         key_turn = random.fold_in(key, turn)
