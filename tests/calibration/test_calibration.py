@@ -16,8 +16,8 @@ from posterity.calibration.cells import Cell, envelope_cells
 from posterity.calibration.contraction import contraction, z_score
 from posterity.calibration.judgement import central_coverage
 from posterity.calibration.report import calibrate
-from posterity.model.build import build_problem
 from posterity.model.builtin import MODELS
+from posterity.simulation.builtin import builtin_simulator
 from posterity.simulation.envelope import Envelope
 
 NUM_DATASETS, NUM_DRAWS = 400, 99
@@ -41,9 +41,8 @@ def prior(dataset, latent_mask):
 
 
 @functools.cache
-def problem():
-    entry = MODELS["gaussian_mean"]
-    return build_problem(entry.model, entry.example(3), Envelope((4, 8), {"dims": (1, 3)}), check=False)
+def simulator():
+    return builtin_simulator(MODELS["gaussian_mean"], (4, 8), (1, 3), check=False)
 
 
 @functools.cache
@@ -54,7 +53,7 @@ def found(*, shift=0.0, stretch=1.0, cell_rows=6, cell_dims=2):
 def report_on(q, rows=6, dims=2):
     cell = Cell(rows, {"dims": dims})
     key = random.key(7)
-    return calibrate(q, problem(), cell, rng_key=key, num_datasets=NUM_DATASETS, num_draws=NUM_DRAWS)
+    return calibrate(q, simulator(), cell, rng_key=key, num_datasets=NUM_DATASETS, num_draws=NUM_DRAWS)
 
 
 @pytest.mark.parametrize(
@@ -189,5 +188,5 @@ def test_cells_are_the_corners_and_the_middle():
 def test_progress_counts_datasets():
     done = []
     cell = Cell(4, {"dims": 1})
-    calibrate(prior, problem(), cell, rng_key=random.key(0), num_datasets=20, num_draws=25, on_progress=done.append)
+    calibrate(prior, simulator(), cell, rng_key=random.key(0), num_datasets=20, num_draws=25, on_progress=done.append)
     assert done == list(range(1, 21))

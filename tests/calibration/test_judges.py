@@ -1,6 +1,6 @@
 r"""The judges are judged: each turns red on posteriors made wrong on purpose, and stays green on the exact one.
 
-Two problems with closed-form posteriors, 400 datasets, 200 draws each, fixed seeds. A judge is red at p < 1e-4, so that
+Two models with closed-form posteriors, 400 datasets, 200 draws each, fixed seeds. A judge is red at p < 1e-4, so that
 each green line is a false alarm once in 10,000; where a judge cannot see an error by nature, that is pinned as well.
 
 - `slope`: $z \sim N(0, I_2)$, one observation of $z_1 + z_2$ with noise 0.1: sd 0.71 each, correlation -0.99.
@@ -68,31 +68,31 @@ def modes(family, rng, num_draws):
     return Points(z[:, None], z[:, None], log_joint, log_q)
 
 
-PROBLEMS = {"slope": slope, "modes": modes}
+MODELS = {"slope": slope, "modes": modes}
 CASES = [("slope", family) for family in SLOPE] + [("modes", family) for family in MODES]
 
 
 @functools.cache
-def points_of(problem, family, num_draws):
+def points_of(model, family, num_draws):
     rng = np.random.default_rng(1)
-    return tuple(PROBLEMS[problem](family, rng, num_draws) for _ in range(NUM_DATASETS))
+    return tuple(MODELS[model](family, rng, num_draws) for _ in range(NUM_DATASETS))
 
 
 @functools.cache
-def weights_of(problem, family, num_draws=NUM_DRAWS):
-    return tuple(pareto_smoothed((one.log_joint - one.log_q)[1:]) for one in points_of(problem, family, num_draws))
+def weights_of(model, family, num_draws=NUM_DRAWS):
+    return tuple(pareto_smoothed((one.log_joint - one.log_q)[1:]) for one in points_of(model, family, num_draws))
 
 
 @functools.cache
-def compared(problem, family, corrected=False, num_draws=NUM_DRAWS):
+def compared(model, family, corrected=False, num_draws=NUM_DRAWS):
     """Raw draws of all datasets, or weighted draws of those with verdict `corrected`, against their truths."""
     rng = np.random.default_rng(2)
     found = []
     equal = np.full(num_draws, 1.0 / num_draws)
-    both = zip(points_of(problem, family, num_draws), weights_of(problem, family, num_draws), strict=True)
+    both = zip(points_of(model, family, num_draws), weights_of(model, family, num_draws), strict=True)
     for points, weights in both:
         size = points.z.shape[1]
-        reference = rng.normal(size=size) if problem == "slope" else 3.0 * rng.choice([-1.0, 1.0], 1)
+        reference = rng.normal(size=size) if model == "slope" else 3.0 * rng.choice([-1.0, 1.0], 1)
         used = np.exp(weights.log_weights) if corrected else equal
         if not corrected or judge(weights)[0] == "corrected":
             found.append(compare(points, used, reference, np.ones(size), rng))
@@ -100,15 +100,15 @@ def compared(problem, family, corrected=False, num_draws=NUM_DRAWS):
 
 
 @functools.cache
-def judged(problem, family, corrected=False, num_draws=NUM_DRAWS):
-    found = compared(problem, family, corrected, num_draws)
+def judged(model, family, corrected=False, num_draws=NUM_DRAWS):
+    found = compared(model, family, corrected, num_draws)
     labels = [f"z[{i}]" for i in range(found.ranks.shape[1])]
     return judge_posteriors(found, labels, np.random.default_rng(3))
 
 
-def reds(problem, family, judge_name):
+def reds(model, family, judge_name):
     """Whether a judge objects to raw draws."""
-    found = compared(problem, family)
+    found = compared(model, family)
     match judge_name:
         case "sbc of latents":
             p_values = [uniformity_p_value(column) for column in found.ranks.T]
@@ -119,9 +119,9 @@ def reds(problem, family, judge_name):
             coverages = {level: central_coverage(found.ranks, level) for level in (0.5, 0.9)}
             return any(abs(one.mean - level) > 4.0 * one.error for level, one in coverages.items())
         case "tarp":
-            return judged(problem, family).tarp_p_value < RED
+            return judged(model, family).tarp_p_value < RED
         case "c2st":
-            return judged(problem, family).c2st.p_value < RED
+            return judged(model, family).c2st.p_value < RED
 
 
 # Judges that object; all others must not.
@@ -139,19 +139,19 @@ OBJECTIONS = {
 
 
 @pytest.mark.parametrize("judge_name", sorted(ALL))
-@pytest.mark.parametrize(("problem", "family"), CASES)
-def test_each_judge_sees_what_it_can(problem, family, judge_name):
-    assert reds(problem, family, judge_name) == (judge_name in OBJECTIONS[problem, family])
+@pytest.mark.parametrize(("model", "family"), CASES)
+def test_each_judge_sees_what_it_can(model, family, judge_name):
+    assert reds(model, family, judge_name) == (judge_name in OBJECTIONS[model, family])
 
 
-@pytest.mark.parametrize(("problem", "family"), CASES)
-def test_together_they_see_everything(problem, family):
+@pytest.mark.parametrize(("model", "family"), CASES)
+def test_together_they_see_everything(model, family):
     """The rule of `check`: false alarms 1 in 1000."""
-    assert judged(problem, family).calibrated == (family == "exact")
+    assert judged(model, family).calibrated == (family == "exact")
 
 
-def trusted_share(problem, family, num_draws=NUM_DRAWS):
-    return np.mean([judge(weights)[0] == "corrected" for weights in weights_of(problem, family, num_draws)])
+def trusted_share(model, family, num_draws=NUM_DRAWS):
+    return np.mean([judge(weights)[0] == "corrected" for weights in weights_of(model, family, num_draws)])
 
 
 @pytest.mark.parametrize("family", ["exact", "scale_doubled", "shifted"])
