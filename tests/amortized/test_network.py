@@ -20,6 +20,7 @@ from posterity.amortized.network import build_network, network_skeleton
 from posterity.amortized.objectives import ForwardKL, ReverseKL
 from posterity.model.dataset import Dataset, stack_datasets
 from posterity.model.intake import pad_dataset
+from posterity.simulation.builtin import builtin_simulator
 
 SMALL_ENCODERS = {name: {"width": 8, "depth": 1, "embedding_size": 8} for name in ENCODERS}
 SMALL_ENCODERS["transformer"]["depth"] = 2  # its last block stands apart: with one block the stack would be empty
@@ -29,8 +30,13 @@ COMBINATIONS = list(itertools.product(ENCODERS, FAMILIES))
 
 
 @pytest.fixture(scope="module")
-def problem():
-    return MODELS["linear_regression"].problem((2, 8), (1, 3))
+def simulator():
+    return builtin_simulator(MODELS["linear_regression"], (2, 8), (1, 3), check=False)
+
+
+@pytest.fixture(scope="module")
+def model(simulator):
+    return simulator.model
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +47,12 @@ def arrays():
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS, ids="-".join)
-def network(request, problem):
+def network(request, simulator):
     encoder, family = request.param
     architecture = Architecture(
         encoder, family, SMALL_ENCODERS[encoder], SMALL_FAMILY.get(family, {}), {"width": 16, "depth": 1}
     )
-    made = build_network(problem, architecture, rng_key=random.key(0))
+    made = build_network(simulator, architecture, rng_key=random.key(0))
     return perturbed(made)
 
 
@@ -61,12 +67,12 @@ def perturbed(network):
 
 
 @eqx.filter_jit
-def log_probs(network, problem, dataset, z):
-    return vmap(network(dataset, problem.space.mask(dataset.plate_masks)).log_prob)(z)
+def log_probs(network, model, dataset, z):
+    return vmap(network(dataset, model.space.mask(dataset.plate_masks)).log_prob)(z)
 
 
-def points(problem, num=3):
-    return random.normal(random.key(2), (num, problem.space.size))
+def points(model, num=3):
+    return random.normal(random.key(2), (num, model.space.size))
 
 
 def spoiled(dataset, axis_of_rows):
@@ -80,45 +86,45 @@ def spoiled(dataset, axis_of_rows):
     return Dataset(values, dataset.row_mask, dataset.plate_masks)
 
 
-def test_padding_and_absent_features_change_nothing(network, problem, arrays):
-    small, large = pad_dataset(problem, arrays, 5), pad_dataset(problem, arrays, 9)
-    z = points(problem)
-    expected = log_probs(network, problem, small, z)
-    assert_allclose(log_probs(network, problem, spoiled(large, "x"), z), expected, rtol=2e-4, atol=1e-4)
+def test_padding_and_absent_features_change_nothing(network, model, arrays):
+    small, large = pad_dataset(model, arrays, 5), pad_dataset(model, arrays, 9)
+    z = points(model)
+    expected = log_probs(network, model, small, z)
+    assert_allclose(log_probs(network, model, spoiled(large, "x"), z), expected, rtol=2e-4, atol=1e-4)
 
 
-def test_absent_latents_are_no_part_of_q(network, problem, arrays):
-    dataset, z = pad_dataset(problem, arrays, 8), points(problem)
-    absent = ~problem.space.mask(dataset.plate_masks)
+def test_absent_latents_are_no_part_of_q(network, model, arrays):
+    dataset, z = pad_dataset(model, arrays, 8), points(model)
+    absent = ~model.space.mask(dataset.plate_masks)
     assert absent.sum() == 1
     moved = jnp.where(absent, jnp.nan, z)
-    assert_allclose(log_probs(network, problem, dataset, moved), log_probs(network, problem, dataset, z), rtol=1e-6)
+    assert_allclose(log_probs(network, model, dataset, moved), log_probs(network, model, dataset, z), rtol=1e-6)
 
 
-def test_rows_may_come_in_any_order(network, problem, arrays, request):
-    z = points(problem)
-    dataset = pad_dataset(problem, arrays, 8)
-    turned = pad_dataset(problem, {name: array[::-1] for name, array in arrays.items()}, 8)
+def test_rows_may_come_in_any_order(network, model, arrays, request):
+    z = points(model)
+    dataset = pad_dataset(model, arrays, 8)
+    turned = pad_dataset(model, {name: array[::-1] for name, array in arrays.items()}, 8)
     same = np.allclose(
-        log_probs(network, problem, turned, z), log_probs(network, problem, dataset, z), rtol=2e-4, atol=1e-4
+        log_probs(network, model, turned, z), log_probs(network, model, dataset, z), rtol=2e-4, atol=1e-4
     )
     assert same == ("gru" not in request.node.callspec.id)  # the GRU reads rows in order: the law must see that
 
 
-def test_batch_equals_its_singles(network, problem, arrays):
+def test_batch_equals_its_singles(network, model, arrays):
     other = {"x": arrays["x"][:3, :1], "y": arrays["y"][:3]}
-    datasets = [pad_dataset(problem, d, 8) for d in (arrays, other)]
-    z = points(problem)
-    batched = eqx.filter_vmap(log_probs, in_axes=(None, None, 0, None))(network, problem, stack_datasets(datasets), z)
+    datasets = [pad_dataset(model, d, 8) for d in (arrays, other)]
+    z = points(model)
+    batched = eqx.filter_vmap(log_probs, in_axes=(None, None, 0, None))(network, model, stack_datasets(datasets), z)
     for row, dataset in zip(batched, datasets, strict=True):
-        assert_allclose(row, log_probs(network, problem, dataset, z), rtol=2e-4, atol=1e-4)
+        assert_allclose(row, log_probs(network, model, dataset, z), rtol=2e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("objective", [ForwardKL, ReverseKL])  # of the symmetric one it is their mean
-def test_every_weight_gets_a_gradient(network, problem, arrays, objective):
+def test_every_weight_gets_a_gradient(network, model, arrays, objective):
     datasets = stack_datasets(
-        [pad_dataset(problem, {"x": arrays["x"][:, :k], "y": arrays["y"]}, 8) for k in (1, 2)]
-        + [pad_dataset(problem, {"x": np.ones((5, 3)), "y": arrays["y"]}, 8)]
+        [pad_dataset(model, {"x": arrays["x"][:, :k], "y": arrays["y"]}, 8) for k in (1, 2)]
+        + [pad_dataset(model, {"x": np.ones((5, 3)), "y": arrays["y"]}, 8)]
     )
     params, static = eqx.partition(network, eqx.is_inexact_array)
 
@@ -126,10 +132,10 @@ def test_every_weight_gets_a_gradient(network, problem, arrays, objective):
     @jax.grad
     def gradient(params):
         def one(dataset, z, key):
-            q = eqx.combine(params, static)(dataset, problem.space.mask(dataset.plate_masks))
-            return objective().loss(problem, q, dataset, z, progress=jnp.ones(()), rng_key=key)
+            q = eqx.combine(params, static)(dataset, model.space.mask(dataset.plate_masks))
+            return objective().loss(model, q, dataset, z, progress=jnp.ones(()), rng_key=key)
 
-        return jnp.mean(vmap(one)(datasets, points(problem), random.split(random.key(4), 3)))
+        return jnp.mean(vmap(one)(datasets, points(model), random.split(random.key(4), 3)))
 
     constants = {".features.locs", ".features.scales", ".family.loc", ".family.scale"}
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient(params)):
@@ -141,12 +147,12 @@ def test_every_weight_gets_a_gradient(network, problem, arrays, objective):
             assert np.any(leaf != 0), f"no gradient reaches {name}"
 
 
-def test_skeleton_has_the_structure_of_the_network(network, problem, request):
+def test_skeleton_has_the_structure_of_the_network(network, simulator, request):
     encoder, family = request.node.callspec.params["network"]
     architecture = Architecture(
         encoder, family, SMALL_ENCODERS[encoder], SMALL_FAMILY.get(family, {}), {"width": 16, "depth": 1}
     )
-    skeleton = network_skeleton(problem, architecture)
+    skeleton = network_skeleton(simulator, architecture)
     shapes = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_array))]
     struct = jax.tree.leaves(skeleton, is_leaf=lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     assert [(s.shape, str(s.dtype)) for s in struct if isinstance(s, jax.ShapeDtypeStruct)] == shapes

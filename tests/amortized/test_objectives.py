@@ -13,7 +13,7 @@ from jax import random, vmap
 from numpy.testing import assert_allclose
 from oracles import gaussian_kl, gaussian_mean_posterior
 
-from posterity import MODELS, Envelope, ForwardKL, InputError, ReverseKL, SymmetricKL, build_problem
+from posterity import MODELS, ForwardKL, InputError, ReverseKL, SymmetricKL, read_model
 from posterity.amortized.families.full import FullGaussian
 from posterity.amortized.objectives import OBJECTIVES
 
@@ -22,13 +22,13 @@ NOW = jnp.ones(())  # progress after any warm-up
 
 
 @pytest.fixture(scope="module")
-def problem():
-    return build_problem(MODELS["gaussian_mean"].model, {"x": np.zeros((4, 2))}, Envelope((2, 8)), covariates="normal")
+def model():
+    return read_model(MODELS["gaussian_mean"].model, {"x": np.zeros((4, 2))})
 
 
 @pytest.fixture(scope="module")
-def dataset(problem):
-    return problem.simulate(random.key(3), jnp.ones(NUM_ROWS, bool), {})[0]
+def dataset(model):
+    return model.simulate_data(random.key(3), jnp.array([0.8, -0.5]), {}, jnp.ones(NUM_ROWS, bool), {})
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +58,17 @@ def log_evidence(dataset):
     return sum(-0.5 * (column @ np.linalg.solve(covariance, column) + log_det) for column in x.T)
 
 
-def losses(objective, problem, q, dataset, z, keys):
+def losses(objective, model, q, dataset, z, keys):
     def one(key, z):
-        return objective.loss(problem, q, dataset, z, progress=NOW, rng_key=key)
+        return objective.loss(model, q, dataset, z, progress=NOW, rng_key=key)
 
     return np.asarray(vmap(one)(keys, z), np.float64)
 
 
-def test_reverse_kl_is_kl_of_q_from_p_minus_log_evidence(problem, dataset, exact, off, rng_key):
+def test_reverse_kl_is_kl_of_q_from_p_minus_log_evidence(model, dataset, exact, off, rng_key):
     values = losses(
         ReverseKL(num_samples=64),
-        problem,
+        model,
         gaussian(*off),
         dataset,
         jnp.zeros((200, 2)),
@@ -79,58 +79,58 @@ def test_reverse_kl_is_kl_of_q_from_p_minus_log_evidence(problem, dataset, exact
     assert abs(values.mean() - expected) < 5 * values.std() / math.sqrt(200) < 0.1
 
 
-def test_forward_kl_is_kl_of_p_from_q_plus_entropy(problem, dataset, exact, off, rng_key):
+def test_forward_kl_is_kl_of_p_from_q_plus_entropy(model, dataset, exact, off, rng_key):
     mean, covariance = exact
     noise = random.normal(rng_key, (20_000, 2))
     z = jnp.asarray(mean + np.asarray(noise) @ np.linalg.cholesky(covariance).T, jnp.float32)
-    values = losses(ForwardKL(), problem, gaussian(*off), dataset, z, random.split(rng_key, 20_000))
+    values = losses(ForwardKL(), model, gaussian(*off), dataset, z, random.split(rng_key, 20_000))
     entropy = 0.5 * np.linalg.slogdet(2 * math.pi * math.e * covariance)[1]
     expected = gaussian_kl(*exact, *off) + entropy
     assert abs(values.mean() - expected) < 5 * values.std() / math.sqrt(20_000) < 0.1
 
 
-def test_symmetric_kl_is_the_weighted_mean(problem, dataset, off, rng_key):
+def test_symmetric_kl_is_the_weighted_mean(model, dataset, off, rng_key):
     q, z = gaussian(*off), jnp.array([[0.1, -0.2]])
     keys = rng_key[None]
     reverse = ReverseKL(num_samples=3)
-    parts = [losses(o, problem, q, dataset, z, keys)[0] for o in (ForwardKL(), reverse)]
-    mixed = losses(SymmetricKL(reverse, reverse_weight=0.25), problem, q, dataset, z, keys)[0]
+    parts = [losses(o, model, q, dataset, z, keys)[0] for o in (ForwardKL(), reverse)]
+    mixed = losses(SymmetricKL(reverse, reverse_weight=0.25), model, q, dataset, z, keys)[0]
     assert_allclose(mixed, 0.75 * parts[0] + 0.25 * parts[1], rtol=1e-6)
 
 
-def test_kl_warmup_weighs_everything_but_the_likelihood(problem, dataset, off, rng_key):
+def test_kl_warmup_weighs_everything_but_the_likelihood(model, dataset, off, rng_key):
     q = gaussian(*off)
     objective = ReverseKL(num_samples=5, kl_warmup=0.5)
 
     def loss(progress):
-        return float(objective.loss(problem, q, dataset, None, progress=jnp.asarray(progress), rng_key=rng_key))
+        return float(objective.loss(model, q, dataset, None, progress=jnp.asarray(progress), rng_key=rng_key))
 
     z, log_q = q.sample_and_log_prob(rng_key, 5)
-    log_prior, rows = vmap(problem.log_prior_and_likelihood, in_axes=(0, None))(z, dataset)
+    log_prior, rows = vmap(model.log_prior_and_likelihood, in_axes=(0, None))(z, dataset)
     likelihood, kl = float(jnp.mean(rows.sum(axis=1))), float(jnp.mean(log_q - log_prior))
     assert_allclose(loss(0.0), -likelihood, rtol=1e-5)
     assert_allclose(loss(0.25), 0.5 * kl - likelihood, rtol=1e-5)
     assert_allclose([loss(0.5), loss(1.0)], kl - likelihood, rtol=1e-5)
 
 
-def gradient_at_posterior(objective, problem, dataset, exact, key):
+def gradient_at_posterior(objective, model, dataset, exact, key):
     def loss(q):
-        return objective.loss(problem, q, dataset, None, progress=NOW, rng_key=key)
+        return objective.loss(model, q, dataset, None, progress=NOW, rng_key=key)
 
     gradient = jax.grad(loss, allow_int=True)(gaussian(*exact))
     return np.concatenate([np.ravel(gradient.loc), np.asarray(gradient.scale_tril)[np.tril_indices(2)]])
 
 
-def test_sticking_the_landing_has_no_noise_at_the_posterior(problem, dataset, exact, rng_key):
-    plain = gradient_at_posterior(ReverseKL(4), problem, dataset, exact, rng_key)
-    stuck = gradient_at_posterior(ReverseKL(4, stick_the_landing=True), problem, dataset, exact, rng_key)
+def test_sticking_the_landing_has_no_noise_at_the_posterior(model, dataset, exact, rng_key):
+    plain = gradient_at_posterior(ReverseKL(4), model, dataset, exact, rng_key)
+    stuck = gradient_at_posterior(ReverseKL(4, stick_the_landing=True), model, dataset, exact, rng_key)
     assert np.abs(plain).max() > 0.1  # unbiased, but noisy
     assert np.abs(stuck).max() < 1e-3
 
 
-def test_reverse_gradient_vanishes_at_the_posterior_on_average(problem, dataset, exact, rng_key):
+def test_reverse_gradient_vanishes_at_the_posterior_on_average(model, dataset, exact, rng_key):
     gradients = np.stack(
-        [gradient_at_posterior(ReverseKL(64), problem, dataset, exact, key) for key in random.split(rng_key, 40)]
+        [gradient_at_posterior(ReverseKL(64), model, dataset, exact, key) for key in random.split(rng_key, 40)]
     )
     error = gradients.std(axis=0) / math.sqrt(40)
     assert np.all(np.abs(gradients.mean(axis=0)) < 5 * error)

@@ -13,6 +13,13 @@ from posterity.model.trace import Shapes, is_observed
 
 __all__ = ["index_sizes"]
 
+# `select_n` chooses between i and i + n for negative i. Codes that the program shifts (offset[group - 1]) are no longer
+# those of the user, and nothing can be said about them.
+KEEPS_VALUES = {
+    *("broadcast_in_dim", "concatenate", "convert_element_type", "copy", "expand_dims"),
+    *("reshape", "select_n", "slice", "squeeze", "transpose"),
+}
+
 
 def index_sizes(model: ModelFunction, shapes: Shapes) -> dict[str, int]:
     """Whole-number argument -> length of the shortest axis that it picks entries from, where it picks any.
@@ -30,30 +37,44 @@ def index_sizes(model: ModelFunction, shapes: Shapes) -> dict[str, int]:
         return [site["fn"].log_prob(site["value"]) for site in trace.values() if is_observed(site)]
 
     program: Any = jax.make_jaxpr(log_probs)(dict(shapes)).jaxpr
-    made_of = {var: frozenset([name]) for var, name in zip(program.invars, names, strict=True)}
     found: dict[str, int] = {}
-    _follow(program, made_of, found)
+    _follow(program, [frozenset([name]) for name in names], found)
     return found
 
 
-def _follow(program: Any, made_of: dict[Any, frozenset[str]], found: dict[str, int]) -> None:
-    """Follows arguments through a program for as long as they stay whole numbers."""
+def _follow(program: Any, given: list[frozenset[str]], found: dict[str, int]) -> list[frozenset[str]]:
+    """Follows arguments through a program for as long as their values stay as they are.
+
+    Args:
+        program: A graph of JAX.
+        given: For each of its inputs, the arguments whose values stand there.
+        found: Argument -> length of the axis that it picks from, filled here.
+
+    Returns:
+        For each of its outputs, the arguments whose values stand there.
+    """
+    holds = dict(zip(program.invars, given, strict=True))
     for equation in program.eqns:
-        sources = [made_of.get(v, frozenset()) if isinstance(v, core.Var) else frozenset() for v in equation.invars]
+        sources = _held(equation.invars, holds)
+        results = [frozenset[str]()] * len(equation.outvars)
         if equation.primitive.name == "gather":
-            operand, indices = equation.invars[0], sources[1]
             axes = equation.params["dimension_numbers"].start_index_map
-            if len(indices) == 1 and len(axes) == 1:
-                (name,), size = indices, operand.aval.shape[axes[0]]
-                found[name] = min(size, found.get(name, size))
+            if len(axes) == 1:
+                size = equation.invars[0].aval.shape[axes[0]]
+                found |= {name: min(size, found.get(name, size)) for name in sources[1]}
+            results = [sources[0]]  # an index of an index, as in state[county[house]], is another one
+        elif equation.primitive.name in KEEPS_VALUES:
+            results = [frozenset().union(*sources)] * len(equation.outvars)
         for inner in _inner_programs(equation):
             if len(inner.invars) == len(equation.invars):
-                _follow(inner, dict(zip(inner.invars, sources, strict=True)), found)
-        together = frozenset().union(*sources)
-        if together:
-            for var in equation.outvars:
-                if jax.numpy.issubdtype(var.aval.dtype, jax.numpy.integer):
-                    made_of[var] = together
+                results = _follow(inner, sources, found)
+        holds |= dict(zip(equation.outvars, results, strict=False))
+    return _held(program.outvars, holds)
+
+
+def _held(variables: list[Any], holds: Mapping[Any, frozenset[str]]) -> list[frozenset[str]]:
+    """For each variable the arguments whose values it holds; a literal holds none."""
+    return [holds.get(v, frozenset()) if isinstance(v, core.Var) else frozenset() for v in variables]
 
 
 def _inner_programs(equation: Any) -> list[Any]:

@@ -27,7 +27,7 @@ MOST_KEPT = 128
 FEWEST_ROWS = 7
 
 _kept: OrderedDict[Hashable, Model] = OrderedDict()
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Mapping[str, int] | None = None) -> Model:
@@ -46,17 +46,15 @@ def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Ma
     capacity = dict(capacity or {})
     shapes = shapes_of(example_arrays(function, example))
     key = (fingerprint(function), _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
-    with _lock:
+    with _lock:  # while it is read as well: NumPyro keeps the handlers of all threads on one stack
         model = _kept.get(key)
-        if model is not None:
-            _kept.move_to_end(key)
-            return model
-    model = _read(function, shapes, capacity, key)
-    with _lock:
-        kept = _kept.setdefault(model.key, model)  # another thread may have been faster
+        if model is None:
+            read = _read(function, shapes, capacity, key)
+            model = _kept.setdefault(read.key, read)
+        _kept.move_to_end(model.key)
         while len(_kept) > MOST_KEPT:
             _kept.popitem(last=False)
-    return kept
+    return model
 
 
 def _of_any_number(shapes: Shapes) -> dict[str, jax.ShapeDtypeStruct]:
