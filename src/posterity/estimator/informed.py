@@ -13,14 +13,22 @@ from jax import random
 from posterity.estimator.estimator import Estimator
 from posterity.informed_posterior.bend.store import shipped_network
 from posterity.informed_posterior.informed import InformedNetwork
-from posterity.informed_posterior.read.structure import NotInformedError, Probe, Structure, Unstructured, find_structure
+from posterity.informed_posterior.read.structure import (
+    NotInformedError,
+    Structure,
+    Unstructured,
+    find_structure,
+    read_structure,
+)
 from posterity.model.arguments import example_arrays
 from posterity.model.builtin import MODELS
 from posterity.model.intake import read_arrays
 from posterity.model.model import Model
 from posterity.model.read import read_model
 from posterity.model.soundness import check_model, draw_from_rows
+from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError, lookup
+from posterity.runtime.keys import key_for
 from posterity.simulation.simulator import Simulator
 
 __all__ = ["informed", "is_informed"]
@@ -113,9 +121,8 @@ def _structure(
         if key in _structures:
             _structures.move_to_end(key)
             return _structures[key]
-    probe = _probe(model, example, check=check)
     try:
-        structure = find_structure(model, probe, scales, check=check)
+        structure = _find(model, example, scales, check=check)
     except NotInformedError as error:
         raise InputError(
             f"no informed posterior given {list(scales or ())}: {error}. Name other scales, or none"
@@ -127,13 +134,23 @@ def _structure(
     return structure
 
 
-def _probe(model: Model, example: Mapping[str, Any], *, check: bool) -> Probe:
-    """A few rows and latents at which to look; with the checks of soundness, if they are wanted."""
+def _find(
+    model: Model, example: Mapping[str, Any], scales: Collection[str] | None, *, check: bool
+) -> Structure | Unstructured:
+    """The structure, looked at with numbers only where they are needed."""
+    if not check:
+        try:
+            return read_structure(model, scales)
+        except NotInformedError:
+            if scales is not None:
+                raise
     arrays = read_arrays(model, {name: example.get(name) for name in example_arrays(model.function, example)})
     draw = draw_from_rows(model, arrays)
     if check:
-        return check_model(model, draw)
-    return draw(random.key(0), model.plate_masks(model.capacity))
+        probe = check_model(model, draw)
+    else:
+        probe = jit(draw, quick=True)(key_for(0, "probe"), model.plate_masks(model.capacity))
+    return find_structure(model, probe, scales, check=check)
 
 
 def _made_up(model: Model) -> dict[str, np.ndarray]:
