@@ -50,6 +50,11 @@ def found(*, shift=0.0, stretch=1.0, cell_rows=6, cell_dims=2):
     return report_on(Conjugate(jnp.array(shift), jnp.array(stretch)), cell_rows, cell_dims)
 
 
+@functools.cache
+def report_on_prior():
+    return report_on(prior)
+
+
 def report_on(q, rows=6, dims=2):
     cell = Cell(rows, {"dims": dims})
     key = random.key(7)
@@ -90,7 +95,7 @@ def test_too_few_corrected_answers_are_not_judged():
 
 def test_the_prior_covers_and_wastes_draws():
     """Calibration alone is not learning: that is why the ESS stands beside it."""
-    report = report_on(prior)
+    report = report_on_prior()
     assert min(report.details.raw.ranks.shape) == 2 and report.raw.coverage["90"].lowest > 0.84
     assert report.ess_fraction < 0.7 < found().ess_fraction
     assert abs(report.contraction) < 0.1 and found().contraction == pytest.approx(1.0 - 1.0 / 7.0, abs=0.02)
@@ -99,7 +104,7 @@ def test_the_prior_covers_and_wastes_draws():
 
 def test_log_joint_and_c2st_see_the_prior():
     """SBC of latents passes it (Modrák et al. 2023): a p-value below 1e-4 for either is 1 in 10,000."""
-    raw = report_on(prior).raw
+    raw = report_on_prior().raw
     assert raw.c2st.p_value < 1e-4 and raw.tarp_p_value > 1e-4
 
 

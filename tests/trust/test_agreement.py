@@ -2,42 +2,107 @@
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
+from jax import random
+from scipy import stats
 
 import posterity
-from posterity import inference
-from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, worth_a_look
+from posterity.amortized.families.diagonal import DiagonalGaussian
+from posterity.estimator.estimator import Estimator
+from posterity.inference import draw
+from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.read.structure import Structure
+from posterity.model.dataset import stack_places
+from posterity.model.intake import pad_dataset
+from posterity.model.read import read_model
+from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, log_joint_again, worth_a_look
+from posterity.trust.target import Target
+
+TOLD = "computed twice came out differently"
+DATASET = {"y": np.array([0.5, -1.0, 2.0])}
 
 
-def dataset(num_rows=40):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(num_rows, 2))
-    return {"x": x, "y": x @ [1.0, -0.5] + rng.normal(size=num_rows)}
+def normal_mean(y):
+    z = numpyro.sample("z", dist.Normal(jnp.zeros(4), 1.0))
+    numpyro.sample("y", dist.Normal(jnp.sum(z), 1.0), obs=y)
 
 
-@pytest.fixture
-def wrong_beyond_512(monkeypatch):
+# Programs are compiled once for each model: those that a test breaks need a model of their own.
+def miscompiled(y=None):
+    normal_mean(y)
+
+
+def right(y=None):
+    normal_mean(y)
+
+
+def climbed_wrongly(y=None):
+    normal_mean(y)
+
+
+class Narrow(InformedNetwork):
+    """A q so narrow that its weights serve nothing."""
+
+    def __call__(self, dataset, latent_mask):
+        return DiagonalGaussian(jnp.zeros(4), 0.2 * jnp.ones(4), latent_mask)
+
+
+def narrow(function):
+    model = read_model(function, DATASET)
+    return Estimator(model, Narrow(RowNetwork(8, 2, key=random.key(0)), model, Structure((), True)))
+
+
+def test_a_miscompiled_log_joint_makes_no_trusted_answer(monkeypatch):
     """As the compiler does it: every density from the 513th draw on is off."""
-    right = inference._log_joints
+    log_joints = draw.log_joints
 
-    def wrong(problem, z, dataset):
-        values = right(problem, z, dataset)
+    def wrong(model, z, dataset):
+        values = log_joints(model, z, dataset)
         return jnp.where(jnp.arange(len(values)) < 512, values, values + 3.0)
 
-    monkeypatch.setattr(inference, "_log_joints", wrong)
-
-
-def test_a_miscompiled_log_joint_makes_no_trusted_answer(wrong_beyond_512):
-    estimator = posterity.informed_estimator("linear_regression", dataset())
-    for answer in (estimator.infer(dataset()), *estimator.infer_many([dataset()] * 2)):
-        assert answer.verdict == "untrusted"
-        assert "computed twice came out differently" in answer.reasons[0]
-        assert answer.refinement is None  # chains would climb the same wrong density
+    monkeypatch.setattr(draw, "log_joints", wrong)
+    estimator = posterity.informed(miscompiled, DATASET, check=False)
+    for posterior in (estimator.infer(DATASET), *estimator.infer_each([DATASET] * 2)):
+        assert posterior.verdict == "untrusted"
+        assert TOLD in posterior.reasons[0]
+        assert posterior.refinement is None  # chains would climb the same wrong density
 
 
 def test_a_right_log_joint_passes():
-    answer = posterity.informed_estimator("linear_regression", dataset()).infer(dataset())
-    assert answer.verdict == "corrected"
+    assert posterity.informed(right, DATASET, check=False).infer(DATASET).verdict == "corrected"
+
+
+def test_a_sampler_that_climbs_a_wrong_density_makes_no_trusted_answer(monkeypatch):
+    """Chains that agree with each other on another posterior: half the log joint is a wider one."""
+    monkeypatch.setattr(Target, "log_density", lambda self, z: 0.5 * self.model.log_joint(z, self.dataset))
+    posterior = narrow(climbed_wrongly).infer(DATASET, refine_seconds=60.0)
+    assert posterior.refinement.problems == ()
+    assert posterior.verdict == "untrusted" and posterior.refined is None
+    assert TOLD in posterior.reasons[0]
+
+
+def test_a_sampler_that_climbs_the_right_density_is_refined():
+    """The same q, from which weights alone lead nowhere."""
+    posterior = narrow(right).infer(DATASET, refine_seconds=60.0)
+    assert posterior.verdict == "refined" and posterior.refined is not None
+    assert not any(TOLD in reason for reason in posterior.reasons)
+    assert any("Refined by" in reason for reason in posterior.reasons)
+
+
+def test_every_draw_of_every_dataset_is_computed_again():
+    """Against SciPy's densities. The size sums what the terms weigh by themselves."""
+    model = read_model(right, DATASET)
+    ys = [np.array([0.5, -1.0, 2.0]), np.array([4.0, 3.0])]
+    z = np.random.default_rng(0).normal(size=(2, NUM_LOOKED_AT, 4)).astype(np.float32)
+    again, size = log_joint_again(model, stack_places([pad_dataset(model, {"y": y}, 8) for y in ys]), z)
+    for y, own, total, summed in zip(ys, z, again, size, strict=True):
+        prior = stats.norm.logpdf(own).sum(axis=1)
+        likelihood = stats.norm.logpdf(y, own.sum(axis=1)[:, None]).sum(axis=1)
+        np.testing.assert_allclose(total, prior + likelihood, rtol=1e-5)
+        np.testing.assert_allclose(summed, -prior - likelihood, rtol=1e-5)
 
 
 def test_half_of_those_looked_at_are_spread_and_half_carry_the_weight():

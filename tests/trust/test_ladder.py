@@ -1,5 +1,8 @@
 """Sampling from q on: it converges where it can, says so where it cannot, and keeps to the clock."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,19 +12,19 @@ import pytest
 from jax import random
 from numpy.testing import assert_allclose
 
-from posterity.estimator.estimator import Estimator
-from posterity.model.build import build_problem
+import posterity
 from posterity.model.intake import pad_dataset
-from posterity.simulation.envelope import Envelope
+from posterity.model.read import read_model
 from posterity.trust import chains, ladder, refinement, tempering
 from posterity.trust.chains import NUM_CHAINS
 from posterity.trust.ladder import refine
-from posterity.trust.refinement import Budget
+from posterity.trust.refinement import FEWEST, Budget, Clock
 from posterity.trust.target import Target
 from posterity.trust.verdict import judge_refined
 from posterity.trust.weights import pareto_smoothed
 
 NUM_LATENTS = 4
+Y = [1.0, 2.0, 0.5]  # of one length, so that all tests share their programs
 
 
 def gaussian(y=None):
@@ -38,48 +41,69 @@ def funnel(y=None):
     numpyro.sample("y", dist.Normal(jnp.mean(u), 10.0), obs=y)
 
 
-def ready(model, y, q_sd):
+def ready(function, y, q_sd):
     """The posterior and 1000 draws of a wrong q."""
     data = {"y": np.asarray(y, np.float32)}
-    problem = build_problem(model, data, Envelope((len(y), len(y))), check=False)
-    z = q_sd * np.random.default_rng(0).normal(size=(1000, problem.space.size)).astype(np.float32)
-    return Target(problem, pad_dataset(problem, data, len(y))), z
+    model = read_model(function, data)
+    z = q_sd * np.random.default_rng(0).normal(size=(1000, model.space.size)).astype(np.float32)
+    return Target(model, pad_dataset(model, data, len(y))), z
+
+
+def check_ends(target, found):
+    """Where the chains stand, their own program has the density of the model: float32 sums of a few terms."""
+    z, log_density = found.ends
+    assert_allclose(log_density, jax.vmap(target.log_density)(jnp.asarray(z)), rtol=1e-5, atol=1e-3)
 
 
 EQUAL = np.full(1000, -np.log(1000.0))
+
+
+def watch_samplers(monkeypatch, watched):
+    """Puts `watched(sampler, *arguments)` in the place of samplers, but for trial runs, which are there to compile."""
+
+    def patch(name, sampler):
+        def run(*arguments):
+            return sampler(*arguments) if np.isinf(arguments[-1].seconds) else watched(sampler, *arguments)
+
+        monkeypatch.setattr(ladder, name, run)
+
+    for name in ("run_chains", "temper"):
+        patch(name, getattr(ladder, name))
 
 
 @pytest.fixture
 def compiled_on_the_clock(monkeypatch, caplog):
     """Messages of compilations while a sampler that has a budget runs."""
 
-    def watched(sampler):
-        def run(*args):
-            if np.isinf(args[-1].seconds):  # the trial run, which is there to compile
-                return sampler(*args)
-            with jax.log_compiles(), caplog.at_level("WARNING"):
-                return sampler(*args)
+    def watched(sampler, *arguments):
+        with jax.log_compiles(), caplog.at_level("WARNING"):
+            return sampler(*arguments)
 
-        return run
-
-    for name in ("run_chains", "temper"):
-        monkeypatch.setattr(ladder, name, watched(getattr(ladder, name)))
+    watch_samplers(monkeypatch, watched)
     return lambda: [message for message in caplog.messages if message.startswith("Compiling")]
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The time, in a list: it stands still unless a test moves it."""
+    now = [100.0]
+    monkeypatch.setattr(refinement, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
 
 
 def test_a_gaussian_is_found_from_a_wrong_scale(compiled_on_the_clock):
     """Precision of z / sds is I + n 11', so its covariance is I - n / (1 + 4 n) 11' for n rows."""
-    y = [1.0, 2.0, 0.5]
-    target, z = ready(gaussian, y, q_sd=1.0)
+    target, z = ready(gaussian, Y, q_sd=1.0)
     found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0, min_ess=1000.0, most_steps=4321))
     assert not compiled_on_the_clock()
     assert found.problems == () and found.max_r_hat <= 1.01 and found.min_ess >= 1000.0
+    check_ends(target, found)
     assert found.z.shape[0] == NUM_CHAINS and found.z.shape[2] == NUM_LATENTS
     white = found.z.reshape(-1, NUM_LATENTS) / 10.0 ** np.linspace(-2.0, 1.0, NUM_LATENTS)
-    n = len(y)
+    n = len(Y)
     ones = np.ones((NUM_LATENTS, NUM_LATENTS))
     # At least 1000 effective draws: five standard errors of a mean are 0.16, of a covariance about as much.
-    assert_allclose(white.mean(axis=0), np.sum(y) / (1.0 + NUM_LATENTS * n), atol=0.16)
+    assert_allclose(white.mean(axis=0), np.sum(Y) / (1.0 + NUM_LATENTS * n), atol=0.16)
     assert_allclose(np.cov(white.T), np.eye(NUM_LATENTS) - n / (1.0 + NUM_LATENTS * n) * ones, atol=0.16)
 
 
@@ -112,21 +136,20 @@ def test_many_latents_are_found_from_a_q_that_is_far_too_narrow():
 
 
 def test_a_funnel_is_not_called_refined():
+    """For all the time that it wants: the steps end, not the clock, and the chains were there to be judged."""
     target, z = ready(funnel, [0.3, -0.1], q_sd=1.0)
-    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=3.0))
-    assert found.problems
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=600.0, most_steps=500))
+    assert found.z.shape[1] >= FEWEST and found.seconds < 600.0
+    assert found.max_r_hat > 1.01 or found.divergent > 0.01
     verdict, reasons = judge_refined(pareto_smoothed(np.random.default_rng(0).standard_cauchy(500)), found)
-    assert verdict == "untrusted" and any("refined" in reason for reason in reasons)
+    assert verdict == "untrusted" and set(found.problems) < set(reasons)
 
 
-def test_no_steps_are_begun_that_would_end_too_late(monkeypatch):
-    now = [100.0]
-
+def test_no_steps_are_begun_that_would_end_too_late(now):
     def takes(seconds):
         now[0] += seconds
 
-    monkeypatch.setattr(refinement.time, "perf_counter", lambda: now[0])
-    clock = refinement.Clock(4.0)
+    clock = Clock(4.0)
     assert clock.allows(1000)  # nothing is known yet
     clock.run(10, lambda: takes(1.0))
     assert clock.allows(29) and not clock.allows(31)
@@ -136,6 +159,48 @@ def test_no_steps_are_begun_that_would_end_too_late(monkeypatch):
     assert clock.allows(32) and not clock.allows(34)
     now[0] = 103.9
     assert not clock.allows(1)
+
+
+STEP, STAGE, LOOK = 0.004, 1.0, 1e-4  # seconds of a step of all chains, of a stage of tempering, of a look per draw
+
+
+@pytest.fixture
+def spent(now, monkeypatch):
+    """Seconds that samplers with a budget took, on a clock on which every step takes its time."""
+
+    def slow(module, name, seconds):
+        function = getattr(module, name)
+
+        def run(*arguments):
+            now[0] += seconds(*arguments)
+            return function(*arguments)
+
+        monkeypatch.setattr(module, name, run)
+
+    slow(chains, "_advance", lambda target, at, key, number, gain: STEP * float(number))
+    slow(tempering, "_stage", lambda *arguments: STAGE)
+    for module in (chains, tempering):
+        slow(module, "diagnose", lambda sampler, z, *rest: LOOK * z.shape[1])
+    spent = []
+
+    def watched(sampler, *arguments):
+        before = now[0]
+        found = sampler(*arguments)
+        spent.append(now[0] - before)
+        assert found.seconds == pytest.approx(spent[-1])
+        return found
+
+    watch_samplers(monkeypatch, watched)
+    return spent
+
+
+def test_chains_end_with_their_budget(spent):
+    """Of 2 s all but a batch is used; a look that takes longer than the one before may exceed them by a hundredth."""
+    target, z = ready(gaussian, Y, q_sd=1.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=2.0, min_ess=np.inf))
+    assert (found.sampler, len(spent)) == ("chains", 1)
+    assert 1.8 < spent[0] < 2.02
+    assert any("below inf" in problem for problem in found.problems)
 
 
 def mixture(y=None):
@@ -155,6 +220,7 @@ def test_modes_get_their_weights_by_tempering(compiled_on_the_clock):
     found = refine(target, z, EQUAL, random.key(1), Budget(seconds=60.0))
     assert (found.sampler, found.problems) == ("tempering", ())
     assert not compiled_on_the_clock()
+    check_ends(target, found)
     centres = np.array([y + 10.0, y - 10.0])
     odds = np.array([0.3, 0.7]) * np.exp(-(centres**2) / 202.0)
     draws = found.z.reshape(-1, 2)[:, 0]
@@ -166,12 +232,21 @@ def test_modes_get_their_weights_by_tempering(compiled_on_the_clock):
         assert_allclose(own.std(), 1.0, atol=0.2)
 
 
+def test_chains_and_tempering_end_with_one_budget(spent):
+    """All but a stage of 1 s is used."""
+    target, z = ready(mixture, [1.0], q_sd=8.0)
+    found = refine(target, z, EQUAL, random.key(1), Budget(seconds=20.0, min_ess=np.inf))
+    assert (found.sampler, len(spent)) == ("tempering", 2)
+    assert 18.0 < sum(spent) < 20.2
+    assert found.seconds == pytest.approx(sum(spent))
+
+
 def test_divergent_transitions_of_all_kept_rounds_count(monkeypatch):
     """Rounds before the last temperature is reached are not kept; the last is not the only one that is."""
     shares = iter([0.9, 0.4, 0.2, 0.1, 0.1])
 
     def stage(target, base, particles, rng_key):
-        return tempering.Particles(particles.z, jnp.ones(()), particles.log_step, jnp.asarray(next(shares)))
+        return dataclasses.replace(particles, reached=jnp.ones(()), divergent=jnp.asarray(next(shares)))
 
     monkeypatch.setattr(tempering, "_stage", stage)
     target, z = ready(mixture, [1.0], q_sd=8.0)
@@ -180,24 +255,21 @@ def test_divergent_transitions_of_all_kept_rounds_count(monkeypatch):
 
 
 def test_no_time_gives_no_draws_and_a_reason():
-    target, z = ready(gaussian, [1.0], q_sd=1.0)
+    target, z = ready(gaussian, Y, q_sd=1.0)
     found = refine(target, z, EQUAL, random.key(1), Budget(seconds=1e-9))
     assert found.z.shape[1] == 0 and "No refined draws within 1e-09 s" in found.problems[0]
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan")])
 def test_times_below_zero_are_refused(seconds):
-    import posterity
-
-    estimator: Estimator = posterity.informed_estimator("gaussian_mean", check=False)
-    width = estimator.problem.arguments[0].shape[0]
+    estimator = posterity.informed(gaussian, {"y": Y}, check=False)
     with pytest.raises(posterity.InputError, match="time to refine must be at least 0"):
-        estimator.infer({estimator.problem.arguments[0].name: np.zeros((4, width))}, refine_seconds=seconds)
+        estimator.infer({"y": Y}, refine_seconds=seconds)
 
 
 def test_chains_start_at_many_draws_and_at_none_without_weight():
     """One draw carries everything, forty more have a little, the others lie outside the support."""
-    target, z = ready(gaussian, [1.0], q_sd=1.0)
+    target, z = ready(gaussian, Y, q_sd=1.0)
     log_weights = jnp.full(1000, -jnp.inf).at[0].set(0.0).at[1:41].set(-5e5)
     starts = np.asarray(chains._start(target, jnp.asarray(z), log_weights, random.key(2)).z)
     distances = np.linalg.norm(starts[:, None] - z, axis=2)

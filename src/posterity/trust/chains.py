@@ -79,7 +79,7 @@ def run_chains(
         stuck = found.max_r_hat > STUCK and num_steps >= ENOUGH
         if not going_on or not found.problems or stuck:
             ends = np.asarray(chains.z), np.asarray(chains.log_density(target.mask))
-            return dataclasses.replace(found, ends=ends)
+            return dataclasses.replace(found, ends=ends, seconds=clock.elapsed)
 
 
 @filter_jit

@@ -127,9 +127,8 @@ def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKey
             found = clock.look(judge)
             if not found.problems:
                 break
-    if not rounds:
-        return found
-    return dataclasses.replace(found, ends=(np.asarray(particles.z)[:, 0], np.asarray(particles.log_density)[:, 0]))
+    ends = (np.asarray(particles.z)[:, 0], np.asarray(particles.log_density)[:, 0]) if rounds else None
+    return dataclasses.replace(found, ends=ends, seconds=clock.elapsed)
 
 
 @filter_jit
