@@ -1,12 +1,18 @@
 """Models that look fine until they run: checks by numbers, and plates that cannot vary."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from jax import random
 from model.pieces import XY, X, Y, mean, message, observe, plated_weights
+from numpy.testing import assert_array_equal
 
+from posterity.model.intake import read_arrays
 from posterity.model.read import read_model
+from posterity.model.soundness import check_model, draw_from_rows
 from posterity.runtime.errors import InputError
 from posterity.simulation.envelope import Envelope
 from posterity.simulation.simulator import build_simulator
@@ -230,3 +236,60 @@ def test_fixed_sizes_are_told_from_variable_ones():
     served = read_model(model, XY, {"features": 3})
     assert [group.plates for group in served.axis_groups] == [("features",)]
     assert served.space.size == 7
+
+
+# ---------------------------------------------------------------------------------- rows of one's own
+
+
+def check_rows(model, example):
+    """What an estimator that is not trained does with one dataset of the user's."""
+    served = read_model(model, example)
+    return check_model(served, draw_from_rows(served, read_arrays(served, example)))
+
+
+@pytest.mark.parametrize("name", ["not finite", "gradient", "other rows", "prior from covariates", "raw data"])
+def test_refused_by_numbers_with_the_users_rows(name):
+    model, example, pattern = NUMERIC[name]
+    with pytest.raises(InputError, match=message(pattern)):
+        check_rows(model, example)
+
+
+COUNTS = np.array([0, 3, 1, 7, 2, 0, 4])
+
+
+def wide_poisson(x, y):
+    """Rates overflow at nearly every draw of the prior, and at no data that anybody has."""
+    intercept = numpyro.sample("intercept", dist.Normal(0.0, 100.0))
+    with numpyro.plate("features", x.shape[1]):
+        w = numpyro.sample("w", dist.Normal(0.0, 100.0))
+    numpyro.sample("y", dist.Poisson(jnp.exp(intercept + x @ w)), obs=y)
+
+
+def test_wide_priors_alone_are_no_reason_to_refuse_rows():
+    example = {"x": X, "y": COUNTS}
+    dataset, z = check_rows(wide_poisson, example)
+    assert_array_equal(dataset.values["x"], X)
+    assert np.any(z != 0.0)  # pulled towards 0, not put there
+    with pytest.raises(InputError, match="the log joint is not finite at a draw from its own prior"):
+        build_simulator(wide_poisson, example)
+
+
+def test_wide_priors_hide_no_unsound_model():
+    def trending(x, y):
+        w = numpyro.sample("w", dist.Normal(0.0, 100.0))
+        numpyro.sample("y", dist.Poisson(jnp.exp(w * (x[:, 0] - jnp.mean(x[:, 0])))), obs=y)
+
+    with pytest.raises(InputError, match="at site 'y' a row's likelihood depends on the other rows"):
+        check_rows(trending, {"x": X, "y": COUNTS})
+
+
+@pytest.mark.parametrize(("have", "looked_at"), [(1, 4), (200, 16)])
+def test_a_few_rows_are_looked_at(have, looked_at):
+    """One row is repeated, since rows must be told apart from their number; of many only the first are taken."""
+    x = np.arange(have, dtype=np.float32)[:, None] * np.ones(3, np.float32)
+    served = read_model(plain, XY)
+    draw = jax.jit(draw_from_rows(served, {"x": x, "y": x[:, 0]}))
+    dataset, z = draw(random.key(0), {})
+    assert_array_equal(dataset.values["x"], x[np.arange(looked_at) % have])
+    assert_array_equal(dataset.row_mask, np.ones(looked_at, bool))
+    assert z.shape == (3,)

@@ -28,7 +28,7 @@ class Argument:
         plates: For each axis of a row, the variable plate that runs along it, or None.
         kind: What the values are; decides how tables are read and how rows enter the network.
         num_classes: Number of classes where `kind` is `class`, else 0.
-        is_index: The model takes it for whole numbers only, as `offset[group]` does.
+        is_index: A covariate that picks from an axis, as in `offset[group]`, or that may hold whole numbers only.
         num_entries: Length of the axis that an index picks from; 0 where it cannot be told.
     """
 

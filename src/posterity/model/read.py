@@ -133,15 +133,15 @@ def _with_indices(function: ModelFunction, shapes: Shapes, arguments: tuple[Argu
         return arguments
     sizes = index_sizes(function, shapes)
     return tuple(
-        dataclasses.replace(a, is_index=True, num_entries=sizes.get(a.name, 0)) if _is_index(function, shapes, a) else a
+        dataclasses.replace(a, is_index=True, num_entries=sizes.get(a.name, 0))
+        if a.role == "covariate" and a.dtype == "int32" and (a.name in sizes or _is_whole(function, shapes, a))
+        else a
         for a in arguments
     )
 
 
-def _is_index(function: ModelFunction, shapes: Shapes, argument: Argument) -> bool:
-    """Whether the program refuses real numbers for a covariate of whole numbers."""
-    if argument.role == "data" or argument.dtype != "int32":
-        return False
+def _is_whole(function: ModelFunction, shapes: Shapes, argument: Argument) -> bool:
+    """Whether the program refuses real numbers for a covariate."""
     real = jax.ShapeDtypeStruct(shapes[argument.name].shape, np.dtype("float32"))
     try:
         abstract_trace(function, {**shapes, argument.name: real}, lambda trace: None)

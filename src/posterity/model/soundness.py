@@ -74,7 +74,8 @@ def check_model(
 def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
     """Rows of one dataset, again and again, with latents near draws of the prior: nothing has to be simulated.
 
-    Latents are pulled towards 0 until their log joint is finite: wide priors reach far beyond what data ever do.
+    Latents are pulled towards 0 until their log joint and its gradient are finite: wide priors reach far beyond what
+    data ever do.
 
     Args:
         model: The model.
@@ -89,8 +90,10 @@ def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
         dataset = Dataset(values, jnp.ones(num_rows, bool), dict(masks))
         z = model.sample_prior(rng_key, covariates, num_rows, masks)
         nearer = jnp.asarray(PULLS)[:, None] * z
-        finite = jnp.isfinite(jax.vmap(model.log_joint, in_axes=(0, None))(nearer, dataset))
-        return dataset, nearer[jnp.argmax(finite)]
+        log_joints, gradients = jax.vmap(jax.value_and_grad(model.log_joint), in_axes=(0, None))(nearer, dataset)
+        finite = jnp.isfinite(log_joints)
+        smooth = finite & jnp.all(jnp.isfinite(gradients), axis=1)
+        return dataset, nearer[jnp.argmax(finite.astype(int) + smooth.astype(int))]
 
     return draw
 
