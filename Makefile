@@ -11,7 +11,7 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format docs constraints clean
+.PHONY: help demo test test-slow test-bench lint format docs constraints clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: $(VENV)/.installed-dev  ## the fast tests, doctests included
 
 test-slow: $(VENV)/.installed-dev  ## the statistical and learning tests, compiled as users have it
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= $(BIN)/python -m pytest --numprocesses $(JOBS) -m slow
+
+test-bench: $(VENV)/.installed-dev  ## smoke runs of the benchmarks and the study, compiled as users have it
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= $(BIN)/python -m pytest --numprocesses $(JOBS) -m bench
 
 lint: $(VENV)/.installed-dev  ## style, docstrings, format, floors, types; changes nothing
 	$(BIN)/ruff check

@@ -11,8 +11,6 @@ import argparse
 import itertools
 import time
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax import lax, random, vmap
 from metrics import gaussian_posterior_metrics, linear_posterior, summary
@@ -21,6 +19,7 @@ from rows import append, read
 import posterity
 from posterity.amortized.encoders import ENCODERS
 from posterity.amortized.families import FAMILIES
+from posterity.runtime.compile import filter_jit, jit
 
 NAME = "in_context"
 FEATURES, NOISE_SD = 5, 0.5
@@ -29,13 +28,13 @@ OBJECTIVES = {"forward": posterity.ForwardKL(), "reverse": posterity.ReverseKL()
 
 def rate(estimator: posterity.Estimator, num_rows: int, num_datasets: int = 200) -> dict[str, dict[str, float]]:
     """Metrics on fixed simulated datasets of one size; see `gaussian_posterior_metrics`."""
-    problem, size = estimator.problem, FEATURES + 1
-    masks = problem.plate_masks({"features": FEATURES})
-    datasets, _ = jax.jit(vmap(lambda key: problem.simulate(key, jnp.ones(num_rows, bool), masks)))(
+    simulator, size = estimator.simulator, FEATURES + 1
+    masks = estimator.model.plate_masks({"features": FEATURES})
+    datasets, _ = jit(vmap(lambda key: simulator.simulate(key, jnp.ones(num_rows, bool), masks)))(
         random.split(random.key(1000 + num_rows), num_datasets)
     )
 
-    @eqx.filter_jit
+    @filter_jit
     def all_metrics(network, datasets):
         def one(inputs):
             dataset, key = inputs
@@ -53,11 +52,15 @@ def rate(estimator: posterity.Estimator, num_rows: int, num_datasets: int = 200)
 def run(encoder: str, family: str, objective: str, minutes: float, seed: int) -> None:
     """Trains and rates one combination, and appends its row."""
     started = time.perf_counter()
-    problem = posterity.MODELS["linear_regression_known_noise"].problem(
-        (16, 128), (FEATURES, FEATURES), covariates="normal", noise_sd=NOISE_SD
+    simulator = posterity.builtin_simulator(
+        posterity.MODELS["linear_regression_known_noise"],
+        (16, 128),
+        (FEATURES, FEATURES),
+        covariates="normal",
+        noise_sd=NOISE_SD,
     )
-    estimator = posterity.fit(
-        problem,
+    estimator = posterity.train(
+        simulator,
         architecture=posterity.Architecture(encoder, family),
         objective=OBJECTIVES[objective],
         config=posterity.TrainingConfig(minutes=minutes, seed=seed),

@@ -11,21 +11,21 @@ Hessian of all unconstrained latents.
 """
 
 import argparse
+import dataclasses
 import time
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from informed_models import MODELS, make_problem
+from informed_models import MODELS, make_simulator
 from jax import lax, random, vmap
 from metrics import summary
 from rows import append, read
 
+import posterity
 from posterity.informed_posterior.bend.network import RowNetwork
-from posterity.informed_posterior.bend.store import shipped_network
-from posterity.informed_posterior.informed import InformedNetwork
-from posterity.informed_posterior.read.structure import read_structure
+from posterity.runtime.compile import jit
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed
 
@@ -50,11 +50,11 @@ class Straight(eqx.Module):
         return eqx.tree_at(lambda m: (m.shift, m.slopes), found, (0.0 * found.shift, 0.0 * found.slopes))
 
 
-def laplace_draws(problem, dataset, start, rng_key):
+def laplace_draws(model, dataset, start, rng_key):
     """Draws of N(mode, inverse Hessian) with their log densities; the Hessian's jitter grows until it is definite."""
 
     def target(z):
-        return problem.log_joint(z, dataset)
+        return model.log_joint(z, dataset)
 
     def definite(hessian):
         size = jnp.maximum(jnp.max(jnp.abs(jnp.diagonal(hessian))), 1e-6)
@@ -80,17 +80,17 @@ def laplace_draws(problem, dataset, start, rng_key):
     return z, log_q - 0.5 * len(mode) * jnp.log(2.0 * jnp.pi)
 
 
-def ratios_by(problem, draw, num_rows, num_datasets, seed):
+def ratios_by(simulator, draw, num_rows, num_datasets, seed):
     """Log importance ratios `(dataset, draw)` of a way to draw, and milliseconds per dataset, weighing included."""
 
     def one(inputs):
         dataset, key = inputs
         z, log_q = draw(dataset, key)
-        return vmap(problem.log_joint, in_axes=(0, None))(z, dataset) - log_q
+        return vmap(simulator.model.log_joint, in_axes=(0, None))(z, dataset) - log_q
 
     keys = random.split(random.key(seed), num_datasets)
-    datasets, _ = jax.jit(vmap(lambda key: problem.simulate(key, jnp.ones(num_rows, bool), {})))(keys)
-    run = jax.jit(lambda datasets, keys: lax.map(one, (datasets, keys)))
+    datasets, _ = jit(vmap(lambda key: simulator.simulate(key, jnp.ones(num_rows, bool), {})))(keys)
+    run = jit(lambda datasets, keys: lax.map(one, (datasets, keys)))
     compiled = run.lower(datasets, keys).compile()
     started = time.perf_counter()
     found = np.asarray(compiled(datasets, keys), np.float64)
@@ -116,23 +116,23 @@ def rate(ratios):
 
 def run(name, num_rows, num_features, num_datasets, prior_sd, methods):
     """Rates one model at one size, and appends its row."""
-    problem = make_problem(name, num_rows, num_features, prior_sd)
-    structure = read_structure(problem)
-    trained, untrained = shipped_network(), RowNetwork(key=random.key(0))
-    mask = jnp.ones(problem.space.size, bool)
+    simulator = make_simulator(name, num_rows, num_features, prior_sd)
+    network = posterity.informed(simulator, check=False).network
+    trained, untrained = network.row_network, RowNetwork(key=random.key(0))
+    mask = jnp.ones(simulator.model.space.size, bool)
 
-    def by(network):
-        posterior = InformedNetwork(network, problem, structure)
-        return lambda dataset, key: posterior(dataset, mask).sample_and_log_prob(key, NUM_DRAWS)
+    def by(row_network):
+        bent = dataclasses.replace(network, row_network=row_network)
+        return lambda dataset, key: bent(dataset, mask).sample_and_log_prob(key, NUM_DRAWS)
 
     def by_laplace(dataset, key):
-        start = InformedNetwork(straight(untrained), problem, structure)(dataset, mask).sample(key, 1)[0]
-        return laplace_draws(problem, dataset, start, key)
+        anchor = dataclasses.replace(network, row_network=straight(untrained))
+        return laplace_draws(simulator.model, dataset, anchor(dataset, mask).sample(key, 1)[0], key)
 
     ways = {"informed": by(trained), "theory": by(untrained), "anchor": by(straight(untrained)), "laplace": by_laplace}
     row = {"model": name, "rows": num_rows, "features": num_features, "datasets": num_datasets, "prior_sd": prior_sd}
     for way in methods:
-        ratios, milliseconds = ratios_by(problem, ways[way], num_rows, num_datasets, seed=1)
+        ratios, milliseconds = ratios_by(simulator, ways[way], num_rows, num_datasets, seed=1)
         row[way] = {**rate(ratios), "milliseconds": milliseconds}
         at = row[way]
         print(

@@ -9,6 +9,7 @@ Datasets are drawn from the model's own joint, N(0, 1) covariates, 1000 draws of
 """
 
 import argparse
+import dataclasses
 
 import jax.numpy as jnp
 import numpyro
@@ -17,15 +18,10 @@ from informed import rate, ratios_by
 from jax import nn, random
 from rows import append, read
 
-from posterity.informed_posterior.anchor.local import count_directions
+import posterity
 from posterity.informed_posterior.bend.network import RowNetwork
-from posterity.informed_posterior.bend.store import shipped_network
-from posterity.informed_posterior.informed import InformedNetwork
-from posterity.informed_posterior.read.structure import Unstructured, find_structure
-from posterity.model.build import build_problem
-from posterity.model.builtin.linear_regression import linear_regression
-from posterity.model.builtin.logistic_regression import logistic_regression
-from posterity.simulation.envelope import Envelope
+from posterity.informed_posterior.read.rows import count_directions
+from posterity.informed_posterior.read.structure import Unstructured
 
 NAME = "informed_any"
 
@@ -88,8 +84,8 @@ def groups(x, y=None):
 
 
 CASES = {
-    "logistic": (logistic_regression, 64, 20, "int32"),
-    "linear": (linear_regression, 64, 5, "float32"),
+    "logistic": (posterity.MODELS["logistic_regression"].model, 64, 20, "int32"),
+    "linear": (posterity.MODELS["linear_regression"].model, 64, 5, "float32"),
     "softmax": (softmax, 64, 4, "int32"),
     "softmax, wide": (softmax, 256, 10, "int32"),
     "student_t": (student_t, 64, 5, "float32"),
@@ -102,23 +98,25 @@ CASES = {
 
 def run(case, num_datasets):
     """Rates one case, and appends its row."""
-    model, num_rows, num_features, dtype = CASES[case]
+    program, num_rows, num_features, dtype = CASES[case]
     example = {"x": jnp.zeros((num_rows, num_features)), "y": jnp.ones(num_rows, dtype)}
-    envelope = Envelope((num_rows, num_rows))
-    problem = build_problem(lambda x, y=None: model(x, y), example, envelope, covariates="normal", check=False)
-    structure = find_structure(problem)
+    envelope = posterity.Envelope((num_rows, num_rows))
+    simulator = posterity.build_simulator(program, example, envelope, covariates="normal", check=False)
+    model, network = simulator.model, posterity.informed(simulator, check=False).network
+    structure = network.structure
     if not isinstance(structure, Unstructured):
-        structure = Unstructured(count_directions(problem), "made to")
-    mask = jnp.ones(problem.space.size, bool)
-    row = {"case": case, "rows": num_rows, "features": num_features, "latents": problem.space.size}
+        probe = simulator.simulate(random.key(0), jnp.ones(16, bool), {})
+        structure = Unstructured(count_directions(model, *probe), "made to")
+    mask = jnp.ones(model.space.size, bool)
+    row = {"case": case, "rows": num_rows, "features": num_features, "latents": model.space.size}
     row |= {"directions": structure.num_directions, "datasets": num_datasets}
-    for way, network in {"informed": shipped_network(), "theory": RowNetwork(key=random.key(0))}.items():
-        posterior = InformedNetwork(network, problem, structure)
+    for way, row_network in {"informed": network.row_network, "theory": RowNetwork(key=random.key(0))}.items():
+        bent = dataclasses.replace(network, row_network=row_network, structure=structure)
 
-        def draw(dataset, key, posterior=posterior):
-            return posterior(dataset, mask).sample_and_log_prob(key, 1000)
+        def draw(dataset, key, bent=bent):
+            return bent(dataset, mask).sample_and_log_prob(key, 1000)
 
-        ratios, milliseconds = ratios_by(problem, draw, num_rows, num_datasets, seed=1)
+        ratios, milliseconds = ratios_by(simulator, draw, num_rows, num_datasets, seed=1)
         row[way] = {**rate(ratios), "milliseconds": milliseconds}
         print(f"{case} {way}: {row[way]}", flush=True)
     append(NAME, row)

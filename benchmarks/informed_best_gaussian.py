@@ -1,14 +1,16 @@
 """Is the anchor the best full Gaussian of its dataset? Against an optimum found in float64, on the same datasets.
 
     python benchmarks/informed_best_gaussian.py      # logistic regression, 200 datasets at each of four sizes
+    python benchmarks/informed_best_gaussian.py --size 32,5 --datasets 4
 
-The optimum of KL(q || p) over all Gaussians is a fixed point (see `informed.anchor`); here it is iterated in
-NumPy, with 41 Gauss-Hermite nodes and without the anchor's float32, early stop or damping rule, until steps are below
-1e-9 posterior sds. Importance ESS of 4000 draws, the same noise for both. Rows go to
+The optimum of KL(q || p) over all Gaussians is a fixed point (see `posterity.informed_posterior.anchor.anchor`); here
+it is iterated in NumPy, with 41 Gauss-Hermite nodes and without the anchor's float32, early stop or damping rule, until
+steps are below 1e-9 posterior sds. Importance ESS of 4000 draws, the same noise for both. Rows go to
 `results/informed_best_gaussian.jsonl`.
 """
 
-import equinox as eqx
+import argparse
+
 import jax
 import numpy as np
 from informed_tasks import make, simulate
@@ -21,6 +23,7 @@ from scipy.special import expit, log_expit
 
 from posterity.informed_posterior.anchor.anchor import find_anchor
 from posterity.informed_posterior.read.structure import conditional_terms
+from posterity.runtime.compile import filter_jit
 from posterity.runtime.threads import one_blas_thread
 
 NAME = "informed_best_gaussian"
@@ -63,21 +66,21 @@ def ess(x, y, loc, precision, noise):
     return weights.sum() ** 2 / np.sum(weights**2) / len(z)
 
 
-def run(rows, columns):
+def run(rows, columns, number):
     """All datasets of one size."""
-    problem, network = make("logistic_regression", rows, columns)
-    datasets = simulate(problem, rows, NUM_DATASETS)
-    origin = jnp.zeros(problem.space.size)
+    simulator, network = make("logistic_regression", rows, columns)
+    model, datasets = simulator.model, simulate(simulator, rows, number)
+    origin = jnp.zeros(model.space.size)
 
-    @eqx.filter_jit
+    @filter_jit
     def anchor_of(dataset):
-        anchor = find_anchor(conditional_terms(problem, network.structure, origin, dataset))
+        anchor = find_anchor(conditional_terms(model, network.structure, origin, dataset))
         return anchor.loc, anchor.factor
 
-    order = [problem.space.coordinates(name) for name in ("w", "b")]
+    order = [model.space.coordinates(name) for name in ("w", "b")]
     place = np.concatenate([np.arange(columns + 1)[part] for part in order])
     pairs = []
-    for i in range(NUM_DATASETS):
+    for i in range(number):
         one = jax.tree.map(lambda leaf, i=i: leaf[i], datasets)
         loc, factor = (np.asarray(part, np.float64) for part in anchor_of(one))
         x = np.empty((rows, columns + 1))
@@ -93,10 +96,14 @@ def run(rows, columns):
 
 
 def main() -> None:
-    """All sizes."""
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", help="ROWS,FEATURES")
+    parser.add_argument("--datasets", type=int, default=NUM_DATASETS)
+    options = parser.parse_args()
     with one_blas_thread():
-        for rows, columns in SIZES:
-            run(rows, columns)
+        for rows, columns in [tuple(map(int, options.size.split(",")))] if options.size else SIZES:
+            run(rows, columns, options.datasets)
 
 
 if __name__ == "__main__":

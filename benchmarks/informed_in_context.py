@@ -13,7 +13,7 @@ import argparse
 
 import jax.numpy as jnp
 from informed import SIZES, rate, ratios_by
-from informed_models import make_problem
+from informed_models import make_simulator
 from rows import append
 
 import posterity
@@ -27,37 +27,37 @@ def run(name, size, minutes, num_datasets):
     """Trains one network, rates it at every size that it serves, and appends a row for each."""
     rows, features = ((size[0], size[0]), (size[1], size[1])) if size else ((8, 512), (1, 60))
     entry = posterity.MODELS[MODELS[name]]
-    estimator = posterity.fit(
-        entry.problem(rows, features, covariates="normal"),
+    estimator = posterity.train(
+        posterity.builtin_simulator(entry, rows, features, covariates="normal"),
         architecture=posterity.Architecture("deep_sets", "full"),
         objective=posterity.ReverseKL(),
         config=posterity.TrainingConfig(minutes=minutes),
     )
     steps = estimator.record["training"]["step"]
     for num_rows, num_features in [size] if size else SIZES:
-        problem = make_problem(name, num_rows, num_features)
-        whole = estimator.problem.space
-        mask = whole.mask(estimator.problem.plate_masks({"features": num_features}))
-        active = jnp.flatnonzero(mask, size=problem.space.size)
+        simulator = make_simulator(name, num_rows, num_features)
+        whole = estimator.model.space
+        mask = whole.mask(estimator.model.plate_masks({"features": num_features}))
+        active = jnp.flatnonzero(mask, size=simulator.model.space.size)
 
         def draw(dataset, key, mask=mask, active=active):
-            dataset = widen(dataset, estimator.problem)
+            dataset = widen(dataset, estimator.model)
             z, log_q = estimator.network(dataset, mask).sample_and_log_prob(key, 1000)
             return z[:, active], log_q
 
-        ratios, milliseconds = ratios_by(problem, draw, num_rows, num_datasets, seed=1)
+        ratios, milliseconds = ratios_by(simulator, draw, num_rows, num_datasets, seed=1)
         row = {"model": name, "rows": num_rows, "features": num_features, "specialist": size is not None}
         row |= {"minutes": minutes, "steps": steps, "datasets": num_datasets, "milliseconds": milliseconds}
         append(NAME, row | rate(ratios))
         print(f"{name} ({num_rows}, {num_features}): {rate(ratios)}", flush=True)
 
 
-def widen(dataset, problem):
+def widen(dataset, model):
     """A dataset as the network takes it: as many columns as it was trained for, the rest masked."""
     num_features = dataset.values["x"].shape[1]
-    most = next(a.shape[0] for a in problem.arguments if a.name == "x")
+    most = next(a.shape[0] for a in model.arguments if a.name == "x")
     x = jnp.pad(dataset.values["x"], ((0, 0), (0, most - num_features)))
-    masks = problem.plate_masks({"features": num_features})
+    masks = model.plate_masks({"features": num_features})
     return type(dataset)({**dataset.values, "x": x}, dataset.row_mask, masks)
 
 

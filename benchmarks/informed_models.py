@@ -9,13 +9,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from posterity.model.build import build_problem
-from posterity.model.builtin.linear_regression import linear_regression
-from posterity.model.builtin.logistic_regression import logistic_regression
-from posterity.model.problem import Problem
-from posterity.simulation.envelope import Envelope
+import posterity
 
-__all__ = ["MODELS", "Case", "make_problem"]
+__all__ = ["MODELS", "Case", "make_simulator"]
 
 
 def _predictor(x: Any, prior_sd: float) -> Any:
@@ -88,8 +84,8 @@ class Case:
 
 
 MODELS = {
-    "logistic": Case(logistic_regression, "int32"),
-    "linear": Case(linear_regression),
+    "logistic": Case(posterity.MODELS["logistic_regression"].model, "int32"),
+    "linear": Case(posterity.MODELS["linear_regression"].model),
     "poisson": Case(poisson, "int32", narrow=True),
     "negative_binomial": Case(negative_binomial, "int32", narrow=True),
     "student_t": Case(student_t),
@@ -99,8 +95,8 @@ MODELS = {
 }
 
 
-def make_problem(name: str, num_rows: int, num_features: int, prior_sd: float | None = None) -> Problem:
-    """The problem of a case at one size, N(0, 1) covariates."""
+def make_simulator(name: str, num_rows: int, num_features: int, prior_sd: float | None = None) -> posterity.Simulator:
+    """What simulates a case at one size, N(0, 1) covariates."""
     case = MODELS[name]
     sd = prior_sd or (float(num_features + 1) ** -0.5 if case.narrow else 1.0)
 
@@ -109,4 +105,5 @@ def make_problem(name: str, num_rows: int, num_features: int, prior_sd: float | 
 
     target = jnp.ones(num_features + 3, case.dtype)  # 1 lies in every support
     example = {"x": jnp.zeros((num_features + 3, num_features)), "y": target}
-    return build_problem(model, example, Envelope((num_rows, num_rows)), covariates="normal", check=False)
+    envelope = posterity.Envelope((num_rows, num_rows))
+    return posterity.build_simulator(model, example, envelope, covariates="normal", check=False)

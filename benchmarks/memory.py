@@ -19,14 +19,14 @@ def train() -> None:
     """Default training of linear regression for half a minute, all row sizes compiled."""
     import posterity
 
-    posterity.fit("linear_regression", config=posterity.TrainingConfig(minutes=0.5))
+    posterity.train("linear_regression", config=posterity.TrainingConfig(minutes=0.5))
 
 
 def infer() -> None:
     """1000 weighed draws for a table of 100,000 rows, by an estimator trained for a moment."""
     import posterity
 
-    estimator = posterity.fit("linear_regression", config=posterity.TrainingConfig(steps=20))
+    estimator = posterity.train("linear_regression", config=posterity.TrainingConfig(steps=20))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100_000, 10))

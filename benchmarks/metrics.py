@@ -6,8 +6,6 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Float
 
-from posterity.trust.moments import moments_and_quantiles
-
 __all__ = ["c2st", "gaussian_posterior_metrics", "linear_posterior", "moments", "summary"]
 
 Design = Float[Array, "obs latent"]
@@ -72,9 +70,10 @@ def moments(draws: np.ndarray, log_weights: np.ndarray | None = None) -> tuple[n
         log_weights: Normalised; None weighs all draws alike.
     """
     number, *shape = np.shape(draws)
-    columns = np.reshape(np.asarray(draws, np.float64), (number, -1)).T
+    columns = np.reshape(np.asarray(draws, np.float64), (number, -1))
     weights = np.full(number, 1.0 / number) if log_weights is None else np.exp(log_weights)
-    mean, sd = zip(*(moments_and_quantiles(column, weights, ())[:2] for column in columns), strict=True)
+    mean = weights @ columns
+    sd = np.sqrt(weights @ (columns - mean) ** 2)
     return np.reshape(mean, shape), np.reshape(sd, shape)
 
 

@@ -3,7 +3,7 @@
     python benchmarks/missed_modes.py                # 2 components in 2 and 5 dimensions, 3 in 2; 50 datasets each
     python benchmarks/missed_modes.py --only 3x2     # 3 components in 2 dimensions
 
-Each draw of the answer is assigned to the relabelling of the components that brings it closest to one reference (the
+Each draw of the posterior is assigned to the relabelling of the components that brings it closest to one reference (the
 draw of highest density); every relabelling has the same probability. Reported: verdicts, modes that hold a draw at all,
 largest error of a mode's share; and the same for q cut down to its best mode, which k-hat cannot tell from the whole.
 Rows go to `results/missed_modes.jsonl`.
@@ -13,7 +13,6 @@ import argparse
 import itertools
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random, vmap
@@ -21,6 +20,7 @@ from rows import append
 
 import posterity
 from posterity.informed_posterior.nest.modes import ModesPosterior
+from posterity.runtime.compile import filter_jit, jit
 from posterity.runtime.threads import one_blas_thread
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed
@@ -37,33 +37,40 @@ def shares_of_modes(mu, weights, reference):
     return np.bincount(gaps.argmin(axis=1), weights=weights, minlength=len(orders))
 
 
+def density_at(posterior):
+    """Log joint at the draws that the verdict allows."""
+    return posterior.log_joint if posterior.refined_log_joint is None else posterior.refined_log_joint
+
+
 def run_case(components, dims, number):
     """All datasets of one case."""
     entry = posterity.MODELS["gaussian_mixture"]
     options = {"num_components": components, "component_sd": 0.316}
-    problem = entry.problem((NUM_ROWS, NUM_ROWS), (dims, dims), covariates=None, check=False, **options)
-    estimator = posterity.informed_estimator(problem, check=False)
-    mask = jnp.ones(problem.space.size, bool)
+    simulator = posterity.builtin_simulator(entry, (NUM_ROWS, NUM_ROWS), (dims, dims), check=False, **options)
+    estimator = posterity.informed("gaussian_mixture", columns=dims, **options)
+    model = estimator.model
+    mask = jnp.ones(model.space.size, bool)
 
-    @eqx.filter_jit
+    @filter_jit
     def cut(dataset, key):
         q = estimator.network(dataset, mask)
         assert isinstance(q, ModesPosterior)
         best = jnp.where(jnp.arange(q.log_weights.size) == 0, 0.0, -jnp.inf)
         z, log_q = eqx.tree_at(lambda p: p.log_weights, q, best).sample_and_log_prob(key, NUM_DRAWS)
-        log_joint = vmap(problem.log_joint, in_axes=(0, None))(z, dataset)
-        return vmap(problem.space.constrain)(z)["mu"], log_joint - log_q
+        log_joint = vmap(model.log_joint, in_axes=(0, None))(z, dataset)
+        return vmap(model.space.constrain)(z)["mu"], log_joint - log_q
 
-    simulate = jax.jit(problem.simulate)
+    simulate = jit(simulator.simulate)
     num_modes = int(np.prod(range(1, components + 1)))
     found = {"whole": [], "cut": []}
     for i in range(number):
-        dataset, _ = simulate(random.key(i), jnp.ones(NUM_ROWS, bool), problem.plate_masks({"dims": dims}))
+        dataset, _ = simulate(random.key(i), jnp.ones(NUM_ROWS, bool), model.plate_masks({"dims": dims}))
         values = {"x": np.asarray(dataset.values["x"])}
-        answer = estimator.infer(values, num_draws=NUM_DRAWS, seed=i, refine_seconds=SECONDS)
-        mu, weights = answer.draws["mu"], np.exp(answer.weights.log_weights)
-        shares = shares_of_modes(mu, weights, mu[np.argmax(answer.log_joint)])
-        found["whole"].append((answer.verdict, np.sum(shares > 0.0), np.max(np.abs(shares - 1.0 / num_modes))))
+        posterior = estimator.infer(values, num_draws=NUM_DRAWS, seed=i, refine_seconds=SECONDS)
+        draws, log_weights = posterior.weighted
+        mu, weights = draws["mu"], np.full(NUM_DRAWS, 1.0 / NUM_DRAWS) if log_weights is None else np.exp(log_weights)
+        shares = shares_of_modes(mu, weights, mu[np.argmax(density_at(posterior))])
+        found["whole"].append((posterior.verdict, np.sum(shares > 0.0), np.max(np.abs(shares - 1.0 / num_modes))))
         mu, ratios = (np.asarray(part) for part in cut(dataset, random.key(i)))
         weights = pareto_smoothed(ratios)
         shares = shares_of_modes(mu, np.exp(weights.log_weights), mu[0])

@@ -3,9 +3,9 @@
     python benchmarks/posteriordb.py                                  # every posterior, skipping those done
     python benchmarks/posteriordb.py --only sblri-blr,wells_data-wells_dist --again
 
-Each program is a NumPyro model in `posteriordb_models.py` and is answered by `posterity.informed_estimator` with
+Each program is a NumPyro model in `posteriordb_models.py` and is answered by `posterity.informed` with
 10,000 draws and the default refinement. A latent's mean should lie within 0.1 sd of the reference's, its sd within 10%,
-or the answer should call itself untrusted. Moments of the reference: those by quadrature or importance sampling where
+or it should call itself untrusted. Moments of the reference: those by quadrature or importance sampling where
 `summary.json` has them, else those of its draws. Seconds are those of a second call, once compiled. The data are
 looked for in `$POSTERITY_REFERENCES/posteriordb` or `../shared/data/posteriordb`. Rows go to
 `results/posteriordb.jsonl`.
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from metrics import moments
-from posteriordb_models import POSTERIORS, Posterior, by_stan_name
+from posteriordb_models import POSTERIORS, Program, by_stan_name
 from references import MissingDataError, folder
 from rows import append, read
 
@@ -31,16 +31,17 @@ NUM_DRAWS = 10_000
 MEAN_TARGET, SD_TARGET = 0.1, 0.1
 
 
-def compare(answer: posterity.Answer, posterior: Posterior, summary: Mapping[str, Any]) -> dict[str, Any]:
+def compare(posterior: posterity.Posterior, program: Program, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Largest difference of means in sds of the reference, range of the ratios of sds, and where they are."""
-    ours = by_stan_name(posterior.quantities(answer.draws))
+    sites, log_weights = posterior.weighted
+    ours = by_stan_name(program.quantities(sites))
     if set(ours) != set(summary):
         raise ValueError(f"latents {sorted(set(ours) ^ set(summary))} are not both ours and the reference's")
     gaps, ratios = {}, {}
     for name, draws in ours.items():
         exact = summary[name]
         mean, sd = exact.get("exact_mean", exact["mean"]), exact.get("exact_sd", exact["sd"])
-        our_mean, our_sd = map(float, moments(draws, answer.trusted_log_weights))
+        our_mean, our_sd = map(float, moments(draws, log_weights))
         gaps[name], ratios[name] = abs(our_mean - mean) / sd, our_sd / sd
     worst_sd = max(ratios, key=lambda name: abs(np.log(ratios[name])))
     return {
@@ -54,38 +55,38 @@ def compare(answer: posterity.Answer, posterior: Posterior, summary: Mapping[str
 
 def run(name: str, path: Path) -> None:
     """Answers one posterior and appends its row."""
-    posterior = POSTERIORS[name]
+    program = POSTERIORS[name]
     info, summary, data = (json.loads((path / f"{part}.json").read_text()) for part in ("info", "summary", "data"))
-    arguments = posterior.arguments(data)
+    arguments = program.arguments(data)
     started = time.perf_counter()
-    estimator = posterity.informed_estimator(posterior.model, arguments)
+    estimator = posterity.informed(program.model, arguments)
     first = estimator.infer(arguments, num_draws=NUM_DRAWS)
     first_seconds = time.perf_counter() - started
-    answer = estimator.infer(arguments, num_draws=NUM_DRAWS)  # compiled by now
-    if answer.verdict != first.verdict:
-        print(f"{name}: {first.verdict} at first, {answer.verdict} at once after", flush=True)
+    posterior = estimator.infer(arguments, num_draws=NUM_DRAWS)  # compiled by now
+    if posterior.verdict != first.verdict:
+        print(f"{name}: {first.verdict} at first, {posterior.verdict} at once after", flush=True)
     row = {
         "posterior": name,
         "likelihood": info["likelihood"],
         "reference": info["reference_kind"],
         "latents": info["dimension"],
-        "rows": answer.num_rows,
+        "rows": posterior.num_rows,
         "structure": estimator.record["informed"],
-        "verdict": answer.verdict,
-        "reasons": list(answer.reasons),
-        "pareto_k": answer.weights.pareto_k,
-        "ess": answer.weights.ess,
+        "verdict": posterior.verdict,
+        "reasons": list(posterior.reasons),
+        "pareto_k": posterior.pareto_k,
+        "ess": posterior.ess,
         "draws": NUM_DRAWS,
-        **compare(answer, posterior, summary),
+        **compare(posterior, program, summary),
         "first_seconds": first_seconds,
-        "seconds": answer.seconds,
+        "seconds": posterior.seconds,
     }
     append(NAME, row)
     low, high = row["sd_ratio"]
     print(
-        f"{name} {answer.verdict}: k-hat {row['pareto_k']:.2f}, ESS {row['ess']:.0f}, mean gap {row['mean_gap']:.3f} "
+        f"{name} {row['verdict']}: k-hat {row['pareto_k']:.2f}, ESS {row['ess']:.0f}, mean gap {row['mean_gap']:.3f} "
         f"sd ({row['mean_gap_at']}), sd ratio {low:.3f}..{high:.3f} ({row['sd_ratio_at']}), {row['seconds']:.2f} s, "
-        f"first {first_seconds:.0f} s {'' if row['within'] else 'OUTSIDE'} {' '.join(answer.reasons)}",
+        f"first {first_seconds:.0f} s {'' if row['within'] else 'OUTSIDE'} {' '.join(posterior.reasons)}",
         flush=True,
     )
 

@@ -19,7 +19,7 @@ import numpyro.distributions as dist
 from jax import random
 from numpyro.distributions import constraints
 
-__all__ = ["FLAT", "POSTERIORS", "OrderedNormal", "Posterior", "by_stan_name"]
+__all__ = ["FLAT", "POSTERIORS", "OrderedNormal", "Program", "by_stan_name"]
 
 FLAT = 1000.0
 MOST_LOG_RATE = 20.0
@@ -182,7 +182,7 @@ def _with_theta(draws: Draws) -> Draws:
 
 
 @dataclasses.dataclass(frozen=True)
-class Posterior:
+class Program:
     """One posterior of posteriordb.
 
     Attributes:
@@ -235,17 +235,17 @@ def _radon(data: Mapping[str, Any]) -> Arrays:
 
 
 POSTERIORS = {
-    "kidiq-kidscore_momhsiq": Posterior(kidscore_momhsiq, _kidiq, flat=("beta",)),
-    "earnings-logearn_height_male": Posterior(logearn_height_male, _earnings, flat=("beta", "sigma")),
-    "mesquite-logmesquite_logvolume": Posterior(logmesquite_logvolume, _mesquite, flat=("beta", "sigma")),
-    "sblri-blr": Posterior(blr, lambda data: _reals(x=data["X"], y=data["y"])),
-    "wells_data-wells_dist": Posterior(wells_dist, _wells, flat=("beta",)),
-    "GLM_Poisson_Data-GLM_Poisson_model": Posterior(glm_poisson, _poisson),
-    "low_dim_gauss_mix-low_dim_gauss_mix": Posterior(low_dim_gauss_mix, lambda data: _reals(y=data["y"])),
-    "eight_schools-eight_schools_centered": Posterior(eight_schools_centered, _schools),
-    "eight_schools-eight_schools_noncentered": Posterior(eight_schools_noncentered, _schools, _with_theta),
-    "radon_mn-radon_hierarchical_intercept_centered": Posterior(radon_hierarchical_intercept_centered, _radon),
-    "radon_mn-radon_hierarchical_intercept_noncentered": Posterior(
+    "kidiq-kidscore_momhsiq": Program(kidscore_momhsiq, _kidiq, flat=("beta",)),
+    "earnings-logearn_height_male": Program(logearn_height_male, _earnings, flat=("beta", "sigma")),
+    "mesquite-logmesquite_logvolume": Program(logmesquite_logvolume, _mesquite, flat=("beta", "sigma")),
+    "sblri-blr": Program(blr, lambda data: _reals(x=data["X"], y=data["y"])),
+    "wells_data-wells_dist": Program(wells_dist, _wells, flat=("beta",)),
+    "GLM_Poisson_Data-GLM_Poisson_model": Program(glm_poisson, _poisson),
+    "low_dim_gauss_mix-low_dim_gauss_mix": Program(low_dim_gauss_mix, lambda data: _reals(y=data["y"])),
+    "eight_schools-eight_schools_centered": Program(eight_schools_centered, _schools),
+    "eight_schools-eight_schools_noncentered": Program(eight_schools_noncentered, _schools, _with_theta),
+    "radon_mn-radon_hierarchical_intercept_centered": Program(radon_hierarchical_intercept_centered, _radon),
+    "radon_mn-radon_hierarchical_intercept_noncentered": Program(
         radon_hierarchical_intercept_noncentered,
         _radon,
         _with_alpha,

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from metrics import moments
 from rows import append, read
 
 import posterity
@@ -57,17 +58,17 @@ def scikit_learn_tables() -> Iterator[Table]:
         )
 
 
-def reference(name: str, model: str, found: posterity.TableAnswer) -> dict[str, Any]:
+def reference(name: str, model: str, posterior: posterity.Posterior) -> dict[str, Any]:
     """Moments by long NUTS, run once per table and kept in `results/real_tables_nuts.jsonl`."""
-    kept = read(REFERENCE, lambda row: row["table"] == name and row["rows"] == found.answer.num_rows)
+    kept = read(REFERENCE, lambda row: row["table"] == name and row["rows"] == posterior.num_rows)
     if kept:
         return kept[-1]
-    chains = nuts_reference(found.problem, found.data.values, num_draws=2500)
+    chains = nuts_reference(posterior.model, posterior.data, num_draws=2500)
     flat = {site: draws.reshape(len(draws), -1) for site, draws in chains.draws.items()}
     row = {
         "table": name,
         "model": model,
-        "rows": found.answer.num_rows,
+        "rows": posterior.num_rows,
         "mean": {site: [round(float(m), 5) for m in draws.mean(axis=0)] for site, draws in flat.items()},
         "sd": {site: [round(float(s), 6) for s in draws.std(axis=0)] for site, draws in flat.items()},
         "r_hat": chains.max_r_hat,
@@ -82,26 +83,23 @@ def reference(name: str, model: str, found: posterity.TableAnswer) -> dict[str, 
 def compare(name: str, model: str, frame: pl.DataFrame) -> None:
     """Appends the row of one table."""
     frame = frame.select([c for c in frame.columns if frame[c].n_unique() > 1])
-    found = posterity.infer(model, frame, target="target", num_draws=NUM_DRAWS)
-    answer = found.answer
-    nuts = reference(name, model, found)
-    weights = np.exp(answer.weights.log_weights)
+    posterior = posterity.infer(model, frame, target="target", num_draws=NUM_DRAWS)
+    nuts = reference(name, model, posterior)
+    sites, log_weights = posterior.weighted
     gaps, ratios = [], []
-    for site, draws in answer.draws.items():
-        ours = draws.reshape(len(draws), -1).astype(float)
-        mean = weights @ ours
-        sd = np.sqrt(weights @ (ours - mean) ** 2)
+    for site, draws in sites.items():
+        mean, sd = map(np.ravel, moments(draws, log_weights))
         gaps += list(np.abs(mean - nuts["mean"][site]) / nuts["sd"][site])
         ratios += list(sd / nuts["sd"][site])
     row = {
         "table": name,
         "model": model,
-        "rows": answer.num_rows,
+        "rows": posterior.num_rows,
         "features": frame.width - 1,
-        "verdict": answer.verdict,
-        "reasons": list(answer.reasons),
-        "pareto_k": answer.weights.pareto_k,
-        "ess": answer.weights.ess / NUM_DRAWS,
+        "verdict": posterior.verdict,
+        "reasons": list(posterior.reasons),
+        "pareto_k": posterior.pareto_k,
+        "ess": posterior.ess / NUM_DRAWS,
         "mean_gap": max(gaps),
         "sd_ratio": [min(ratios), max(ratios)],
         "nuts_r_hat": nuts["r_hat"],
@@ -110,7 +108,7 @@ def compare(name: str, model: str, frame: pl.DataFrame) -> None:
     }
     append(NAME, row)
     print(
-        f"{name} {answer.num_rows} x {frame.width - 1} {answer.verdict}: ESS {row['ess']:.3f}, k-hat "
+        f"{name} {posterior.num_rows} x {frame.width - 1} {posterior.verdict}: ESS {row['ess']:.3f}, k-hat "
         f"{row['pareto_k']:.2f}, mean gap {max(gaps):.3f} sd, sd ratio {min(ratios):.3f}..{max(ratios):.3f}; "
         f"NUTS R-hat {nuts['r_hat']:.3f}, ESS {nuts['ess']:.0f}, {nuts['seconds']:.0f} s",
         flush=True,

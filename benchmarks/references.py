@@ -1,4 +1,4 @@
-"""Where published data with reference posteriors lie, and how an answer's draws are counted."""
+"""Where published data with reference posteriors lie, and how a posterior's draws are counted."""
 
 import os
 from pathlib import Path
@@ -29,16 +29,17 @@ def folder(name: str) -> Path:
     return found
 
 
-def distinct_draws(answer: posterity.Answer, number: int, seed: int = 0) -> np.ndarray:
+def distinct_draws(posterior: posterity.Posterior, number: int, seed: int = 0) -> np.ndarray:
     """Draws of equal weight, no two the same, shape `(draw, latent)`; fewer where there are not as many.
 
-    Those of a corrected answer are resampled by weight without replacement, which wants many more to choose from.
+    Those of a corrected posterior are resampled by weight without replacement, which wants many more to choose from.
     """
-    flat = [np.reshape(draws, (len(draws), -1)) for draws in answer.draws.values()]
+    sites, log_weights = posterior.weighted
+    flat = [np.reshape(draws, (len(draws), -1)) for draws in sites.values()]
     whole = np.concatenate(flat, axis=1)
     rng = np.random.default_rng(seed)
-    if answer.trusted_log_weights is None:
+    if log_weights is None:
         whole = np.unique(whole, axis=0)  # a sampler's draws are repeated where more were asked for than it made
         return whole[rng.permutation(len(whole))[:number]]
-    weights = np.exp(answer.trusted_log_weights)
+    weights = np.exp(log_weights)
     return whole[rng.choice(len(whole), number, replace=False, p=weights / weights.sum())]

@@ -3,16 +3,15 @@
     python benchmarks/refining.py groups     # group effects written non-centred, 40 datasets, 10 s each
     python benchmarks/refining.py funnel     # two of Neal's funnels with a budget of 1 s, 5 times
 
-`groups` is the hardest case of `informed_any.py`: two scale latents. Each answer is held against NUTS (4 x 2500 draws,
-target acceptance 0.95): largest difference of a latent's mean in sds of NUTS, range of the ratios of sds; accepted
-falsely means `corrected` or `refined` with a mean off by more than 0.25 sd or an sd off by 25%. Compilation is not
-counted. Rows go to `results/refining.jsonl`.
+`groups` is the hardest case of `informed_any.py`: two scale latents. Each posterior is held against NUTS (4 x 2500
+draws, target acceptance 0.95): largest difference of a latent's mean in sds of NUTS, range of the ratios of sds;
+accepted falsely means `corrected` or `refined` with a mean off by more than 0.25 sd or an sd off by 25%. Compilation is
+not counted. Rows go to `results/refining.jsonl`.
 """
 
 import argparse
 import time
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -24,8 +23,7 @@ from numpyro.infer import MCMC, NUTS
 from rows import append
 
 import posterity
-from posterity.model.build import build_problem
-from posterity.simulation.envelope import Envelope
+from posterity.runtime.compile import jit
 
 NAME = "refining"
 
@@ -38,19 +36,16 @@ def all_moments(draws, log_weights, names):
 
 def against_nuts(num_datasets, seconds):
     """Verdicts on datasets from the model's own joint."""
-
-    def model(x, y=None):
-        groups(x, y)
-
     example = {"x": np.zeros((64, 8), np.float32), "y": np.zeros(64, np.float32)}
-    problem = build_problem(model, example, Envelope((64, 64)), covariates="normal", check=False)
-    estimator = posterity.informed_estimator(problem, check=False)
-    names = [site.name for site in problem.space.sites]
+    envelope = posterity.Envelope((64, 64))
+    simulator = posterity.build_simulator(groups, example, envelope, covariates="normal", check=False)
+    estimator = posterity.informed(simulator, check=False)
+    names = [site.name for site in estimator.model.space.sites]
 
-    @jax.jit
+    @jit
     def by_nuts(key, values):
         sampler = MCMC(
-            NUTS(model, target_accept_prob=0.95), num_warmup=1000, num_samples=2500, num_chains=4,
+            NUTS(groups, target_accept_prob=0.95), num_warmup=1000, num_samples=2500, num_chains=4,
             chain_method="vectorized", progress_bar=False,
         )  # fmt: skip
         sampler.run(key, **values)
@@ -58,20 +53,20 @@ def against_nuts(num_datasets, seconds):
 
     verdicts, false, ours = [], 0, []
     for i in range(num_datasets):
-        dataset = problem.simulate(random.key(i), jnp.ones(64, bool), {})[0].values
+        dataset = simulator.simulate(random.key(i), jnp.ones(64, bool), {})[0].values
         values = {name: np.asarray(value) for name, value in dataset.items()}
-        answer = estimator.infer(values, num_draws=4000, seed=i, refine_seconds=seconds)
-        spent = answer.refinement.seconds if answer.refinement else 0.0
+        posterior = estimator.infer(values, num_draws=4000, seed=i, refine_seconds=seconds)
+        spent = posterior.refinement.seconds if posterior.refinement else 0.0
         found = by_nuts(random.key(i), dataset)
-        mean, sd = all_moments(answer.draws, answer.weights.log_weights, names)
+        mean, sd = all_moments(*posterior.weighted, names)
         exact_mean, exact_sd = all_moments(found, None, names)
         gap, ratio = np.max(np.abs(mean - exact_mean) / exact_sd), sd / exact_sd
         wrong = gap > 0.25 or ratio.min() < 0.75 or ratio.max() > 1.25
-        false += answer.verdict != "untrusted" and wrong
-        verdicts.append(answer.verdict)
+        false += posterior.verdict != "untrusted" and wrong
+        verdicts.append(posterior.verdict)
         ours.append(spent)
         ratios = f"{ratio.min():.2f}..{ratio.max():.2f}"
-        print(f"{i} {answer.verdict}: gap {gap:.3f}, sd ratio {ratios}, {spent:.1f} s", flush=True)
+        print(f"{i} {posterior.verdict}: gap {gap:.3f}, sd ratio {ratios}, {spent:.1f} s", flush=True)
     share = {verdict: verdicts.count(verdict) / num_datasets for verdict in ("corrected", "refined", "untrusted")}
     row = {"case": "groups", "datasets": num_datasets, "budget": seconds, **share, "falsely_accepted": int(false)}
     append(NAME, {**row, "seconds_median": float(np.median([s for s in ours if s] or [0.0]))})
@@ -89,7 +84,7 @@ def funnel(y=None):
 def clock():
     """Wall time of `infer` on a funnel with one second to refine, once compiled."""
     data = {"y": np.array([0.3, -0.1], np.float32)}
-    estimator = posterity.informed_estimator(funnel, data)
+    estimator = posterity.informed(funnel, data)
     estimator.infer(data, refine_seconds=0.2)  # compiles
     times, verdicts = [], []
     for seed in range(5):

@@ -94,9 +94,9 @@ def sbibm_section() -> str:
             "## Simulation-based inference tasks, by their likelihoods",
             "`python benchmarks/sbibm.py`: C2ST against the reference posteriors in the published protocol, mean ± sd "
             "over observations (0.5 is best, the target 0.52), 10,000 of 100,000 draws resampled by weight; the "
-            f"classifier stopped by its own rule or after {epochs} epochs; untrusted answers are not scored. Nothing "
-            "is simulated or trained for the informed posterior; `trained` is a flow trained by forward KL, corrected "
-            "by the likelihood. ESS as a share of the draws and seconds per observation, medians.",
+            f"classifier stopped by its own rule or after {epochs} epochs; untrusted posteriors are not scored. "
+            "Nothing is simulated or trained for the informed posterior; `trained` is a flow trained by forward KL, "
+            "corrected by the likelihood. ESS as a share of the draws and seconds per observation, medians.",
             table(head, body),
             "Published (sbi-benchmark/results), which may use simulations only:",
             table(["task", "simulations", *ALGORITHMS], beside),

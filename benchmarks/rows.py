@@ -12,7 +12,7 @@ import jax
 
 __all__ = ["RESULTS", "append", "machine", "read"]
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("POSTERITY_RESULTS", Path(__file__).parent / "results"))
 
 
 def machine() -> str:

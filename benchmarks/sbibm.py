@@ -9,8 +9,8 @@ replacement so that the classifier sees no duplicates. `trained` is for `two_moo
 follows: one flow learns all of them from simulations by forward KL, for some minutes, and its draws are corrected by
 the likelihood like any others. C2ST as published: accuracy in 5-fold cross-validation of scikit-learn's MLP of two
 hidden layers of 10 x dimension units, z-scored by the reference, 10,000 draws from each side (fewer where a refined
-answer has not as many), in float32; it stops by its own rule or after 100 epochs (sbibm: 10,000), which is 8,000
-steps of Adam. Untrusted answers are not scored. The data are looked for in
+posterior has not as many), in float32; it stops by its own rule or after 100 epochs (sbibm: 10,000), which is 8,000
+steps of Adam. Untrusted posteriors are not scored. The data are looked for in
 `$POSTERITY_REFERENCES/sbibm` or `../shared/data/sbibm`. Rows go to `results/sbibm.jsonl`.
 """
 
@@ -29,8 +29,6 @@ from rows import append, read
 from sbibm_models import TASKS, load_task
 
 import posterity
-from posterity.model.build import build_problem
-from posterity.simulation.envelope import Envelope
 
 NAME, PUBLISHED = "sbibm", "sbibm_published"
 NUM_DRAWS, NUM_COMPARED = 100_000, 10_000
@@ -46,16 +44,16 @@ def stored(path: Path, observation: int) -> Any:
 def informed(name: str, path: Path) -> tuple[posterity.Estimator, dict[str, Any]]:
     """The informed posterior, and what it cost."""
     model, arguments = load_task(name, path)
-    return posterity.informed_estimator(model, arguments(stored(path, 1))), {"way": "informed", "simulations": 0}
+    return posterity.informed(model, arguments(stored(path, 1))), {"way": "informed", "simulations": 0}
 
 
 def trained(name: str, path: Path, minutes: float) -> tuple[posterity.Estimator, dict[str, Any]]:
     """A flow trained on simulations of the task, and what it cost."""
     model, arguments = load_task(name, path)
-    problem = build_problem(model, arguments(stored(path, 1)), Envelope((1, 1)))
+    simulator = posterity.build_simulator(model, arguments(stored(path, 1)), posterity.Envelope((1, 1)))
     config = posterity.TrainingConfig(minutes=minutes, batch_size=256)
     started = time.perf_counter()
-    estimator = posterity.fit(problem, architecture=posterity.Architecture(family="flow"), config=config)
+    estimator = posterity.train(simulator, architecture=posterity.Architecture(family="flow"), config=config)
     training = estimator.record["training"]
     simulations = training["step"] * config.batch_size
     seconds = time.perf_counter() - started
@@ -63,36 +61,38 @@ def trained(name: str, path: Path, minutes: float) -> tuple[posterity.Estimator,
     return estimator, {"way": "trained", "simulations": simulations, "minutes": minutes, "training_seconds": seconds}
 
 
-def rate(name: str, path: Path, observation: int, estimator: posterity.Estimator, cost: dict[str, Any]) -> None:
+def rate(
+    name: str, path: Path, observation: int, estimator: posterity.Estimator, cost: dict[str, Any], number: int
+) -> None:
     """Answers one observation and appends its row."""
     _, arguments = load_task(name, path)
     files = stored(path, observation)
-    answer = estimator.infer(arguments(files), num_draws=NUM_DRAWS)
+    posterior = estimator.infer(arguments(files), num_draws=NUM_DRAWS)
     reference = files["reference_posterior_samples"].astype(np.float32)
-    ours = distinct_draws(answer, NUM_COMPARED).astype(np.float32)
+    ours = distinct_draws(posterior, number).astype(np.float32)
     theirs = reference[np.random.default_rng(0).permutation(len(reference))[: len(ours)]]
     started = time.perf_counter()
-    # An untrusted answer says that it is none: there is nothing to score.
-    score = c2st(ours, theirs, seed=SEED, max_epochs=MOST_EPOCHS) if answer.verdict != "untrusted" else None
+    # An untrusted posterior says that it is none: there is nothing to score.
+    score = c2st(ours, theirs, seed=SEED, max_epochs=MOST_EPOCHS) if posterior.verdict != "untrusted" else None
     row = {
         "task": name,
         "observation": observation,
         **cost,
-        "verdict": answer.verdict,
-        "reasons": list(answer.reasons),
-        "pareto_k": answer.weights.pareto_k,
-        "ess": answer.weights.ess / NUM_DRAWS,
+        "verdict": posterior.verdict,
+        "reasons": list(posterior.reasons),
+        "pareto_k": posterior.pareto_k,
+        "ess": posterior.ess / NUM_DRAWS,
         "c2st": score,
         "compared": len(ours),
         "most_epochs": MOST_EPOCHS,
-        "seconds": answer.seconds,
+        "seconds": posterior.seconds,
         "c2st_seconds": time.perf_counter() - started,
     }
     append(NAME, row)
     print(
-        f"{name} {observation} {cost['way']} {answer.verdict}: C2ST {score} ({len(ours)} draws), k-hat "
-        f"{row['pareto_k']:.2f}, ESS {row['ess']:.3f}, {answer.seconds:.2f} s, C2ST took {row['c2st_seconds']:.0f} s "
-        f"{' '.join(answer.reasons)}",
+        f"{name} {observation} {cost['way']} {posterior.verdict}: C2ST {score} ({len(ours)} draws), k-hat "
+        f"{row['pareto_k']:.2f}, ESS {row['ess']:.3f}, {row['seconds']:.2f} s, C2ST took {row['c2st_seconds']:.0f} s "
+        f"{' '.join(posterior.reasons)}",
         flush=True,
     )
 
@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--task", choices=tuple(TASKS))
     parser.add_argument("--way", choices=("informed", "trained"), default="informed")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training")
+    parser.add_argument("--compared", type=int, default=NUM_COMPARED, help="draws on either side of C2ST")
     parser.add_argument("--observations", help="numbers, separated by commas")
     options = parser.parse_args()
     try:
@@ -142,7 +143,7 @@ def main() -> None:
             load_task(name, found / name)[1](stored(found / name, left[0])), num_draws=NUM_DRAWS
         )  # compiles
         for number in left:
-            rate(name, found / name, number, estimator, cost)
+            rate(name, found / name, number, estimator, cost, options.compared)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How fast each encoder trains and answers, and where the time goes.
 
     python benchmarks/speed.py
+    python benchmarks/speed.py --encoder deep_sets
 
 Linear regression with 5 features and a full Gaussian; default options. Training: datasets per second over 200
 steps of 64 datasets with 64 to 128 rows, after compilation. Answering: milliseconds per posterior of 1000 weighed
@@ -8,6 +9,7 @@ draws (64 rows), for one dataset and per dataset in a batch of 256: medians of 3
 step are timed on their own: simulation, network forward, loss and its gradient. Rows go to `results/speed.jsonl`.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 
@@ -21,7 +23,7 @@ from rows import append
 import posterity
 from posterity.amortized.encoders import ENCODERS
 from posterity.amortized.network import build_network
-from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit, jit
 from posterity.training.step import initial_state, make_chunk
 
 BATCH, NUM_ROWS, NUM_DRAWS = 64, 128, 1000
@@ -38,10 +40,10 @@ def median_ms(call: Callable[[], object], repeats: int) -> float:
     return float(np.median(times) * 1e3)
 
 
-def training_rate(problem: Problem, network: eqx.Module) -> tuple[float, float]:
+def training_rate(simulator: posterity.Simulator, network: eqx.Module) -> tuple[float, float]:
     """Datasets per second of training, and seconds of compilation."""
     config = posterity.TrainingConfig(steps=10_000, batch_size=BATCH, chunk_steps=50)
-    chunk = make_chunk(problem, network, posterity.ForwardKL(), posterity.Simulated(), config)
+    chunk = make_chunk(simulator, network, posterity.ForwardKL(), posterity.Simulated(), config)
     state, key, zero = initial_state(network, config), random.key(config.seed), jnp.zeros(())
     started = time.perf_counter()
     state, _ = jax.block_until_ready(chunk(state, key, zero, (64, NUM_ROWS), config.chunk_steps))
@@ -55,16 +57,17 @@ def training_rate(problem: Problem, network: eqx.Module) -> tuple[float, float]:
     return 50 * BATCH / best, first - best
 
 
-def step_parts(problem: Problem, network: eqx.Module) -> dict[str, float]:
+def step_parts(simulator: posterity.Simulator, network: eqx.Module) -> dict[str, float]:
     """Milliseconds of the parts of one training step on 64 datasets of 128 rows."""
-    masks = problem.plate_masks(problem.capacity)
-    latent_mask = problem.space.mask(masks)
-    simulate = jax.jit(vmap(lambda key: problem.simulate(key, jnp.ones(NUM_ROWS, bool), masks)))
+    model = simulator.model
+    masks = model.plate_masks(model.capacity)
+    latent_mask = model.space.mask(masks)
+    simulate = jit(vmap(lambda key: simulator.simulate(key, jnp.ones(NUM_ROWS, bool), masks)))
     keys = random.split(random.key(0), BATCH)
     datasets, z = simulate(keys)
-    encode = eqx.filter_jit(lambda n, d: vmap(lambda one: n.encoder(n.features(one), one.row_mask))(d))
+    encode = filter_jit(lambda n, d: vmap(lambda one: n.encoder(n.features(one), one.row_mask))(d))
     loss = lambda n, d, z: jnp.mean(vmap(lambda one, at: -n(one, latent_mask).log_prob(at))(d, z))  # noqa: E731
-    forward, gradient = eqx.filter_jit(loss), eqx.filter_jit(eqx.filter_grad(loss))
+    forward, gradient = filter_jit(loss), filter_jit(eqx.filter_grad(loss))
     return {
         "simulate_ms": median_ms(lambda: simulate(keys), 20),
         "encode_ms": median_ms(lambda: encode(network, datasets), 20),
@@ -73,18 +76,19 @@ def step_parts(problem: Problem, network: eqx.Module) -> dict[str, float]:
     }
 
 
-def answer_times(problem: Problem, network: eqx.Module) -> dict[str, float]:
+def answer_times(simulator: posterity.Simulator, network: eqx.Module) -> dict[str, float]:
     """Milliseconds per posterior of 1000 weighed draws, one dataset at a time and in a batch of 256."""
-    masks = problem.plate_masks(problem.capacity)
-    simulate = jax.jit(vmap(lambda key: problem.simulate(key, jnp.ones(64, bool), masks)[0]))
+    model = simulator.model
+    masks = model.plate_masks(model.capacity)
+    simulate = jit(vmap(lambda key: simulator.simulate(key, jnp.ones(64, bool), masks)[0]))
     datasets = simulate(random.split(random.key(1), 256))
 
     def weigh(network, dataset, key):
-        q = network(dataset, problem.space.mask(dataset.plate_masks))
+        q = network(dataset, model.space.mask(dataset.plate_masks))
         z, log_q = q.sample_and_log_prob(key, NUM_DRAWS)
-        return z, vmap(problem.log_joint, in_axes=(0, None))(z, dataset) - log_q
+        return z, vmap(model.log_joint, in_axes=(0, None))(z, dataset) - log_q
 
-    single, batched = eqx.filter_jit(weigh), eqx.filter_jit(eqx.filter_vmap(weigh, in_axes=(None, 0, 0)))
+    single, batched = filter_jit(weigh), filter_jit(eqx.filter_vmap(weigh, in_axes=(None, 0, 0)))
     one = jax.tree.map(lambda leaf: leaf[0], datasets)
     keys = random.split(random.key(2), 256)
     return {
@@ -95,16 +99,20 @@ def answer_times(problem: Problem, network: eqx.Module) -> dict[str, float]:
 
 def main() -> None:
     """One row per encoder."""
-    problem = posterity.MODELS["linear_regression_known_noise"].problem((16, 128), (5, 5), covariates="normal")
-    for encoder in ENCODERS:
-        network = build_network(problem, posterity.Architecture(encoder, "full"), rng_key=random.key(0))
-        rate, compile_seconds = training_rate(problem, network)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", choices=ENCODERS)
+    chosen = parser.parse_args().encoder
+    entry = posterity.MODELS["linear_regression_known_noise"]
+    simulator = posterity.builtin_simulator(entry, (16, 128), (5, 5), covariates="normal")
+    for encoder in [chosen] if chosen else ENCODERS:
+        network = build_network(simulator, posterity.Architecture(encoder, "full"), rng_key=random.key(0))
+        rate, compile_seconds = training_rate(simulator, network)
         row = {
             "encoder": encoder,
             "datasets_per_second": rate,
             "compile_seconds": compile_seconds,
-            **step_parts(problem, network),
-            **answer_times(problem, network),
+            **step_parts(simulator, network),
+            **answer_times(simulator, network),
         }
         append("speed", row)
         print(

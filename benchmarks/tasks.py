@@ -15,7 +15,6 @@ Rows go to `results/tasks.jsonl`.
 import argparse
 import time
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,61 +25,62 @@ from rows import append
 
 import posterity
 from posterity.model.dataset import Dataset
-from posterity.model.problem import Problem
+from posterity.runtime.compile import filter_jit, jit
 
 NUM_ROWS, NUM_DATASETS, NUM_C2ST, NUM_DRAWS = 64, 200, 20, 1000
 ROWS = (NUM_ROWS, NUM_ROWS)
 
 
-def make_problem(task: str) -> Problem:
-    """The problem of a task."""
+def make_simulator(task: str) -> posterity.Simulator:
+    """What simulates a task."""
     if task == "T1":
-        return posterity.MODELS["linear_regression_known_noise"].problem(ROWS, (4, 4), covariates="normal")
+        entry = posterity.MODELS["linear_regression_known_noise"]
+        return posterity.builtin_simulator(entry, ROWS, (4, 4), covariates="normal")
     if task == "T2":
-        return posterity.MODELS["logistic_regression"].problem(ROWS, (5, 5), covariates="normal")
-    return posterity.MODELS["gaussian_mixture"].problem(ROWS, (2, 2))
+        return posterity.builtin_simulator(posterity.MODELS["logistic_regression"], ROWS, (5, 5), covariates="normal")
+    return posterity.builtin_simulator(posterity.MODELS["gaussian_mixture"], ROWS, (2, 2))
 
 
-def make_datasets(problem: Problem) -> tuple[Dataset, jax.Array]:
+def make_datasets(simulator: posterity.Simulator) -> tuple[Dataset, jax.Array]:
     """The test datasets and the latents that made them."""
-    masks = problem.plate_masks(problem.capacity)
+    masks = simulator.model.plate_masks(simulator.model.capacity)
     keys = random.split(random.key(0), NUM_DATASETS)
-    return jax.jit(vmap(lambda key: problem.simulate(key, jnp.ones(NUM_ROWS, bool), masks)))(keys)
+    return jit(vmap(lambda key: simulator.simulate(key, jnp.ones(NUM_ROWS, bool), masks)))(keys)
 
 
-@eqx.filter_jit
-def draws_and_ess(network, problem: Problem, datasets: Dataset):
+@filter_jit
+def draws_and_ess(network, model: posterity.Model, datasets: Dataset):
     """Draws of q and the plain importance ESS as a share of them, per dataset."""
 
     def one(inputs):
         dataset, key = inputs
-        q = network(dataset, problem.space.mask(dataset.plate_masks))
+        q = network(dataset, model.space.mask(dataset.plate_masks))
         z, log_q = q.sample_and_log_prob(key, NUM_DRAWS)
-        ratios = vmap(problem.log_joint, in_axes=(0, None))(z, dataset) - log_q
+        ratios = vmap(model.log_joint, in_axes=(0, None))(z, dataset) - log_q
         return z, ratios, 1.0 / jnp.sum(jax.nn.softmax(ratios) ** 2) / NUM_DRAWS
 
     return lax.map(one, (datasets, random.split(random.key(11), NUM_DATASETS)), batch_size=20)
 
 
-@eqx.filter_jit
-def exact_metrics(network, problem: Problem, datasets: Dataset):
+@filter_jit
+def exact_metrics(network, model: posterity.Model, datasets: Dataset):
     """Divergences from the closed-form posterior of T1, per dataset."""
 
     def one(inputs):
         dataset, key = inputs
         design = jnp.concatenate([dataset.values["x"], jnp.ones((NUM_ROWS, 1))], axis=1)
         mean, precision = linear_posterior(design, dataset.values["y"], 0.5)
-        q = network(dataset, problem.space.mask(dataset.plate_masks))
+        q = network(dataset, model.space.mask(dataset.plate_masks))
         return gaussian_posterior_metrics(q, mean, precision, key)
 
     return lax.map(one, (datasets, random.split(random.key(12), NUM_DATASETS)), batch_size=20)
 
 
-def reference(problem: Problem, datasets: Dataset, z: jax.Array, *, swap_labels: bool) -> np.ndarray:
+def reference(model: posterity.Model, datasets: Dataset, z: jax.Array, *, swap_labels: bool) -> np.ndarray:
     """Long NUTS on the first datasets: `(NUM_C2ST, 10000, latent)` draws, all chains pooled."""
 
     def chains(dataset: Dataset, start: jax.Array, key: jax.Array) -> jax.Array:
-        kernel = NUTS(potential_fn=lambda z: -problem.log_joint(z, dataset))
+        kernel = NUTS(potential_fn=lambda z: -model.log_joint(z, dataset))
         mcmc = MCMC(
             kernel,
             num_warmup=1000,
@@ -98,7 +98,7 @@ def reference(problem: Problem, datasets: Dataset, z: jax.Array, *, swap_labels:
 
     first = jax.tree.map(lambda leaf: leaf[:NUM_C2ST], datasets)
     keys = random.split(random.key(13), NUM_C2ST)
-    return np.asarray(jax.jit(lambda *a: lax.map(lambda b: chains(*b), a, batch_size=10))(first, z[:NUM_C2ST], keys))
+    return np.asarray(jit(lambda *a: lax.map(lambda b: chains(*b), a, batch_size=10))(first, z[:NUM_C2ST], keys))
 
 
 def corrected(z: np.ndarray, ratios: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -111,14 +111,14 @@ def corrected(z: np.ndarray, ratios: np.ndarray, rng: np.random.Generator) -> np
 
 def run(task: str, minutes: float, architecture: posterity.Architecture, learning_rate: float, seed: int) -> None:
     """Trains on one task, rates it and appends the row."""
-    problem = make_problem(task)
-    datasets, z_true = make_datasets(problem)
-    estimator = posterity.fit(
-        problem,
+    simulator = make_simulator(task)
+    datasets, z_true = make_datasets(simulator)
+    estimator = posterity.train(
+        simulator,
         architecture=architecture,
         config=posterity.TrainingConfig(minutes=minutes, seed=seed, learning_rate=learning_rate),
     )
-    z, ratios, ess = draws_and_ess(estimator.network, problem, datasets)
+    z, ratios, ess = draws_and_ess(estimator.network, estimator.model, datasets)
     row = {
         "task": task,
         "minutes": minutes,
@@ -129,11 +129,11 @@ def run(task: str, minutes: float, architecture: posterity.Architecture, learnin
         "ess": summary(ess),
     }
     if task == "T1":
-        found = exact_metrics(estimator.network, problem, datasets)
+        found = exact_metrics(estimator.network, estimator.model, datasets)
         row |= {name: summary(found[name]) for name in ("forward_kl", "reverse_kl", "sd_ratio", "mean_error")}
     else:
         started = time.perf_counter()
-        exact = reference(problem, datasets, z_true, swap_labels=task == "T3")
+        exact = reference(estimator.model, datasets, z_true, swap_labels=task == "T3")
         rng = np.random.default_rng(0)
         picked = [p[rng.choice(len(p), NUM_DRAWS, replace=False)] for p in exact]
         z, ratios = np.asarray(z), np.asarray(ratios)

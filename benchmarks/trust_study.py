@@ -7,7 +7,7 @@ Inside: datasets from the model's own joint, N(0, 1) covariates. Outside: covari
 among the targets, another likelihood than the model's, more rows than any that was trained on. Every dataset is
 answered (1000 draws, at most 30 s to refine) and held against NUTS (4 chains of 1000 + 1500 steps, vmapped over 25
 datasets). Accepted falsely means `corrected` or `refined` with a latent's mean off by more than 0.25 sd or an sd off by
-25%; where NUTS has a rank R-hat above 1.01, the dataset is counted, but not held against the answer. Seconds leave
+25%; where NUTS has a rank R-hat above 1.01, the dataset is counted, but not held against the posterior. Seconds leave
 compilation out. Rows go to `results/trust_study.jsonl`.
 """
 
@@ -28,13 +28,13 @@ from numpyro.infer import MCMC, NUTS
 from rows import append, read
 
 import posterity
-from posterity.model.build import build_problem
-from posterity.model.builtin.linear_regression import linear_regression
-from posterity.model.builtin.logistic_regression import logistic_regression
+from posterity.runtime.compile import jit
 from posterity.runtime.threads import one_blas_thread
-from posterity.simulation.envelope import Envelope
 
 NAME = "trust_study"
+linear_regression, logistic_regression = (
+    posterity.MODELS[name].model for name in ("linear_regression", "logistic_regression")
+)
 TOGETHER = 25
 WARMUP, STEPS, CHAINS = 1000, 1500, 4
 WORST_GAP, WORST_RATIO = 0.25, 1.25
@@ -147,26 +147,24 @@ def make_datasets(cell, number):
 def run_cell(cell, number):
     """Verdicts, errors and times of one cell."""
     datasets = make_datasets(cell, number)
-    sizes = Envelope((cell.rows, cell.rows))
-    problem = build_problem(cell.model, datasets[0], sizes, covariates="normal", check=False)
-    estimator = posterity.informed_estimator(problem, check=False)
-    estimator.infer_many(datasets, refine_seconds=0.0)  # compiles
+    estimator = posterity.informed(cell.model, datasets[0], check=False)
+    estimator.infer_each(datasets, refine_seconds=0.0)  # compiles
     started = time.perf_counter()
-    estimator.infer_many(datasets, refine_seconds=0.0)
+    estimator.infer_each(datasets, refine_seconds=0.0)
     weighing = (time.perf_counter() - started) / number
-    answers = estimator.infer_many(datasets)
+    posteriors = estimator.infer_each(datasets)
     references, nuts_seconds = by_nuts(cell.model, datasets)
     counts, false, compared = dict.fromkeys(("corrected", "refined", "untrusted"), 0), [], 0
-    for i, (answer, reference) in enumerate(zip(answers, references, strict=True)):
-        counts[answer.verdict] += 1
-        if reference["r_hat"] > 1.01 or answer.verdict == "untrusted":
+    for i, (posterior, reference) in enumerate(zip(posteriors, references, strict=True)):
+        counts[posterior.verdict] += 1
+        if reference["r_hat"] > 1.01 or posterior.verdict == "untrusted":
             continue
         compared += 1
-        gap, ratio = distance(answer, reference["draws"])
+        gap, ratio = distance(posterior, reference["draws"])
         if gap > WORST_GAP or ratio > WORST_RATIO:
-            false.append({"dataset": i, "verdict": answer.verdict, "gap": gap, "ratio": ratio})
+            false.append({"dataset": i, "verdict": posterior.verdict, "gap": gap, "ratio": ratio})
             print(f"  false: {false[-1]}", flush=True)
-    spent = [answer.refinement.seconds for answer in answers if answer.refinement is not None]
+    spent = [found.refinement.seconds for found in posteriors if found.refinement is not None]
     row = {
         "cell": cell.name, "place": cell.place, "datasets": number, **counts, "compared": compared, "false": false,
         "references_without": sum(r["r_hat"] > 1.01 for r in references), "weighing_seconds": weighing,
@@ -176,11 +174,12 @@ def run_cell(cell, number):
     print(row, flush=True)
 
 
-def distance(answer, reference):
+def distance(posterior, reference):
     """Largest gap of means in sds of the reference, and largest ratio of sds, either way."""
+    draws, log_weights = posterior.weighted
     gaps, ratios = [], []
-    for site, values in answer.draws.items():
-        mean, sd = moments(values, answer.weights.log_weights)
+    for site, values in draws.items():
+        mean, sd = moments(values, log_weights)
         exact_mean, exact_sd = moments(np.reshape(reference[site], (CHAINS * STEPS, *mean.shape)))
         gaps.append(np.max(np.abs(mean - exact_mean) / exact_sd))
         ratios.append(np.max(np.exp(np.abs(np.log(sd / exact_sd)))))
@@ -204,7 +203,7 @@ def by_nuts(model, datasets):
         values = {name: jnp.stack([dataset[name] for dataset in chosen]) for name in chosen[0]}
         keys = random.split(random.key(first), (len(chosen), CHAINS))
         if program is None or len(chosen) != TOGETHER:
-            program = jax.jit(vmap(chains)).lower(keys, values).compile()
+            program = jit(vmap(chains)).lower(keys, values).compile()
         started = time.perf_counter()
         draws = jax.tree.map(np.asarray, program(keys, values))
         seconds += time.perf_counter() - started

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import json
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +10,9 @@ import pytest
 from jax import vmap
 from study_modules import study
 
-from posterity.cli.app import main
-
 jobs, runner, settings, tasks = study("jobs"), study("runner"), study("settings"), study("tasks")
 SETTINGS = tasks.SETTINGS
+pytestmark = pytest.mark.bench
 
 
 def test_set(task_name, number=4, stream=None):
@@ -63,18 +61,6 @@ def test_mixture_scores_the_nearest_mean_in_any_order():
     first, second = (measures.predictive(test, draws, "loss")["loss"]["mean"] for draws in (z, swapped))
     assert first == pytest.approx(second, rel=1e-5)
     assert first < 2 * 0.1  # two dimensions of variance 0.1, less what the nearer mean saves
-
-
-@pytest.mark.parametrize(("components", "dims"), [(2, 3), (5, 2)])
-def test_a_mixture_s_reference_has_every_labelling_as_often(components, dims):
-    """Five components have 120 orders, far more than there are chains."""
-    number = 240
-    draws = np.arange(components, dtype=float)[:, None] + np.linspace(0.0, 0.5, dims)  # component k lies at k
-    relabelled = study("metrics.reference").in_every_order(np.tile(draws.ravel(), (2, number, 1)), components, dims)
-    means = relabelled.reshape(2, number, components, dims)
-    np.testing.assert_allclose(np.sort(means, axis=2), np.broadcast_to(draws, means.shape))
-    first = np.rint(means[0, :, 0, 0]).astype(int)
-    np.testing.assert_array_equal(np.bincount(first), number // components)
 
 
 def test_accuracy_of_certain_classifiers():
@@ -221,50 +207,6 @@ def test_tables_of_openml_are_added_by_name(monkeypatch):
         list(study("tables").tables())
 
 
-@pytest.mark.parametrize("preset", ["smoke", "laptop", "paper"])
-def test_jobs_have_names_of_their_own(preset):
-    names = [job.name for job in jobs.jobs(preset)]
-    assert len(set(names)) == len(names)
-    assert all(job.setting in SETTINGS for job in jobs.jobs(preset) if job.part != "question")
-
-
-def test_laptop_preset_has_what_it_promises():
-    found = {job.name for job in jobs.jobs("laptop")}
-    small = ("gm_2d", "gmm_2d_2cl", "lr_1d", "lr_2d", "nlr_1d", "lc_2d", "nlc_2d")
-    for name in small:
-        assert sum(job.startswith(f"networks/{name}/") and "/own/" in job for job in found) == 3 * 2 * 2 * 3
-    for name in ("gm_100d", "lr_100d", "lc_100d"):
-        assert sum(job.startswith(f"networks/{name}/") for job in found) == 2 * 2 * 3
-        assert f"baselines/{name}/informed/own/0" in found
-
-
-def test_runner_writes_rows_keeps_errors_and_goes_on(tmp_path, monkeypatch):
-    """Without processes: `attempt` is called in turn, as Ray or a pool would call it elsewhere."""
-    monkeypatch.setitem(runner.append.__globals__, "RESULTS", tmp_path)
-    waiting = runner.to_do("smoke")[:3]
-    broken = waiting[1].name
-
-    def one_after_the_other(preset, waiting, workers, minutes):
-        for job in waiting:
-            if job.name == broken:
-                yield job, [], 0.1, "Traceback\nValueError: no luck"
-            else:
-                yield job, [{"preset": preset, "job": job.name, "metrics": {}}], 0.1, None
-
-    monkeypatch.setattr(runner, "_by_processes", one_after_the_other)
-    seen = []
-    assert runner.run("smoke", waiting, on_outcome=seen.append) == 1
-    assert [outcome.left for outcome in seen] == [2, 1, 0]
-    left = [job.name for job in runner.to_do("smoke")]
-    assert broken in left and waiting[0].name not in left and waiting[2].name not in left
-    assert "no luck" in (tmp_path / "study_errors.jsonl").read_text()
-
-
-def test_attempt_turns_an_error_into_text():
-    _, rows, _, error = runner.attempt("smoke", study("job").Job("baselines", "no such setting", "prior"))
-    assert rows == [] and "KeyError" in error
-
-
 @pytest.mark.skipif(importlib.util.find_spec("ot") is None, reason="POT is not installed")
 @pytest.mark.parametrize("name", [job.name for job in jobs.jobs("smoke")])
 def test_smoke_preset(name, tmp_path, monkeypatch):
@@ -276,49 +218,6 @@ def test_smoke_preset(name, tmp_path, monkeypatch):
     for row in rows:
         score = row["metrics"].get("loss") or row["metrics"]["accuracy"]
         assert np.isfinite(score["mean"])
-
-
-def test_command_lists_jobs(capsys):
-    assert main(["bench", "list", "--preset", "smoke"]) == 0
-    printed = capsys.readouterr().out
-    assert "networks/lr_1d/transformer/flow/forward/own/0" in printed and "smoke: " in printed
-
-
-def test_command_chooses_by_name_and_seed(capsys):
-    words = ["bench", "list", "--preset", "laptop", "--only", "networks/lr_2d/gru/*", "--seed", "2", "--json"]
-    assert main(words) == 0
-    found = [entry["job"] for entry in json.loads(capsys.readouterr().out)]
-    assert len(found) == 4 and all(name.endswith("/own/2") for name in found)
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["list", "--preset", "laptob"], "did you mean 'laptop'"),
-        (["run", "--preset", "smoke", "--ray"], "posterity[ray]"),
-    ],
-)
-def test_command_refuses(words, says, capsys, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else find(name))
-    assert main(["bench", *words]) == 2
-    assert says.lower() in capsys.readouterr().err.lower()
-
-
-def test_command_outside_a_checkout(tmp_path, monkeypatch, capsys):
-    from posterity.cli import bench
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bench, "__file__", str(tmp_path / "bench.py"))
-    assert main(["bench", "list"]) == 2
-    assert "no benchmarks/study here" in capsys.readouterr().err
-
-
-def test_halves_of_a_reference_come_from_different_chains():
-    order = study("metrics.reference").halves_of_chains(20)
-    assert sorted(order) == list(range(20))
-    first, second = set(order[:10] % 4), set(order[10:] % 4)
-    assert first == {0, 1} and second == {2, 3}
 
 
 def test_a_neural_network_has_references_of_the_first_datasets_alone(tmp_path, monkeypatch):

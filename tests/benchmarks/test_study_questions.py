@@ -23,6 +23,7 @@ gru_vs_deep_sets, shared, prior, cost = (
 )
 mixtures, two_modes = study("questions.mixtures"), study("questions.two_modes")
 SETTINGS = study("tasks").SETTINGS
+pytestmark = pytest.mark.bench
 
 
 def filled(make):
@@ -34,28 +35,6 @@ def filled(make):
         return jnp.asarray(np.cos(np.arange(1.0, leaf.size + 1.0, dtype=np.float32)).reshape(leaf.shape))
 
     return jax.tree.map(fill, eqx.filter_eval_shape(make, random.key(0)))
-
-
-# --- jobs
-
-
-@pytest.mark.parametrize("preset", ["laptop", "paper"])
-def test_every_question_is_asked_with_every_seed_and_no_job_twice(preset):
-    jobs = list(questions.jobs(preset))
-    assert len({job.name for job in jobs}) == len(jobs)
-    assert {job.part for job in jobs} == {"question"}
-    for seed in presets.PRESETS[preset].seeds:
-        asked = {job.method.split("/")[0] for job in jobs if job.seed == seed}
-        assert asked == set(questions.QUESTIONS) - ({"cost"} if seed else set())
-
-
-def test_smoke_asks_one_small_question():
-    (job,) = questions.jobs("smoke")
-    assert job.method.split("/")[0] in questions.QUESTIONS
-
-
-def test_the_page_knows_every_question():
-    assert set(study("page.questions").QUESTIONS) == set(questions.QUESTIONS)
 
 
 # --- GRU and DeepSets
@@ -141,14 +120,6 @@ def test_closed_form_follows_the_prior():
 # --- two modes
 
 
-def test_shares_of_modes_by_hand():
-    truth = np.array([[0.0, 0.0, 4.0, 0.0]])
-    there, swapped, between = truth[0], truth[0][[2, 3, 0, 1]], np.array([2.0, 0.1, 2.0, -0.1])
-    both_on_one = np.array([0.1, 0.0, 0.1, 0.0])
-    z = np.stack([there, there + 0.5, there - 0.5, swapped, between, both_on_one])[None]
-    assert_allclose(two_modes.mode_shares(z, truth), [[3 / 6, 1 / 6]])
-
-
 def test_certain_posterior_has_the_evidence_of_its_partition():
     r"""$p(D) = 2 \cdot 2^{-n} \prod_k \int p(x_k | \mu) p(\mu) d\mu$: a component's rows are a Gaussian vector."""
     rng = np.random.default_rng(0)
@@ -222,13 +193,3 @@ def test_tempering_begins_at_the_prior_and_ends_at_reverse_kl(rng_key):
     assert_allclose(*losses(jnp.asarray(0.6)), rtol=1e-6)
     half, whole = losses(jnp.asarray(0.25))
     assert_allclose(half, 0.5 * whole, rtol=1e-5)  # log q and log prior cancel, so the likelihood is all there is
-
-
-# --- cost
-
-
-@pytest.mark.parametrize(
-    ("usable", "network", "datasets"), [(1.0, 0.5, 200.0), (0.75, 0.5, 400.0), (0.25, 0.5, np.inf), (0.0, 0.0, np.inf)]
-)
-def test_training_pays_off_where_usable_answers_save_more_than_they_cost(usable, network, datasets):
-    assert cost.pays_off_after(train=100.0, network=network, usable=usable, nuts=1.0) == datasets

@@ -183,11 +183,12 @@ def test_few_pairs_have_to_agree_the_better(pairs, finding):
     assert contrasts.Difference(3.3, 1.0, "", pairs - 1).finding == finding
 
 
+@pytest.mark.bench
 def test_equal_methods_are_told_apart_as_rarely_as_stated():
     draws = np.random.default_rng(0).normal(size=(4000, 3))
     values = ({i: v for i, v in enumerate(each)} for each in draws)
     zeros = dict.fromkeys(range(3), 0.0)
-    found = [contrasts._paired((1.0, -1.0), (each, zeros), "seeds").finding for each in values]
+    found = [contrasts.paired((1.0, -1.0), (each, zeros), "seeds").finding for each in values]
     rate = 1.0 - found.count("undecided") / len(found)
     assert abs(rate - contrasts.FALSE_ALARMS) < 4.0 * math.sqrt(0.05 * 0.95 / 4000)  # false alarms of this test: 1e-4
 
@@ -355,6 +356,7 @@ def test_with_rows():
     assert "| fixed, LR 100D | Transformer, diagonal Gaussian, reverse KL | 4 | 2 |" in page  # the gaps
 
 
+@pytest.mark.bench
 def test_figures_are_the_same_for_the_same_rows(tmp_path):
     pytest.importorskip("matplotlib")
     rows = Study(row for row in some_rows() if row.get("column") != "XY 3D")

@@ -12,7 +12,7 @@ from study.judging.paper_cells import Cell, Key, label
 from study.judging.values import Study
 from study.judging.verdicts import sign
 
-__all__ = ["FALSE_ALARMS", "Contrast", "Difference", "PaperValues", "by_key", "gain", "in_paper", "measured"]
+__all__ = ["FALSE_ALARMS", "Contrast", "Difference", "PaperValues", "by_key", "gain", "in_paper", "measured", "paired"]
 
 PaperValues = Mapping[tuple[Key, str], Cell]
 FALSE_ALARMS = 0.05  # of comparisons between equals that are found for or against
@@ -101,12 +101,12 @@ def measured(contrast: Contrast, study: Study) -> Difference | None:
     weights = [weight for weight, _ in contrast.terms]
     found = None
     for what, values in (("tables", study.by_table), ("seeds", study.mean_by_seed), ("datasets", study.by_dataset)):
-        found = found or _paired(weights, [values(key, contrast.measure) for _, key in contrast.terms], what)
+        found = found or paired(weights, [values(key, contrast.measure) for _, key in contrast.terms], what)
     found = found or _independent(contrast, study)
     return found if found and math.isfinite(found.value) else None
 
 
-def _paired(weights: Sequence[float], values: Sequence[Mapping[Any, float]], what: str) -> Difference | None:
+def paired(weights: Sequence[float], values: Sequence[Mapping[Any, float]], what: str) -> Difference | None:
     """Over the entries that all terms have; None if there are not two."""
     shared = sorted(set.intersection(*(set(each) for each in values)))
     if len(shared) < 2:

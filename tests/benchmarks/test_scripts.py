@@ -1,0 +1,51 @@
+"""Every benchmark runs its smallest case, and writes its rows where it is told to."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SMALLEST = {
+    "compiler": "--only Beta --draws 600",
+    "in_context": "--encoder deep_sets --family diagonal --objective forward --minutes 0.02",
+    "informed": "--model logistic --size 32,5 --datasets 3",
+    "informed_any": "--case saturation --datasets 3",
+    "informed_best_gaussian": "--size 32,5 --datasets 3",
+    "informed_in_context": "--model linear --size 32,5 --minutes 0.02 --datasets 3",
+    "informed_tasks": "T1 --datasets 3",
+    "memory": "infer",
+    "missed_modes": "--only 2x2 --datasets 1",
+    "posteriordb": "--only sblri-blr",
+    "real_tables": "--only diabetes",
+    "refining": "funnel",
+    "sbibm": "--task gaussian_linear --observations 1 --compared 200",
+    "speed": "--encoder deep_sets",
+    "tasks": "T1 --minutes 0.02",
+    "trust_study": "--only Cauchy --datasets 2",
+}
+WITHOUT_ROWS = {"memory"}  # one of its cases by itself prints what the parent process would keep
+
+
+def run(script, arguments, results):
+    environment = {**os.environ, "POSTERITY_RESULTS": str(results)}
+    environment.pop("POSTERITY_DATA", None)
+    command = [sys.executable, str(BENCHMARKS / f"{script}.py"), *arguments.split()]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1200)
+
+
+def test_every_script_has_a_smallest_case():
+    scripts = {path.stem for path in BENCHMARKS.glob("*.py") if 'if __name__ == "__main__"' in path.read_text()}
+    assert scripts - {"report"} == set(SMALLEST)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("script", SMALLEST)
+def test_the_smallest_case_runs(script, tmp_path):
+    done = run(script, SMALLEST[script], tmp_path)
+    assert done.returncode == 0, done.stderr
+    if done.stdout.startswith("skipped"):
+        pytest.skip(done.stdout.strip())
+    assert script in WITHOUT_ROWS or list(tmp_path.glob("*.jsonl"))
