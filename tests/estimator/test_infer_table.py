@@ -4,15 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import polars as pl
 import pytest
 
 import posterity
-from posterity.runtime.errors import InputError
-from posterity.models import MODELS
-from posterity.problem import build_problem
-from posterity.estimator.resolve import builtin_entry, wants_standardized
+from posterity import read_model
+from posterity.estimator.infer import open_table
 from posterity.estimator.signature import arguments_of_model
+from posterity.runtime.errors import InputError
 from posterity.tables import Recipe
 
 FRAME = pl.DataFrame(
@@ -84,7 +84,7 @@ def test_what_a_model_takes_is_found_out_from_a_table(model, target, expected):
     assert {a.name: (a.role, len(a.shape), a.dtype) for a in arguments} == expected
     _, data = Recipe.fit(FRAME, arguments, target=target)
     example = {a.name: data.values[a.name].astype(a.dtype) for a in arguments}
-    assert [a.role for a in build_problem(model, example, check=False).arguments] == [a.role for a in arguments]
+    assert [a.role for a in read_model(model, example).arguments] == [a.role for a in arguments]
 
 
 def test_a_column_named_like_the_matrix_does_not_confuse():
@@ -99,11 +99,12 @@ def test_what_cannot_be_told_is_refused():
         arguments_of_model(linear, FRAME, target="incom")
 
 
-def test_the_first_refusal_of_an_unsuitable_model_is_told():
-    def discrete(x, y=None):
-        k = numpyro.sample("k", dist.Poisson(1.0))
-        numpyro.sample("y", dist.Normal(k * x[:, 0], 1.0), obs=y)
+def discrete(x, y=None):
+    k = numpyro.sample("k", dist.Poisson(1.0))
+    numpyro.sample("y", dist.Normal(k * x[:, 0], 1.0), obs=y)
 
+
+def test_the_first_refusal_of_an_unsuitable_model_is_told():
     with pytest.raises(InputError, match="'k' is discrete"):
         arguments_of_model(discrete, FRAME, target="income")
 
@@ -134,12 +135,31 @@ def test_categories_that_nothing_takes_are_refused():
         Recipe.fit(FRAME, arguments, categorical=["visits"])
 
 
-def test_which_models_are_defined_on_z_scores():
-    entry = MODELS["linear_regression"]
-    z_scored = build_problem(entry.with_options({"prior_sd": 2.0}), entry.example(2), check=False)
-    assert builtin_entry(z_scored) is entry and wants_standardized(z_scored)
-    plain = MODELS["gaussian_mean"]
-    problem = build_problem(plain.model, plain.example(2), check=False)
-    assert builtin_entry(problem) is plain and not wants_standardized(problem)
-    own = build_problem(linear, {"x": np.zeros((5, 2)), "y": np.zeros(5)}, check=False)
-    assert builtin_entry(own) is None and not wants_standardized(own)
+@pytest.mark.parametrize(
+    ("model", "target", "options", "scaled"),
+    [
+        ("linear_regression", "income", {"prior_sd": 2.0}, True),
+        ("gaussian_mean", None, {}, False),
+        (linear, "income", {}, False),
+    ],
+    ids=["regression", "mean", "own"],
+)
+def test_which_models_are_defined_on_z_scores(model, target, options, scaled):
+    """Whether the model is named, one's own, or inside an estimator that was made before."""
+    question = open_table(model, FRAME, target=target, options=options)
+    again = open_table(question.estimator, FRAME, target=target)
+    for recipe in (question.recipe, again.recipe):
+        assert (recipe.scaling is not None) == scaled
+    x = question.datasets[None]["x"]
+    assert (np.abs(x.mean(axis=0)).max() < 1e-9) == scaled
+    for wanted in (False, True):
+        asked = open_table(question.estimator, FRAME, target=target, standardize=wanted)
+        assert (asked.recipe.scaling is not None) == wanted
+
+
+def test_frames_of_pandas_are_tables_too():
+    theirs = pd.DataFrame(FRAME.to_dict(as_series=False))
+    settings = {"target": "income", "num_draws": 30, "refine_seconds": 0.0}
+    found, expected = (posterity.infer("linear_regression_known_noise", t, **settings) for t in (theirs, FRAME))
+    np.testing.assert_array_equal(found["w"], expected["w"])
+    assert found.labels == expected.labels == {"w": ("w[age]", "w[group]", "w[visits]"), "b": ("b",)}

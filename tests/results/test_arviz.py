@@ -85,9 +85,7 @@ def test_fewer_draws_are_spread_over_all(posterior):
     index = tree.sample_stats["index"].values[0]
     assert index[0] < 20 and index[-1] >= 180
     for wrong in (0, 201):
-        with pytest.raises(
-            InputError, match=f"num_draws must be from 1 to the 200 draws of the posterior; got {wrong}"
-        ):
+        with pytest.raises(InputError, match=f"must be from 1 to the 200 draws of the posterior; got {wrong}"):
             posterior.to_arviz(num_draws=wrong)
 
 
