@@ -6,11 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
 
 from posterity.estimator.estimator import Estimator
+from posterity.inference.run import refuse_unsupported
 from posterity.informed_posterior.bend.store import shipped_network
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.informed_posterior.read.structure import (
@@ -22,7 +24,8 @@ from posterity.informed_posterior.read.structure import (
 )
 from posterity.model.arguments import example_arrays
 from posterity.model.builtin import MODELS
-from posterity.model.intake import read_arrays
+from posterity.model.dataset import num_rows_of
+from posterity.model.intake import pad_arrays, plate_sizes, read_arrays
 from posterity.model.model import Model
 from posterity.model.read import read_model
 from posterity.model.soundness import check_model, draw_from_rows
@@ -145,12 +148,27 @@ def _find(
             if scales is not None:
                 raise
     arrays = read_arrays(model, {name: example.get(name) for name in example_arrays(model.function, example)})
-    draw = draw_from_rows(model, arrays)
+    draw = draw_from_rows(model, _supported_rows(model, arrays))
     if check:
         probe = check_model(model, draw)
     else:
         probe = jit(draw, quick=True)(key_for(0, "probe"), model.plate_masks(model.capacity))
     return find_structure(model, probe, scales, check=check)
+
+
+def _supported_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rows that the model can produce: others say nothing of it, and are refused with the dataset that has them.
+
+    Raises:
+        InputError: There are none.
+    """
+    num_rows = num_rows_of(dict(arrays))
+    dataset = pad_arrays(model, arrays, plate_sizes(model, arrays), num_rows)
+    unsupported = jax.device_get(model.unsupported_rows(dataset))
+    supported = ~np.any([*unsupported.values(), np.zeros(num_rows, bool)], axis=0)
+    if not supported.any():
+        refuse_unsupported(model, unsupported, arrays)
+    return {name: array[supported] for name, array in arrays.items()}
 
 
 def _made_up(model: Model) -> dict[str, np.ndarray]:

@@ -33,7 +33,7 @@ from posterity.trust.refinement import Budget, Refinement
 from posterity.trust.verdict import Verdict
 from posterity.trust.weights import ImportanceWeights, pareto_smoothed_many, unusable_weights
 
-__all__ = ["Request", "posteriors_of"]
+__all__ = ["Request", "posteriors_of", "refuse_unsupported"]
 
 MOST_SEED = 2**63 - 1
 
@@ -216,7 +216,7 @@ def _finish(
     started: float,
 ) -> Posterior:
     """Verdict, refinement and names of one dataset."""
-    _refuse_unsupported(model, drawn.unsupported, read.arrays)
+    refuse_unsupported(model, drawn.unsupported, read.arrays)
     num_rows = read.arrays[model.arguments[0].name].shape[0]
     outside = network.outside(num_rows, read.sizes)
     if request.envelope is not None:
@@ -281,7 +281,14 @@ def _at_draws(model: Model, dataset: Dataset, z: Array) -> tuple[dict[str, Array
     return vmap(model.space.constrain)(z), lax.map(lambda at: model.log_joint(at, dataset), z)
 
 
-def _refuse_unsupported(model: Model, unsupported: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> None:
+def refuse_unsupported(model: Model, unsupported: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises InputError where a row has a value that the model cannot produce.
+
+    Args:
+        model: The model.
+        unsupported: Data argument -> the rows, see `Model.unsupported_rows`; padded ones may follow.
+        arrays: Argument -> array with rows first.
+    """
     for name, rows in unsupported.items():
         if rows.any():
             first = int(np.argmax(rows))
