@@ -27,7 +27,7 @@ from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.simulation.envelope import Envelope
 from posterity.simulation.simulator import Simulator
 
-__all__ = ["AmortizedPosterior", "build_network", "network_skeleton", "num_params"]
+__all__ = ["AmortizedPosterior", "build_network", "check_architecture", "network_skeleton", "num_params"]
 
 
 class AmortizedPosterior(eqx.Module):
@@ -126,22 +126,39 @@ def assemble_network(
         rng_key: Consumed for the weights.
     """
     key_encoder, key_trunk, key_family = random.split(rng_key, 3)
-    encoder_class = lookup("encoder", architecture.encoder, ENCODERS)
-    encoder = _configured("encoder", encoder_class, architecture.encoder_options)(
-        features.feature_size, key=key_encoder
-    )
+    make_encoder, make_trunk, make_family = _parts(architecture)
+    encoder = make_encoder(features.feature_size, key=key_encoder)
     trunk_inputs = encoder.embedding_size + 1 + sum(simulator.model.capacity.values())
-    trunk = _configured("trunk", Trunk, architecture.trunk_options)(trunk_inputs, key=key_trunk)
-    family_class = lookup("posterior family", architecture.family, FAMILIES)
-    family = _configured("posterior family", family_class, architecture.family_options)(
-        simulator.model.space.size, trunk.width, key=key_family
-    )
+    trunk = make_trunk(trunk_inputs, key=key_trunk)
+    family = make_family(simulator.model.space.size, trunk.width, key=key_family)
     return AmortizedPosterior(
         features=features,
         encoder=encoder,
         trunk=trunk,
         family=StandardizedFamily(family, loc, scale),
         envelope=simulator.envelope,
+    )
+
+
+def check_architecture(architecture: Architecture) -> None:
+    """Raises InputError for an unknown part or option, or an impossible value, before there is a model to serve."""
+    make_encoder, make_trunk, make_family = _parts(architecture)
+
+    def build() -> tuple[Any, ...]:
+        key, trunk = random.key(0), make_trunk(2, key=random.key(0))
+        return make_encoder(2, key=key), trunk, make_family(2, trunk.width, key=key)
+
+    eqx.filter_eval_shape(build)
+
+
+def _parts(architecture: Architecture) -> tuple[Any, Any, Any]:
+    """Encoder, trunk and family: their classes with options set."""
+    encoder = lookup("encoder", architecture.encoder, ENCODERS)
+    family = lookup("posterior family", architecture.family, FAMILIES)
+    return (
+        _configured("encoder", encoder, architecture.encoder_options),
+        _configured("trunk", Trunk, architecture.trunk_options),
+        _configured("posterior family", family, architecture.family_options),
     )
 
 
@@ -167,14 +184,16 @@ def _draw_calibration(
 
 
 def _configured(kind: str, cls: type, options: Mapping[str, Any]) -> Any:
-    """The class with its options set; unknown options are refused by name."""
+    """The class with its options set; unknown options and values of the wrong kind are refused by name."""
     parameters = inspect.signature(cls).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "key"]
-    for name in options:
+    known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "key"}
+    for name, value in options.items():
         if name not in known:
-            raise InputError(
-                f"{kind} {cls.__name__} has no option '{name}'; it has {', '.join(known)}.{did_you_mean(name, known)}"
-            )
+            has = ", ".join(known) or "none"
+            raise InputError(f"{kind} {cls.__name__} has no option '{name}'; it has {has}.{did_you_mean(name, known)}")
+        expected = type(known[name])
+        if type(value) is not expected and not (expected is float and type(value) is int):
+            raise InputError(f"{kind} {cls.__name__}: option '{name}' must be {expected.__name__}; got {value!r}")
     return functools.partial(cls, **options)
 
 

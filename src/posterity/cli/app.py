@@ -1,8 +1,11 @@
 """The command `posterity`: which subcommands there are, and how errors become one line and an exit code."""
 
+import _thread
+import contextlib
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -91,13 +94,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return app(words or ["--help"], prog_name="posterity", standalone_mode=False, obj=words) or FINE
+        with _no_interrupt_is_lost():
+            return app(words or ["--help"], prog_name="posterity", standalone_mode=False, obj=words) or FINE
     except InputError as error:
         return _refuse(str(error))
     except typer.TyperException as error:  # an unknown option, a number that is none
         return _refuse(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _no_interrupt_is_lost() -> Iterator[None]:
+    """While it lasts, a Ctrl-C that Python swallows comes again, in place of a stray traceback.
+
+    Python drops exceptions of finalizers and callbacks of weak references, of which JAX has many while it compiles.
+    """
+    previous = sys.unraisablehook
+
+    def again(unraisable: Any) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            previous(unraisable)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous
 
 
 def _refuse(message: str) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posterity.cli.output import print_json, result_console
+from posterity.cli.output import is_quiet, print_json, result_console
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,7 +72,7 @@ class _Bar:
         from rich.progress import Progress
 
         console = Console(stderr=True)
-        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._bar = Progress(console=console, transient=True, disable=is_quiet.get() or not console.is_terminal)
         self._task = self._bar.add_task("answering", total=None)
 
     def __enter__(self) -> "_Bar":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.options import takes_fields_of, without_folders
-from posterity.cli.output import check_output, note, note_written, print_json, result_console
+from posterity.cli.output import check_output, note, note_written, print_json, quietly, result_console
 from posterity.cli.table_request import TableRequest, remark
 from posterity.runtime.errors import InputError
 
@@ -109,7 +109,9 @@ class InferRequest(TableRequest):
 @takes_fields_of(InferRequest)
 def infer(ctx, **given: Any) -> None:
     """Infer the posterior of the dataset in a table, and say how far to trust it."""
-    raise typer.Exit(InferRequest(**given).run(ctx.obj))
+    request = InferRequest(**given)
+    with quietly(request.quiet):
+        raise typer.Exit(request.run(ctx.obj))
 
 
 def _by_nuts(posterior: "Posterior", seed: int) -> "NutsReference":

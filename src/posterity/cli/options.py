@@ -14,6 +14,7 @@ __all__ = [
     "DropMissing",
     "Json",
     "ModelFile",
+    "Quiet",
     "Seed",
     "Target",
     "examples",
@@ -33,6 +34,7 @@ Categorical = Annotated[
     list[str] | None, typer.Option(metavar="COL", help="One-hot encode this column; may be repeated.")
 ]
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with a missing cell.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
 ModelFile = Annotated[
     str | None,
     typer.Option("--model", metavar="FILE.py:FUNCTION", help="Your own model, where the estimator has one."),

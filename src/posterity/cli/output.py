@@ -1,9 +1,11 @@
 """Where the command writes: results to standard output, remarks to standard error, files that were checked first."""
 
+import contextlib
+import contextvars
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,22 @@ from posterity.runtime.plain import without_nan
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_output", "note", "note_written", "print_json", "result_console"]
+__all__ = ["check_output", "is_quiet", "note", "note_written", "print_json", "quietly", "result_console"]
 
 WIDTH_OF_FILES = 120
+
+is_quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("is_quiet", default=False)
+"""Whether remarks and progress stay away."""
+
+
+@contextlib.contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """While it lasts, there are no remarks and no progress, if `quiet`; errors and results there are."""
+    token = is_quiet.set(quiet)
+    try:
+        yield
+    finally:
+        is_quiet.reset(token)
 
 
 def result_console() -> "Console":
@@ -29,8 +44,9 @@ def result_console() -> "Console":
 
 
 def note(message: str) -> None:
-    """A remark beside the result: standard error, one line."""
-    print(message, file=sys.stderr)
+    """A remark beside the result: standard error, one line; none where all is quiet."""
+    if not is_quiet.get():
+        print(message, file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

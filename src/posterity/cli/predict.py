@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.options import takes_fields_of
-from posterity.cli.output import check_output, note, note_written, print_json, result_console
+from posterity.cli.output import check_output, note, note_written, print_json, quietly, result_console
 from posterity.cli.table_request import TableRequest
 from posterity.runtime.errors import InputError
 
@@ -63,7 +63,9 @@ class PredictRequest(TableRequest):
 def predict(ctx, **given: Any) -> None:
     """Infer the posterior of a table, and predict the target of new rows with it."""
     del ctx
-    raise typer.Exit(PredictRequest(**given).run())
+    request = PredictRequest(**given)
+    with quietly(request.quiet):
+        raise typer.Exit(request.run())
 
 
 def _write(predicted: "Predictions", output: Path) -> None:

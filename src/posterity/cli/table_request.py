@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posterity.cli.cache import keep_compiled_programs
-from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Seed, Target, parse_settings
+from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Quiet, Seed, Target, parse_settings
 from posterity.cli.output import note
 from posterity.cli.user_model import file_of, load_model, names_a_file
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
@@ -74,6 +74,7 @@ class TableRequest:
     model: ModelFile = None
     json: Json = False
     strict: Strict = False
+    quiet: Quiet = False
     _guesses: list[str] = dataclasses.field(default_factory=list, init=False)
 
     def inputs(self) -> list[Path | str]:

@@ -18,11 +18,19 @@ from posterity.cli.options import (
     parse_settings,
     takes_fields_of,
 )
+from posterity.cli.output import quietly
+from posterity.runtime.errors import InputError, lookup
 
 if TYPE_CHECKING:
-    from posterity.simulation.simulator import Simulator
+    from posterity.amortized.objectives import AbstractObjective
 
 __all__ = ["TrainRequest", "train"]
+
+AS_GIVEN = (
+    *("like", "target", "standardize", "drop_missing", "covariates", "stream", "encoder", "family"),
+    *("minutes", "steps", "batch_size", "learning_rate", "seed", "resume"),
+)
+"""Options that `posterity.train` takes as they are."""
 
 DATA, NETWORK, OBJECTIVE, RUN = "Envelope and table", "Network", "Objective", "Run"
 
@@ -130,56 +138,53 @@ class TrainRequest:
         from posterity.cli.cache import keep_compiled_programs
 
         keep_compiled_programs()
-        from posterity.cli import recipe
         from posterity.cli.training_run import TrainingRun
+        from posterity.cli.user_model import load_model, names_a_file
         from posterity.estimator.artifact import check_writable
 
         check_writable(self.output)
-        config = recipe.choose_config(
-            minutes=self.minutes,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-        )
-        simulator = self._simulator()
-        reverse = recipe.reverse_options(self.num_samples, self.stick_the_landing, self.kl_warmup)
-        run = TrainingRun(
-            simulator,
-            recipe.choose_architecture(simulator, self.encoder, self.family, self._part_options()),
-            recipe.choose_recipe(simulator, self.objective, self.stream, reverse),
-            config,
-            self.output,
-            words=words,
-            quiet=self.quiet,
-            as_json=self.json,
-        )
-        return run.to_its_end(resume=self.resume, keep_run=self.keep_run)
+        wanted = {
+            "rows": parse_range("--rows", self.rows) if self.rows else None,
+            "plates": parse_plates(self.features, self.plate or ()),
+            "options": parse_settings("--set", self.set_ or ()),
+            "objective": self._objective(),
+            "architecture": self._part_options(),
+            "categorical": tuple(self.categorical or ()),
+            **{name: getattr(self, name) for name in AS_GIVEN},
+        }
+        model = load_model(self.model) if names_a_file(self.model) else self.model
+        run = TrainingRun(self.output, words, as_json=self.json, keep_run=self.keep_run)
+        return run.to_its_end(model, wanted)
 
-    def _simulator(self) -> "Simulator":
-        from posterity.cli.example import LikeTable, training_simulator
+    def _objective(self) -> "str | AbstractObjective | None":
+        """The objective by name, or with the options of its reverse part, which alone ask for reverse KL."""
+        given = {
+            "num_samples": self.num_samples,
+            "stick_the_landing": self.stick_the_landing or None,
+            "kl_warmup": self.kl_warmup,
+        }
+        options = {name: value for name, value in given.items() if value is not None}
+        if not options:
+            return self.objective
+        from posterity.amortized.objectives import OBJECTIVES, ReverseKL, SymmetricKL
 
-        return training_simulator(
-            self.model,
-            rows=parse_range("--rows", self.rows) if self.rows else None,
-            plates=parse_plates(self.features, self.plate or ()),
-            settings=parse_settings("--set", self.set_ or ()),
-            covariates=self.covariates,
-            like=LikeTable(
-                self.like,
-                self.target,
-                self.standardize,
-                tuple(self.categorical or ()),
-                self.drop_missing,
-            ),
-        )
+        reverse = ReverseKL(**options)
+        if self.objective in (None, "reverse"):
+            return reverse
+        if self.objective == "symmetric":
+            return SymmetricKL(reverse=reverse)
+        lookup("objective", self.objective, OBJECTIVES)
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        raise InputError(f"{flags}: options of the reverse KL; add --objective reverse or symmetric")
 
     def _part_options(self) -> dict[str, Any]:
         given = {"encoder": self.encoder_option, "family": self.family_option, "trunk": self.trunk_option}
-        return {f"{part}_options": parse_settings(f"--{part}-option", texts or ()) for part, texts in given.items()}
+        return {f"{part}_options": parse_settings(f"--{part}-option", texts) for part, texts in given.items() if texts}
 
 
 @takes_fields_of(TrainRequest)
 def train(ctx, **given: Any) -> None:
     """Train an estimator of a model's posterior."""
-    raise typer.Exit(TrainRequest(**given).run(ctx.obj))
+    request = TrainRequest(**given)
+    with quietly(request.quiet):
+        raise typer.Exit(request.run(ctx.obj))

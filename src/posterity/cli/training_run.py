@@ -1,23 +1,22 @@
 """One run of `posterity train`: says what it will do, does it, and leaves an estimator or a way to go on."""
 
+import contextlib
 import dataclasses
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from posterity.amortized.architecture import Architecture
 from posterity.cli.options import without_folders
-from posterity.cli.output import note, print_json
+from posterity.cli.output import is_quiet, note, print_json
 from posterity.cli.progress import ProgressBar
-from posterity.cli.recipe import Recipe
 from posterity.estimator.estimator import Estimator
 from posterity.estimator.train import train
+from posterity.estimator.training_recipe import TrainingPlan
 from posterity.informed_posterior.read.structure import NotInformedError, read_structure
 from posterity.model.model import Model
-from posterity.simulation.simulator import Simulator
-from posterity.training import TrainingConfig
 
 __all__ = ["TrainingRun"]
 
@@ -27,74 +26,55 @@ STOPPED = {"steps": "step budget spent", "minutes": "time budget spent"}
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRun:
-    """A training that is about to start; everything has been checked.
+    """How one training shows itself.
 
     Attributes:
-        simulator: What is learned.
-        architecture: The network's parts, and why these.
-        recipe: Objective and stream, and why these.
-        config: Budget and settings.
         output: Where the estimator goes.
         words: The command line after `posterity`.
-        quiet: No progress and no remarks.
         as_json: End with JSON instead of a sentence.
+        keep_run: Keep checkpoints and metrics afterwards.
     """
 
-    simulator: Simulator
-    architecture: tuple[Architecture, str]
-    recipe: Recipe
-    config: TrainingConfig
     output: Path
     words: Sequence[str]
-    quiet: bool
     as_json: bool
+    keep_run: bool
 
     @property
     def folder(self) -> Path:
         """Checkpoints and metrics while training."""
         return self.output.with_name(f"{self.output.name}.run")
 
-    def to_its_end(self, *, resume: bool, keep_run: bool) -> int:
-        """Trains, writes the estimator, and returns the exit code."""
-        if not self.quiet:
-            self._announce()
+    def to_its_end(self, model: str | Callable[..., Any], wanted: Mapping[str, Any]) -> int:
+        """Trains, writes the estimator, and returns the exit code.
+
+        Args:
+            model: Name of a built-in model, or the user's own.
+            wanted: Arguments of `posterity.train`.
+        """
         try:
-            with ProgressBar(quiet=self.quiet) as progress:
-                estimator = train(
-                    self.simulator,
-                    architecture=self.architecture[0],
-                    objective=self.recipe.objective,
-                    stream=self.recipe.stream,
-                    config=self.config,
-                    folder=self.folder,
-                    resume=resume,
-                    on_progress=progress,
-                )
+            with contextlib.ExitStack() as stack:
+                progress = ProgressBar(quiet=is_quiet.get())
+
+                def begin(plan: TrainingPlan) -> None:
+                    _announce(plan)
+                    stack.enter_context(progress)
+
+                estimator = train(model, **wanted, folder=self.folder, on_plan=begin, on_progress=progress)
+            training = estimator.record["training"]
+            if training["stop_reason"] == "interrupted":
+                return self._interrupted(training["step"])
+            if training["stop_reason"] == "diverged":
+                return self._diverged(training["step"])
+            command = shlex.join(["posterity", *without_folders(self.words)])
+            estimator = dataclasses.replace(estimator, record={**estimator.record, "command": command})
+            estimator.save(self.output)
         except KeyboardInterrupt:
             return self._interrupted(None)
-        training = estimator.record["training"]
-        if training["stop_reason"] == "interrupted":
-            return self._interrupted(training["step"])
-        if training["stop_reason"] == "diverged":
-            return self._diverged(training["step"])
-        command = shlex.join(["posterity", *without_folders(self.words)])
-        estimator = dataclasses.replace(estimator, record={**estimator.record, "command": command})
-        estimator.save(self.output)
-        if not keep_run:
+        if not self.keep_run:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._report(estimator)
         return FINE
-
-    def _announce(self) -> None:
-        simulator, (architecture, family_why), recipe = self.simulator, self.architecture, self.recipe
-        objective, stream = type(recipe.objective).__name__, type(recipe.stream).__name__
-        sizes = {"rows": simulator.envelope.rows, **simulator.envelope.plates}
-        envelope = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())
-        note(f"model      {simulator.model.name}: {simulator.model.space.size} latents; {envelope}")
-        if _is_informed(simulator.model):
-            note("           it needs no training: posterity infer answers it by the informed posterior, given a table")
-        note(f"objective  {objective} on {stream} datasets ({recipe.why})")
-        note(f"network    {architecture.encoder} encoder, {architecture.family} family ({family_why})")
 
     def _interrupted(self, step: int | None) -> int:
         """Says how to go on; a checkpoint has been written if training had begun."""
@@ -129,6 +109,18 @@ class TrainingRun:
             f"validation: ESS {quality['ess_fraction']:.0%} (5% quantile {quality['ess_fraction_q05']:.0%}), "
             f"k-hat healthy {quality['healthy']:.0%}, ELBO {quality['elbo']:.2f} nats"
         )
+
+
+def _announce(plan: TrainingPlan) -> None:
+    model, envelope = plan.simulator.model, plan.simulator.envelope
+    sizes = {"rows": envelope.rows, **envelope.plates}
+    told = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())
+    note(f"model      {model.name}: {model.space.size} latents; {told}")
+    if _is_informed(model):
+        note("           it needs no training: posterity infer answers it by the informed posterior, given a table")
+    objective, stream = type(plan.objective).__name__, type(plan.stream).__name__
+    note(f"objective  {objective} on {stream} datasets ({plan.why_objective})")
+    note(f"network    {plan.architecture.encoder} encoder, {plan.architecture.family} family ({plan.why_family})")
 
 
 def _is_informed(model: Model) -> bool:

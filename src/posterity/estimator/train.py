@@ -1,7 +1,7 @@
 """`train`: from a model to a trained estimator, with sensible choices where none are given."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,126 +9,144 @@ import numpy as np
 
 from posterity.amortized.architecture import Architecture
 from posterity.amortized.network import build_network, num_params
-from posterity.amortized.objectives import AbstractObjective, ForwardKL
+from posterity.amortized.objectives import AbstractObjective
 from posterity.estimator.estimator import Estimator
-from posterity.model.builtin import MODELS
-from posterity.runtime.errors import InputError, lookup
+from posterity.estimator.training_example import Reading, training_simulator
+from posterity.estimator.training_recipe import Choices, TrainingPlan, choose_config
+from posterity.runtime.errors import InputError
 from posterity.runtime.keys import key_for
 from posterity.runtime.provenance import made_here
-from posterity.simulation.builtin import builtin_simulator
 from posterity.simulation.covariates import CovariateLaw
-from posterity.simulation.envelope import Envelope
-from posterity.simulation.simulator import Simulator, build_simulator
+from posterity.simulation.simulator import Simulator
+from posterity.training.checkpoint import check_run_folder
 from posterity.training.config import TrainingConfig
 from posterity.training.data_envelope import measure_envelope
 from posterity.training.loop import Progress, run_training
-from posterity.training.stream import DatasetStream, Simulated
+from posterity.training.stream import DatasetStream
 
-__all__ = ["as_simulator", "default_architecture", "train"]
+__all__ = ["describe", "train"]
 
 
 def train(
-    model: Simulator | str | Callable[..., Any],
-    like: Mapping[str, Any] | None = None,
+    model: str | Callable[..., Any] | Simulator,
+    like: Any = None,
     *,
-    envelope: Envelope | None = None,
-    covariates: str | CovariateLaw = "resampled",
-    architecture: Architecture | None = None,
-    objective: AbstractObjective | None = None,
-    stream: DatasetStream | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    rows: tuple[int, int] | None = None,
+    plates: Mapping[str, tuple[int, int]] | None = None,
+    target: str | None = None,
+    standardize: bool = False,
+    categorical: Collection[str] = (),
+    drop_missing: bool = False,
+    covariates: str | CovariateLaw | None = None,
+    objective: str | AbstractObjective | None = None,
+    stream: str | DatasetStream | None = None,
+    architecture: Architecture | Mapping[str, Any] | None = None,
+    encoder: str | None = None,
+    family: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
     config: TrainingConfig | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
+    on_plan: Callable[[TrainingPlan], None] = lambda plan: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Estimator:
-    """Trains an estimator of a model's posterior.
+    """Trains an estimator of a model's posterior; `posterity train` is this function as a command.
+
+    All arguments are checked before anything slow begins. What is None is chosen by `training_recipe`.
 
     Args:
-        model: A NumPyro model, the name of a built-in one, or what simulates one.
-        like: For a model of your own, one dataset: argument name -> array with rows first.
-        envelope: Rows and variable plates to train for.
-        covariates: How covariates are drawn; see `build_simulator`.
-        architecture: Encoder and posterior family; `default_architecture` if None.
-        objective: What is minimised; forward KL if None.
-        stream: Where training datasets come from; simulated from the model if None.
-        config: Budget and settings; five minutes if None.
+        model: Name of a built-in model, a NumPyro model, or what simulates one, with its sizes and covariates.
+        like: One dataset of the kind that the estimator is for: a dict of arrays as the model takes them, or a table (a
+            CSV or Parquet file, or a frame of any library). A model of your own needs it. Where it is given, rows of
+            it are what training draws covariates from, and a built-in model is trained for as many columns.
+        minutes: Time budget, compilation excluded; five where no budget is given.
+        steps: Step budget. With both, the first that is used up ends the run.
+        rows: Fewest and most rows to train for; 16 to 128, or wider to hold those of `like`, if None.
+        plates: Plate whose size may vary -> smallest and largest size, such as `{"features": (2, 8)}`.
+        target: Column of the table that the model's observed vector takes.
+        standardize: Z-score the table for a model of your own, too; built-in models that are defined on z-scores get
+            them anyway.
+        categorical: Columns of the table to one-hot encode.
+        drop_missing: Leave out rows of the table with a missing cell.
+        covariates: How covariates are drawn: "resampled" (rows of `like`), "normal", "table" or a value. Rows of `like`
+            where it is given, if None.
+        objective: What is minimised: "forward", "reverse", "symmetric", or a value such as `ReverseKL(num_samples=8)`.
+        stream: Where training datasets come from: "simulated", "tables" (z-scored), or a value such as `RealRows`.
+        architecture: Parts of the network, or some of them: `Architecture(...)`, or a dict of its fields.
+        encoder: "deep_sets", "set_transformer", "transformer" or "gru"; goes before the one of `architecture`.
+        family: "diagonal", "full", "precision" or "flow"; goes before the one of `architecture`.
+        options: Options of a built-in model, such as `{"prior_sd": 2.5}`.
+        batch_size: Datasets per step.
+        learning_rate: Peak learning rate.
+        seed: Decides initial weights, datasets and draws.
+        config: All settings of training as one value, in place of `minutes`, `steps`, `batch_size`, `learning_rate` and
+            `seed`.
         folder: Where checkpoints and metrics go, so that the run can be resumed.
         resume: Go on with the run in `folder`.
+        on_plan: Called with what will be done and why, once all is checked.
         on_progress: Called after every chunk of steps.
 
     Returns:
         The estimator; `record["training"]["stop_reason"]` says why training ended.
 
     Raises:
-        InputError: The model cannot serve, or options do not fit together.
+        InputError: The model cannot serve, a name or an option is unknown, or arguments do not go together.
     """
-    simulator = as_simulator(model, like, envelope=envelope, covariates=covariates)
-    architecture = architecture or default_architecture(simulator)
-    objective, stream = objective or ForwardKL(), stream or Simulated()
-    config = config or TrainingConfig(minutes=5.0)
-    network = build_network(simulator, architecture, rng_key=key_for(config.seed, "network"))
+    config = choose_config(
+        config, minutes=minutes, steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed
+    )
+    choices = Choices.of(objective, stream, architecture, encoder, family)
+    if folder is not None:
+        check_run_folder(Path(folder), resume=resume)
+    elif resume:
+        raise InputError("train: resume=True goes on with the run in a folder; give folder=")
+    reading = Reading(target, standardize, tuple(categorical), drop_missing)
+    simulator = training_simulator(
+        model, like, rows=rows, plates=plates, covariates=covariates, options=options, reading=reading
+    )
+    plan = choices.plan(simulator, config)
+    on_plan(plan)
+    return _trained(plan, None if folder is None else Path(folder), resume, on_progress)
+
+
+def _trained(
+    plan: TrainingPlan, folder: Path | None, resume: bool, on_progress: Callable[[Progress], None]
+) -> Estimator:
+    simulator, seed = plan.simulator, plan.config.seed
+    network = build_network(simulator, plan.architecture, rng_key=key_for(seed, "network"))
     settings = {
         "model": simulator.model.name,
         "envelope": simulator.envelope.to_json(),
-        "architecture": architecture.to_json(),
-        "objective": describe(objective),
-        "stream": describe(stream),
+        "architecture": plan.architecture.to_json(),
+        "objective": describe(plan.objective),
+        "stream": describe(plan.stream),
         "covariates": simulator.covariate_law.name,
     }
     result = run_training(
         simulator,
         network,
-        objective,
-        stream,
-        config,
-        folder=None if folder is None else Path(folder),
+        plan.objective,
+        plan.stream,
+        plan.config,
+        folder=folder,
         settings=settings,
         resume=resume,
         on_progress=on_progress,
     )
     record = {
         **settings,
-        "config": config.to_json(),
+        "config": plan.config.to_json(),
         "training": result.to_json(),
         "num_params": num_params(network),
-        "data_envelope": measure_envelope(simulator, stream, key_for(config.seed, "envelope")).to_json(),
+        "data_envelope": measure_envelope(simulator, plan.stream, key_for(seed, "envelope")).to_json(),
         **made_here(),
     }
-    return Estimator(simulator.model, result.network, simulator, architecture, record)
-
-
-def as_simulator(
-    model: Simulator | str | Callable[..., Any],
-    like: Mapping[str, Any] | None = None,
-    *,
-    envelope: Envelope | None = None,
-    covariates: str | CovariateLaw = "resampled",
-) -> Simulator:
-    """What simulates a model or a built-in one; or the simulator itself."""
-    if isinstance(model, Simulator):
-        return model
-    if isinstance(model, str):
-        entry = lookup("model", model, MODELS)
-        columns = dict(envelope.plates).get(entry.plate) if envelope else None
-        rows, law = envelope.rows if envelope else None, None if covariates == "resampled" else covariates
-        return builtin_simulator(entry, rows, columns, covariates=law)
-    if like is None:
-        raise InputError(
-            "train(model, like=...): a model of your own needs one example dataset, a dict of arrays with rows first, "
-            "which shows the shapes and types of its arguments"
-        )
-    return build_simulator(model, like, envelope, covariates=covariates)
-
-
-MAX_FULL_LATENTS = 64
-
-
-def default_architecture(simulator: Simulator) -> Architecture:
-    """DeepSets with a full-covariance Gaussian, or a diagonal one where a full one would be large.
-
-    A full covariance has d²/2 outputs for each of the trunk's numbers, 500,000 weights at 64 latents.
-    """
-    return Architecture(family="full" if simulator.model.space.size <= MAX_FULL_LATENTS else "diagonal")
+    return Estimator(simulator.model, result.network, simulator, plan.architecture, record)
 
 
 def describe(value: Any) -> dict[str, Any]:

@@ -8,8 +8,18 @@ from typing import Any
 import jax
 
 from posterity.runtime.errors import InputError
+from posterity.runtime.files import replacing
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "check_run_folder"]
+
+
+def check_run_folder(path: Path, *, resume: bool) -> None:
+    """Raises InputError unless a run can begin in a folder, or go on there; called before anything slow, too."""
+    there = (path / "run.json").exists()
+    if resume and not there:
+        raise InputError(f"nothing to resume in {path}: it holds no run.json; train without --resume first")
+    if there and not resume:
+        raise InputError(f"{path} holds a run already; add --resume to go on with it, or remove the folder")
 
 
 class RunFolder:
@@ -34,18 +44,16 @@ class RunFolder:
         self.metrics_path = path / "metrics.jsonl"
         record = path / "run.json"
         plain = json.loads(json.dumps(settings))
+        check_run_folder(path, resume=resume)
         if resume:
-            if not record.exists():
-                raise InputError(f"nothing to resume in {path}: it holds no run.json; train without --resume first")
-            _refuse_other_settings(path, json.loads(record.read_text()), plain)
+            _refuse_other_settings(path, _read_settings(record), plain)
         else:
-            if record.exists():
-                raise InputError(f"{path} holds a run already; add --resume to go on with it, or remove the folder")
             try:
                 path.mkdir(parents=True, exist_ok=True)
-                record.write_text(json.dumps(plain, indent=2) + "\n")
             except OSError as error:
                 raise InputError(f"cannot write to {path}: {error.strerror}") from error
+            with replacing(record) as unfinished:
+                unfinished.write_text(json.dumps(plain, indent=2) + "\n")
         import orbax.checkpoint as ocp  # here, because it takes 0.6 s to import
 
         self._ocp = ocp
@@ -95,12 +103,23 @@ class RunFolder:
                     kept.append(line)
             except (ValueError, KeyError):
                 continue
-        self.metrics_path.write_text("".join(f"{line}\n" for line in kept))
+        with replacing(self.metrics_path) as unfinished:
+            unfinished.write_text("".join(f"{line}\n" for line in kept))
 
     def close(self) -> None:
         """Waits until the last checkpoint is on disk."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def _read_settings(record: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(record.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{record} is damaged ({error}): remove the folder {record.parent} and train anew") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{record} is damaged (no settings): remove the folder {record.parent} and train anew")
+    return settings
 
 
 def _refuse_other_settings(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
