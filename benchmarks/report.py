@@ -3,6 +3,7 @@
 python benchmarks/report.py
 """
 
+from report_compiler import compiler_section
 from report_in_context import in_context_section, memory_section, speed_section, tasks_section
 from report_informed import (
     growth_section,
@@ -32,6 +33,7 @@ SECTIONS = (
     tasks_section,
     speed_section,
     memory_section,
+    compiler_section,
 )
 
 

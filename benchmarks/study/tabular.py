@@ -9,7 +9,7 @@ from jax import random, vmap
 from jaxtyping import Array
 
 import posterity
-from posterity.model.dataset import Dataset, bucket_for
+from posterity.model.dataset import Dataset
 from posterity.runtime.compile import filter_jit
 from study.job import Job
 from study.methods.informed import flat_draws
@@ -131,7 +131,7 @@ def _mean_score_of_draws(table: Table, draw: Drawer, setting: Setting) -> float:
 def _score(model: posterity.Model, z: np.ndarray, new: dict[str, np.ndarray], num_columns: int) -> float:
     """Mean over draws and rows; rows are padded to a power of two, so that few sizes are compiled."""
     num_rows = len(new["y"])
-    padding = bucket_for(num_rows, (64,)) - num_rows
+    padding = max(64, 1 << (num_rows - 1).bit_length()) - num_rows
     rows = {
         name: jnp.asarray(np.concatenate([array, array[:1].repeat(padding, axis=0)])) for name, array in new.items()
     }

@@ -15,8 +15,9 @@ import optax
 from jax import lax, random, vmap
 from jaxtyping import Array, Float
 
+import posterity
 from posterity.amortized.families import FAMILIES, AbstractFamily, AbstractPosterior, DiagonalGaussian
-from posterity.amortized.objectives import AbstractObjective, ReverseKL
+from posterity.amortized.objectives import AbstractObjective
 from posterity.model.dataset import Dataset
 from posterity.runtime.compile import jit
 from study.datasets import TestSet
@@ -66,7 +67,9 @@ def best_reverse(
         seed: Decides everything drawn.
     """
     blank = FAMILIES[family](test.model.space.size, 1, key=random.key(seed), **family_options(preset, family))
-    return best_member(test, blank, ReverseKL(num_samples=NUM_SAMPLES), num_draws, at=at, steps=steps, seed=seed)
+    return best_member(
+        test, blank, posterity.ReverseKL(num_samples=NUM_SAMPLES), num_draws, at=at, steps=steps, seed=seed
+    )
 
 
 def best_member(

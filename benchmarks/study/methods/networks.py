@@ -3,7 +3,6 @@
 from typing import Any
 
 import posterity
-from posterity.training import TrainingConfig
 from study.settings import Setting
 
 __all__ = ["ENCODERS", "ENCODER_OPTIONS", "FAMILIES", "OBJECTIVES", "PRESETS", "architecture", "family_options",
@@ -68,13 +67,13 @@ def objective(name: str) -> posterity.ForwardKL | posterity.ReverseKL:
     return posterity.ForwardKL() if name == "forward" else posterity.ReverseKL(num_samples=1, kl_warmup=KL_WARMUP)
 
 
-def training(preset: str, setting: Setting, seed: int) -> TrainingConfig:
+def training(preset: str, setting: Setting, seed: int) -> posterity.TrainingConfig:
     """Length and settings of a training run; the paper has batches of 128 and Adam at a constant 1e-4."""
     if preset == "paper":
-        return TrainingConfig(
+        return posterity.TrainingConfig(
             steps=setting.paper_steps, batch_size=128, learning_rate=5e-4, seed=seed, chunk_steps=100, validate=False
         )
     batch = 16 if preset == "smoke" else 64
-    return TrainingConfig(
+    return posterity.TrainingConfig(
         steps=STEPS[preset], batch_size=batch, warmup_steps=100, ema_decay=0.99, seed=seed, validate=False
     )

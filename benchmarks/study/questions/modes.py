@@ -14,9 +14,10 @@ import equinox as eqx
 import numpy as np
 from jax import random
 
+import posterity
 from posterity.amortized.families import FAMILIES, AbstractFamily
 from posterity.amortized.network import AmortizedPosterior, build_network
-from posterity.amortized.objectives import AbstractObjective, ForwardKL, ReverseKL
+from posterity.amortized.objectives import AbstractObjective
 from study.datasets import TestSet, make_test_set
 from study.job import Job
 from study.methods import amortized, informed, networks
@@ -70,8 +71,8 @@ def do(job: Job, preset: str) -> list[dict[str, Any]]:
 def _objective(name: str, num_samples: int) -> AbstractObjective:
     """With several draws, of which a pair takes half each; the KL warm-up of the paper is no annealing and left out."""
     if name == "forward":
-        return ForwardKL()
-    return Tempered(num_samples) if name == "tempered" else ReverseKL(num_samples)
+        return posterity.ForwardKL()
+    return Tempered(num_samples) if name == "tempered" else posterity.ReverseKL(num_samples)
 
 
 def _blank(test: TestSet, preset: str, name: str, seed: int) -> AbstractFamily:
