@@ -3,8 +3,6 @@
 A dataset of linear regression: 5 rows and 2 of up to 3 features, so rows and latents are both masked.
 """
 
-import itertools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -26,7 +24,8 @@ SMALL_ENCODERS = {name: {"width": 8, "depth": 1, "embedding_size": 8} for name i
 SMALL_ENCODERS["transformer"]["depth"] = 2  # its last block stands apart: with one block the stack would be empty
 SMALL_FAMILY = {"flow": {"width": 8, "num_layers": 2}}
 GARBAGE = 1e6  # zeros would hide a forgotten mask
-COMBINATIONS = list(itertools.product(ENCODERS, FAMILIES))
+# They meet in the context alone, so each need not be seen with each.
+COMBINATIONS = [*((encoder, "full") for encoder in ENCODERS), *(("deep_sets", f) for f in FAMILIES if f != "full")]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +86,7 @@ def spoiled(dataset, axis_of_rows):
 
 
 def test_padding_and_absent_features_change_nothing(network, model, arrays):
-    small, large = pad_dataset(model, arrays, 5), pad_dataset(model, arrays, 9)
+    small, large = pad_dataset(model, arrays, 5), pad_dataset(model, arrays, 8)
     z = points(model)
     expected = log_probs(network, model, small, z)
     assert_allclose(log_probs(network, model, spoiled(large, "x"), z), expected, rtol=2e-4, atol=1e-4)

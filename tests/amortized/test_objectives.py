@@ -59,10 +59,11 @@ def log_evidence(dataset):
 
 
 def losses(objective, model, q, dataset, z, keys):
-    def one(key, z):
-        return objective.loss(model, q, dataset, z, progress=NOW, rng_key=key)
+    @jax.jit
+    def compute(q, dataset, z, keys):
+        return vmap(lambda key, z: objective.loss(model, q, dataset, z, progress=NOW, rng_key=key))(keys, z)
 
-    return np.asarray(vmap(one)(keys, z), np.float64)
+    return np.asarray(compute(q, dataset, z, keys), np.float64)
 
 
 def test_reverse_kl_is_kl_of_q_from_p_minus_log_evidence(model, dataset, exact, off, rng_key):
@@ -102,36 +103,45 @@ def test_kl_warmup_weighs_everything_but_the_likelihood(model, dataset, off, rng
     q = gaussian(*off)
     objective = ReverseKL(num_samples=5, kl_warmup=0.5)
 
+    @jax.jit
     def loss(progress):
-        return float(objective.loss(model, q, dataset, None, progress=jnp.asarray(progress), rng_key=rng_key))
+        return objective.loss(model, q, dataset, None, progress=progress, rng_key=rng_key)
 
-    z, log_q = q.sample_and_log_prob(rng_key, 5)
-    log_prior, rows = vmap(model.log_prior_and_likelihood, in_axes=(0, None))(z, dataset)
+    @jax.jit
+    def parts():
+        z, log_q = q.sample_and_log_prob(rng_key, 5)
+        return log_q, *vmap(model.log_prior_and_likelihood, in_axes=(0, None))(z, dataset)
+
+    log_q, log_prior, rows = parts()
     likelihood, kl = float(jnp.mean(rows.sum(axis=1))), float(jnp.mean(log_q - log_prior))
     assert_allclose(loss(0.0), -likelihood, rtol=1e-5)
     assert_allclose(loss(0.25), 0.5 * kl - likelihood, rtol=1e-5)
     assert_allclose([loss(0.5), loss(1.0)], kl - likelihood, rtol=1e-5)
 
 
-def gradient_at_posterior(objective, model, dataset, exact, key):
-    def loss(q):
-        return objective.loss(model, q, dataset, None, progress=NOW, rng_key=key)
+def gradients_at_posterior(objective, model, dataset, exact, keys):
+    """One row for each key: the gradient with respect to the mean and the lower triangle of the scale."""
+    q = gaussian(*exact)
 
-    gradient = jax.grad(loss, allow_int=True)(gaussian(*exact))
-    return np.concatenate([np.ravel(gradient.loc), np.asarray(gradient.scale_tril)[np.tril_indices(2)]])
+    def loss(loc, scale_tril, key):
+        moved = FullGaussian(loc, scale_tril, q.mask)
+        return objective.loss(model, moved, dataset, None, progress=NOW, rng_key=key)
+
+    gradients = jax.jit(vmap(jax.grad(loss, argnums=(0, 1)), in_axes=(None, None, 0)))
+    loc, scale_tril = jax.device_get(gradients(q.loc, q.scale_tril, keys))
+    return np.concatenate([loc, scale_tril[:, *np.tril_indices(2)]], axis=1)
 
 
 def test_sticking_the_landing_has_no_noise_at_the_posterior(model, dataset, exact, rng_key):
-    plain = gradient_at_posterior(ReverseKL(4), model, dataset, exact, rng_key)
-    stuck = gradient_at_posterior(ReverseKL(4, stick_the_landing=True), model, dataset, exact, rng_key)
+    keys = rng_key[None]
+    plain = gradients_at_posterior(ReverseKL(4), model, dataset, exact, keys)
+    stuck = gradients_at_posterior(ReverseKL(4, stick_the_landing=True), model, dataset, exact, keys)
     assert np.abs(plain).max() > 0.1  # unbiased, but noisy
     assert np.abs(stuck).max() < 1e-3
 
 
 def test_reverse_gradient_vanishes_at_the_posterior_on_average(model, dataset, exact, rng_key):
-    gradients = np.stack(
-        [gradient_at_posterior(ReverseKL(64), model, dataset, exact, key) for key in random.split(rng_key, 40)]
-    )
+    gradients = gradients_at_posterior(ReverseKL(64), model, dataset, exact, random.split(rng_key, 40))
     error = gradients.std(axis=0) / math.sqrt(40)
     assert np.all(np.abs(gradients.mean(axis=0)) < 5 * error)
 

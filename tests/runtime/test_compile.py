@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from posterity import compilation
+from posterity.runtime import compile as compilation
 
 
 @pytest.fixture

@@ -1,17 +1,28 @@
-"""Streams of random numbers: one for each purpose of a seed."""
+"""Streams of random numbers: one for each purpose of a seed, and one for each dataset."""
 
+import importlib
 import itertools
+import re
+from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import random
 
 import posterity
-from posterity import Architecture, Envelope, TrainingConfig, fitting
-from posterity.runtime.keys import key_for, for_purpose
+from posterity import MODELS, Architecture, TrainingConfig, builtin_simulator
+from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for
 from posterity.training import loop
 
-MANY = 400  # more than any of the purposes below splits its key into
+train = importlib.import_module("posterity.estimator.train")
+MANY = 1000  # more than anything splits its key into
 SMALL = Architecture("deep_sets", "full", {"width": 8, "depth": 1, "embedding_size": 8}, {}, {"width": 16, "depth": 1})
+PURPOSE = re.compile(r"(?:key_for|for_purpose)\(.*\"([\w ]+)\"\)")
+PURPOSES = sorted(
+    {purpose for file in Path(posterity.__file__).parent.rglob("*.py") for purpose in PURPOSE.findall(file.read_text())}
+)
 
 
 def as_numbers(key):
@@ -20,7 +31,9 @@ def as_numbers(key):
 
 def children(key):
     """All keys that splitting it, or folding it with a counter, may give."""
-    return {as_numbers(key), *map(tuple, np.asarray(random.key_data(random.split(key, MANY))).tolist())}
+    folded = jax.vmap(random.fold_in, in_axes=(None, 0))(key, jnp.arange(MANY))
+    keys = [random.key_data(random.split(key, MANY)), random.key_data(folded)]
+    return {as_numbers(key), *map(tuple, np.concatenate(keys).tolist())}
 
 
 def test_splitting_is_folding_with_a_counter():
@@ -35,6 +48,14 @@ def test_keys_of_a_purpose_are_the_same_on_every_machine():
     assert as_numbers(for_purpose(random.key(2), "x")) == as_numbers(key_for(2, "x"))
 
 
+def test_purposes_are_no_counters():
+    """Every purpose that the package names, against whatever a root key might be split into or folded with."""
+    assert {"training", "network", "datasets", "draws"} <= set(PURPOSES)
+    used = {purpose: as_numbers(key_for(7, purpose)) for purpose in PURPOSES}
+    assert len(set(used.values())) == len(PURPOSES)
+    assert not set(used.values()) & children(random.key(7))
+
+
 def test_no_two_purposes_of_a_training_run_share_a_stream(monkeypatch):
     used = {}
 
@@ -47,8 +68,8 @@ def test_no_two_purposes_of_a_training_run_share_a_stream(monkeypatch):
 
         monkeypatch.setattr(module, name, spied)
 
-    spy(fitting, "build_network", lambda *_, rng_key: rng_key)
-    spy(fitting, "measure_envelope", lambda problem, stream, rng_key: rng_key)
+    spy(train, "build_network", lambda *_, rng_key: rng_key)
+    spy(train, "measure_envelope", lambda simulator, stream, rng_key: rng_key)
     spy(loop, "validate", lambda *_, rng_key, **__: rng_key)
     made = loop.make_chunk
 
@@ -62,10 +83,46 @@ def test_no_two_purposes_of_a_training_run_share_a_stream(monkeypatch):
         return spied
 
     monkeypatch.setattr(loop, "make_chunk", make_chunk)
-    posterity.fit(
-        "gaussian_mean", envelope=Envelope((4, 8), {"dims": (1, 2)}), architecture=SMALL,
-        config=TrainingConfig(steps=1, batch_size=2),
-    )  # fmt: skip
+    simulator = builtin_simulator(MODELS["gaussian_mean"], (4, 8), (1, 2), check=False)
+    posterity.train(simulator, architecture=SMALL, config=TrainingConfig(steps=1, batch_size=2))
     assert set(used) == {"build_network", "measure_envelope", "validate", "training"}
     for first, second in itertools.combinations(used.values(), 2):
         assert not children(first) & children(second)
+
+
+# ------------------------------------------------------------------------------------------- datasets
+
+NAMES = ["", "0", "1", "store 1", "store 2", "Ω", "x" * 1000, "x" * 1001, "\ud800", *map(str, range(10, 200))]
+PLACES = [0, 1, 2, 17, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**40]
+
+
+def key_of(name, place, seed=0):
+    return as_numbers(dataset_key(key_for(seed, "datasets"), jnp.asarray(dataset_words(name, place))))
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """Of datasets with names, and of those with places alone."""
+    words = np.stack([dataset_words(n, 0) for n in NAMES] + [dataset_words(None, p) for p in PLACES])
+    made = jax.vmap(dataset_key, in_axes=(None, 0))(key_for(0, "datasets"), jnp.asarray(words))
+    return [tuple(key) for key in np.asarray(random.key_data(made)).tolist()]
+
+
+def test_no_two_names_or_places_share_a_key(keys):
+    assert len(set(keys)) == len(NAMES) + len(PLACES)
+
+
+def test_keys_of_datasets_are_no_counters(keys):
+    assert not set(keys) & children(key_for(0, "datasets"))
+
+
+def test_a_name_gives_the_same_key_wherever_the_dataset_stands(keys):
+    assert key_of("store 1", 0) == key_of("store 1", 12) == keys[NAMES.index("store 1")]
+    assert key_of("store 1", 0) != key_of("store 1", 0, seed=1)
+    assert key_of(None, 17) == keys[len(NAMES) + PLACES.index(17)]
+
+
+def test_keys_of_names_are_the_same_on_every_machine():
+    """Python's own hash of a text differs from process to process."""
+    assert dataset_words("store 1", 0).tolist() == [1, 2913946161, 809658087]
+    assert dataset_words(None, 2**32 + 5).tolist() == [0, 5, 1]
