@@ -115,5 +115,6 @@ def test_threads_that_read_at_once_get_one_object():
 
 
 def test_a_model_tells_its_arguments_and_latents():
-    assert repr(read_model(regression, arrays())) == "Model(regression: x[3], y[]; 3 latents)"
-    assert repr(read_model(regression, arrays(), {"features": 4})) == "Model(regression: x['features'], y[]; 4 latents)"
+    assert repr(read_model(regression, arrays())) == "Model(regression: x[rows, 3], y[rows]; latents w)"
+    varying = read_model(regression, arrays(), {"features": 4})
+    assert repr(varying) == "Model(regression: x[rows, features], y[rows]; latents w)"

@@ -1,7 +1,8 @@
 """When two Python functions are the same program: the same code, and the same values of all that it refers to.
 
 A model function that is defined again by a notebook's cell is the same as before; one that refers to a global number
-which has changed since is another. What cannot be compared by value is compared by identity.
+which has changed since is another. Only functions of the same module are looked into; those of others, and whatever
+else cannot be compared by value, are compared by identity.
 """
 
 import functools

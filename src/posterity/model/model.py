@@ -61,11 +61,9 @@ class Model:
         return hash(self.key)
 
     def __repr__(self) -> str:
-        shapes = ", ".join(
-            f"{a.name}{[*([plate or size for plate, size in zip(a.plates, a.shape, strict=True)])]}"
-            for a in self.arguments
-        )
-        return f"Model({self.name}: {shapes}; {self.space.size} latents)"
+        axes = {a.name: [plate or str(n) for plate, n in zip(a.plates, a.shape, strict=True)] for a in self.arguments}
+        shown = ", ".join(f"{name}[{', '.join(['rows', *names])}]" for name, names in axes.items())
+        return f"Model({self.name}: {shown}; latents {', '.join(site.name for site in self.space.sites)})"
 
     @property
     def name(self) -> str:
