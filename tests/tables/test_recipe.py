@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from posterity.runtime.errors import InputError
 from posterity.model.arguments import Argument
+from posterity.runtime.errors import InputError
 from posterity.tables import Recipe, TableArgument, read_table
 
 FRAME = pl.DataFrame(
