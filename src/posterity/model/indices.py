@@ -10,6 +10,7 @@ from numpyro import handlers
 
 from posterity.model.arguments import ModelFunction
 from posterity.model.trace import Shapes, is_observed
+from posterity.runtime.threads import NUMPYRO
 
 __all__ = ["index_sizes"]
 
@@ -33,7 +34,8 @@ def index_sizes(model: ModelFunction, shapes: Shapes) -> dict[str, int]:
     names = sorted(shapes)
 
     def log_probs(given: Mapping[str, Any]) -> list[Any]:
-        trace = handlers.trace(handlers.seed(model, random.key(0))).get_trace(**given)
+        with NUMPYRO:
+            trace = handlers.trace(handlers.seed(model, random.key(0))).get_trace(**given)
         return [site["fn"].log_prob(site["value"]) for site in trace.values() if is_observed(site)]
 
     program: Any = jax.make_jaxpr(log_probs)(dict(shapes)).jaxpr

@@ -20,6 +20,7 @@ from posterity.model.dataset import Dataset
 from posterity.model.events import MaskEvents
 from posterity.model.sites import AxisGroup, DataSite, LatentSite
 from posterity.model.space import LatentSpace, PlateMasks, broadcast_mask, masked_values
+from posterity.runtime.threads import NUMPYRO
 
 __all__ = ["Model"]
 
@@ -101,7 +102,7 @@ class Model:
         """
         masks = self.plate_masks(self.capacity) if plate_masks is None else plate_masks
         model = handlers.trace(handlers.seed(self.function, rng_key))
-        with _MaskLatents(self.space, masks):  # outside, so that later sites and the trace see masked values
+        with NUMPYRO, _MaskLatents(self.space, masks):  # outside, so that later sites and the trace see masked values
             trace = model.get_trace(**covariates, **self._data_placeholders(num_rows))
         z = self.space.unconstrain({s.name: trace[s.name]["value"] for s in self.space.sites})
         # Where a prior reaches beyond float32, as Gamma(0.01) does, a draw is 0 or infinite and so would be its z.
@@ -167,7 +168,8 @@ class Model:
     ) -> dict[str, Any]:
         model = handlers.substitute(self.function, dict(latents))
         simulator = handlers.trace(handlers.seed(_DrawObserved(model), rng_key))
-        return simulator.get_trace(**covariates, **self._data_placeholders(num_rows))
+        with NUMPYRO:
+            return simulator.get_trace(**covariates, **self._data_placeholders(num_rows))
 
     def log_prior_and_likelihood(
         self, z: Float[Array, " latent"], dataset: Dataset
@@ -199,7 +201,8 @@ class Model:
         """Log probabilities of each site at latents in their supports; see `site_log_probs`."""
         seeded = handlers.seed(self.function, random.key(0))  # every latent is given: the key is never used
         model = MaskEvents(seeded, f"model '{self.name}'", self._event_masks(dataset.plate_masks))
-        log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
+        with NUMPYRO:
+            log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
         sites = (*self.space.sites, *self.data_sites)
         return {
             site.name: jnp.where(
@@ -236,7 +239,8 @@ class Model:
         """
         latents = self.space.constrain(jnp.zeros(self.space.size))
         model = handlers.seed(handlers.substitute(self.function, latents), random.key(0))
-        trace = handlers.trace(model).get_trace(**self._filled(dataset))
+        with NUMPYRO:
+            trace = handlers.trace(model).get_trace(**self._filled(dataset))
         outside = {}
         for site in self.data_sites:
             if site.fixed_support:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from posterity.model.sites import AxisGroup, DataSite, ModelTrace
 from posterity.model.space import LatentSpace
 from posterity.model.trace import Shapes, abstract_trace, shapes_of
 from posterity.runtime.errors import InputError
+from posterity.runtime.threads import NUMPYRO
 
 __all__ = ["read_model"]
 
@@ -27,7 +27,6 @@ MOST_KEPT = 128
 FEWEST_ROWS = 7
 
 _kept: OrderedDict[Hashable, Model] = OrderedDict()
-_lock = threading.RLock()
 
 
 def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Mapping[str, int] | None = None) -> Model:
@@ -46,7 +45,7 @@ def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Ma
     capacity = dict(capacity or {})
     shapes = shapes_of(example_arrays(function, example))
     key = (fingerprint(function), _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
-    with _lock:  # while it is read as well: NumPyro keeps the handlers of all threads on one stack
+    with NUMPYRO:  # one at a time; it guards the models that are kept as well
         model = _kept.get(key)
         if model is None:
             read = _read(function, shapes, capacity, key)

@@ -20,6 +20,7 @@ from posterity.model.model import Model
 from posterity.model.plates import cut
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError
+from posterity.runtime.threads import NUMPYRO
 
 __all__ = ["Draw", "check_model", "draw_from_rows"]
 
@@ -267,5 +268,6 @@ def _reduced(model: Model, plate: str, size: int, dataset: Dataset, z: Array) ->
         for name, value in model.space.constrain(z).items()
     }
     values = cut(dataset.values, model.plate_axes[plate].axes, size)
-    log_probs, _ = compute_log_probs(handlers.seed(model.function, random.key(0)), (), values, latents)
+    with NUMPYRO:
+        log_probs, _ = compute_log_probs(handlers.seed(model.function, random.key(0)), (), values, latents)
     return log_probs

@@ -15,6 +15,7 @@ from posterity.model.arguments import ModelFunction
 from posterity.model.trace import Shapes, is_latent, is_observed
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError
+from posterity.runtime.threads import NUMPYRO
 
 __all__ = ["fixed_supports"]
 
@@ -70,7 +71,8 @@ class _Bounds:
 
     def leaves(self, given: Mapping[str, Array], seed: int | Array) -> dict[str, list[Array]]:
         """Site -> bounds that the model computes."""
-        trace = handlers.trace(handlers.seed(self.model, random.key(seed))).get_trace(**given)
+        with NUMPYRO:
+            trace = handlers.trace(handlers.seed(self.model, random.key(seed))).get_trace(**given)
         computed = {}
         for name, site in trace.items():
             if is_latent(site):

@@ -24,6 +24,7 @@ from numpyro.primitives import Messenger
 
 from posterity.model.arguments import ModelFunction, model_name
 from posterity.runtime.errors import InputError
+from posterity.runtime.threads import NUMPYRO
 
 __all__ = [
     "Shapes",
@@ -76,7 +77,8 @@ def abstract_trace(
 
     def run(given: Mapping[str, Any]) -> None:
         checked = handlers.seed(_Refuse(model, where), random.key(0))
-        found.append(read(_with_arguments(handlers.trace(checked).get_trace(**given), given)))
+        with NUMPYRO:
+            found.append(read(_with_arguments(handlers.trace(checked).get_trace(**given), given)))
 
     try:
         jax.eval_shape(run, dict(shapes))

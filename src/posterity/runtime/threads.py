@@ -1,4 +1,4 @@
-"""One thread for linear algebra: matrices here are small, and threads that wait for each other cost far more."""
+"""What threads share: the BLAS library, and NumPyro's stack of handlers."""
 
 import os
 import threading
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-__all__ = ["num_cores", "one_blas_thread"]
+__all__ = ["NUMPYRO", "num_cores", "one_blas_thread"]
+
+NUMPYRO = threading.RLock()
+"""Held by whoever runs a NumPyro program: NumPyro keeps the handlers of all threads on one stack."""
 
 
 @contextmanager
