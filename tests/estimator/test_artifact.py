@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 from safetensors.numpy import load_file, save_file
 
 import posterity
-from posterity import Architecture, Envelope, InputError, TrainingConfig
+from posterity import Architecture, InputError, TrainingConfig
 from posterity.model.identity import describe_model
 
 SMALL = Architecture("deep_sets", "full", {"width": 8, "depth": 1, "embedding_size": 8}, {}, {"width": 16, "depth": 1})
@@ -39,7 +39,7 @@ def estimator():
     return posterity.train(
         slope,
         like=EXAMPLE,
-        envelope=Envelope((8, 16)),
+        rows=(8, 16),
         architecture=SMALL,
         config=TrainingConfig(steps=10, batch_size=8, chunk_steps=10),
     )

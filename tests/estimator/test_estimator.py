@@ -8,8 +8,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import posterity
-from posterity import Architecture, Envelope, ForwardKL, InputError, TrainingConfig, ZScoredTables
-from posterity.estimator.train import default_architecture, describe
+from posterity import Architecture, ForwardKL, InputError, TrainingConfig, ZScoredTables
+from posterity.estimator.train import describe
+from posterity.estimator.training_recipe import default_architecture
 from posterity.simulation.builtin import builtin_simulator
 from posterity.trust.weights import pareto_smoothed
 
@@ -20,7 +21,12 @@ FAST = TrainingConfig(steps=10, batch_size=8, chunk_steps=10)
 @pytest.fixture(scope="module")
 def estimator():
     return posterity.train(
-        "linear_regression", envelope=Envelope((4, 8), {"features": (1, 3)}), architecture=SMALL, config=FAST
+        "linear_regression",
+        rows=(4, 8),
+        plates={"features": (1, 3)},
+        objective="forward",
+        architecture=SMALL,
+        config=FAST,
     )
 
 
@@ -112,7 +118,7 @@ def test_number_of_draws_must_be_positive(estimator, dataset):
 
 
 def test_training_refuses_what_cannot_work(estimator):
-    with pytest.raises(InputError, match="needs one example dataset"):
+    with pytest.raises(InputError, match="needs an example that shows the shapes"):
         posterity.train(posterity.MODELS["gaussian_mean"].model)
     with pytest.raises(InputError, match=r"unknown model 'linear_regresion'.*Did you mean 'linear_regression'"):
         posterity.train("linear_regresion")
