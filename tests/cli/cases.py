@@ -1,26 +1,16 @@
 """Models, tables and options that the tests of the command share."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
-TINY = ["--rows", "16:32", "--features", "1:3", "--steps", "40", "--batch-size", "16"]
-TINY += ["--trunk-option", "width=32", "--trunk-option", "depth=1", "--covariates", "normal"]
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
-OWN_MODEL = '''"""Counts per day in a shop."""
+TINY = ["--rows", "16:16", "--features", "1:3", "--steps", "40", "--batch-size", "8", "--covariates", "normal"]
+TINY += ["--encoder-option", "width=8", "--trunk-option", "width=16", "--trunk-option", "depth=1"]
 
-import jax.numpy as jnp
-import numpyro
-import numpyro.distributions as dist
-
-
-def shop(x, y=None):
-    """Poisson counts with a log-linear rate."""
-    with numpyro.plate("features", x.shape[-1]):
-        w = numpyro.sample("w", dist.Normal(0.0, 0.3))
-    b = numpyro.sample("b", dist.Normal(0.0, 1.0))
-    with numpyro.plate("observations", x.shape[0]):
-        numpyro.sample("y", dist.Poisson(jnp.exp(jnp.clip(x @ w + b, -9.0, 9.0))), obs=y)
-'''
+OWN_MODEL = (FIXTURES / "shop.py").read_text()
 
 
 def regression_table(num_rows: int = 24) -> pl.DataFrame:

@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 import typer
@@ -99,6 +100,22 @@ def test_ctrl_c_is_130(posterity, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("posterity.cli.models._builtin_models", interrupt)
+    assert posterity("models") == (130, "", "")
+
+
+def test_a_ctrl_c_that_python_swallows_comes_again(posterity, monkeypatch):
+    """Exceptions of finalizers are dropped: the command would go on as if nothing had been pressed."""
+
+    class Pressed:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def wait():
+        Pressed()
+        threading.Event().wait(30.0)
+        raise AssertionError("the interrupt was lost")
+
+    monkeypatch.setattr("posterity.cli.models._builtin_models", wait)
     assert posterity("models") == (130, "", "")
 
 

@@ -64,7 +64,7 @@ def test_an_estimator_that_is_not_there(refused, table, tmp_path):
 
     assert "Did you mean 'poisson_regression'" in infer("poison_regression")
     assert "posterity train gaussian_mixture -o gaussian_mixture.estimator" in infer("gaussian_mixture")
-    assert "no such directory" in infer(tmp_path / "nowhere.estimator")
+    assert "neither such a directory nor a model" in infer(tmp_path / "nowhere.estimator")
     assert "it has no readable estimator.json" in infer(tmp_path)
     assert "no such directory" in infer(table)
 

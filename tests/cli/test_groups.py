@@ -25,18 +25,18 @@ def test_latents_of_all_groups_go_to_a_file(posterity, sales, suffix):
     outcome = posterity("infer", MODEL, sales, *COMMAND, "-o", out)
     assert outcome.code == 0 and "3 groups" in outcome.out and f"wrote {out}" in outcome.err
     frame = pl.read_parquet(out) if suffix == "parquet" else pl.read_csv(out)
-    assert frame["group"].unique(maintain_order=True).to_list() == ["a", "b", "c"]
+    assert frame["name"].unique(maintain_order=True).to_list() == ["a", "b", "c"]
     assert frame["latent"].to_list() == 3 * ["w[x]", "b", "sigma"]
     assert {"verdict", "pareto_k", "mean", "sd"} <= set(frame.columns)
     whole = pl.read_csv(sales)  # z-scored as a whole: one factor turns the weights of every store into its units
     per_unit = whole["y"].std(ddof=0) / whole["x"].std(ddof=0)
     weights = frame.filter(pl.col("latent") == "w[x]")
-    assert weights["original_mean"].to_numpy() == pytest.approx(per_unit * weights["mean"].to_numpy(), rel=1e-4)
+    assert weights["table_mean"].to_numpy() == pytest.approx(per_unit * weights["mean"].to_numpy(), rel=1e-4)
 
 
 def test_json_has_an_entry_for_each_group(posterity, sales):
     found = posterity("infer", MODEL, sales, *COMMAND, "--json").json
-    assert [entry["group"] for entry in found["datasets"]] == ["a", "b", "c"]
+    assert [entry["name"] for entry in found["datasets"]] == ["a", "b", "c"]
     assert all(
         entry["num_rows"] == 12 and entry["latents"].keys() == {"w[x]", "b", "sigma"} for entry in found["datasets"]
     )

@@ -64,6 +64,6 @@ def test_models_and_estimators_are_inputs_too(refused, inputs):
 
 
 def test_what_is_replaced_is_said(posterity, inputs):
+    (inputs / "out.csv").touch()
     words = ["predict", "linear_regression", "data.csv", "new.csv", "--target", "y", "-o", "out.csv"]
-    assert posterity(*words).err == "wrote out.csv\n"
-    assert posterity(*words).err == "replaced out.csv\n"
+    assert posterity(*words).err == "replaced out.csv\n"  # "wrote" where there was none: test_predict.py

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from posterity.cli import cache
-from posterity.cli.options import without_folders
+from posterity.cli.options import parse_plates, parse_range, parse_settings, without_folders
 from posterity.cli.progress import ProgressBar, describe_progress
 from posterity.cli.user_model import load_model
 from posterity.runtime.errors import InputError
@@ -126,3 +126,18 @@ def test_a_cache_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache")
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_small_grammars():
+    assert parse_range("--rows", "16:128") == (16, 128)
+    assert parse_range("--rows", "64") == (64, 64)
+    assert parse_plates("1:5", ["groups=2:9"]) == {"groups": (2, 9), "features": (1, 5)}
+    assert parse_settings("--set", ["a=1", "b=0.5", "c=true", "d=tanh", "e=1e3"]) == {
+        "a": 1,
+        "b": 0.5,
+        "c": True,
+        "d": "tanh",
+        "e": 1000.0,
+    }
+    with pytest.raises(InputError, match="expected NAME=VALUE"):
+        parse_settings("--set", ["a"])

@@ -66,4 +66,4 @@ def test_groups_keep_their_zeros(posterity, tmp_path):
     path = tmp_path / "data.csv"
     regression_table().drop("height").with_columns(pl.Series("place", ["01", "1"] * 12)).write_csv(path)
     words = ["infer", "linear_regression", path, "--target", "y", "--group", "place", "--json"]
-    assert [entry["group"] for entry in posterity(*words).json["datasets"]] == ["01", "1"]
+    assert [entry["name"] for entry in posterity(*words).json["datasets"]] == ["01", "1"]

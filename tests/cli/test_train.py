@@ -4,18 +4,22 @@ import dataclasses
 import json
 import os
 import shlex
-import shutil
 import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli.cases import TINY, regression_table, shop_table
+from cli.cases import TINY
 from safetensors.numpy import load_file
 
-from posterity.cli.example import LikeTable, training_problem
+from posterity.amortized.objectives import ReverseKL, SymmetricKL
+from posterity.cli.app import main
 from posterity.cli.progress import ProgressBar
-from posterity.simulation.envelope import Envelope
+from posterity.estimator.estimator import load
+
+DIVERGED = {"training": {"stop_reason": "diverged", "step": 0}}
 
 
 @pytest.fixture
@@ -35,26 +39,34 @@ def stop_after(monkeypatch):
     return arrange
 
 
-def test_what_training_leaves_behind(regression):
-    assert sorted(file.name for file in regression.iterdir()) == [
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What one training leaves behind."""
+    path = tmp_path_factory.mktemp("trained") / "whole.estimator"
+    assert main(["train", "linear_regression", "-o", str(path), *TINY, "--quiet"]) == 0
+    return path
+
+
+def test_what_training_leaves_behind(trained):
+    assert sorted(file.name for file in trained.iterdir()) == [
         "estimator.json",
         "golden.safetensors",
         "weights.safetensors",
     ]
-    assert not regression.with_name("regression.estimator.run").exists()
-    artifact = json.loads((regression / "estimator.json").read_text())
+    assert not trained.with_name("whole.estimator.run").exists()
+    artifact = json.loads((trained / "estimator.json").read_text())
     record = artifact["record"]
     assert (record["objective"]["type"], record["stream"]["type"]) == ("ReverseKL", "ZScoredTables")
     assert record["training"]["stop_reason"] == "steps" and record["training"]["step"] == 40
     assert record["command"] == shlex.join(
-        ["posterity", "train", "linear_regression", "-o", "regression.estimator", *TINY, "--quiet"]
+        ["posterity", "train", "linear_regression", "-o", "whole.estimator", *TINY, "--quiet"]
     )
 
 
-def test_interrupted_and_resumed_equals_never_stopped(posterity, regression, tmp_path, stop_after):
+def test_interrupted_and_resumed_equals_never_stopped(posterity, trained, tmp_path, stop_after):
     """On the way, an older estimator of the same name stays until the new one is finished."""
     path, run = tmp_path / "again.estimator", tmp_path / "again.estimator.run"
-    shutil.copytree(regression, path)
+    path.mkdir()
     (path / "estimator.json").write_text('{"format": "old"}')
     stop_after(20)
     stopped = posterity("train", "linear_regression", "-o", path, *TINY)
@@ -74,11 +86,16 @@ def test_interrupted_and_resumed_equals_never_stopped(posterity, regression, tmp
     assert resumed.out.startswith(f"wrote {path} (")
     assert "after 40 steps (step budget spent)" in resumed.out
     assert "100%  step 40, loss" in resumed.err
-    whole, parts = (load_file(folder / "weights.safetensors") for folder in (regression, path))
+    whole, parts = (load_file(folder / "weights.safetensors") for folder in (trained, path))
     assert whole.keys() == parts.keys()
     assert all(np.array_equal(whole[name], parts[name]) for name in whole)
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [event["step"] for event in events if "loss" in event] == [20, 40]
+
+    (run / "run.json").write_text((run / "run.json").read_text()[:40])
+    cut = posterity(*command[1:])
+    assert (cut.code, cut.out) == (2, "") and cut.err.count("\n") == 1
+    assert f"error: {run / 'run.json'} is damaged" in cut.err and "remove the folder" in cut.err
 
 
 @pytest.fixture
@@ -88,7 +105,7 @@ def ends_with(monkeypatch):
     def arrange(stop_reason, step=0):
         training = {"stop_reason": stop_reason, "step": step}
         monkeypatch.setattr(
-            "posterity.cli.training_run.fit", lambda *_, **__: SimpleNamespace(record={"training": training})
+            "posterity.cli.training_run.train", lambda *_, **__: SimpleNamespace(record={"training": training})
         )
 
     return arrange
@@ -107,26 +124,39 @@ def test_interrupted_before_the_first_checkpoint(posterity, tmp_path, monkeypatc
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("posterity.cli.training_run.fit", interrupt)
+    monkeypatch.setattr("posterity.cli.training_run.train", interrupt)
     outcome = posterity("train", "linear_regression", "-o", tmp_path / "x.estimator", *TINY, "-q")
     assert outcome == (130, "", "interrupted: nothing was written\n")
 
 
 def test_json_at_the_end(posterity, regression, tmp_path, monkeypatch):
     """The numbers of the record, whatever they are: JSON has no NaN."""
-    from posterity.estimator.estimator import load
-
-    trained = load(regression)
-    record = json.loads(json.dumps(trained.record))
+    shipped = load(regression)
+    record = json.loads(json.dumps(shipped.record))
     record["training"]["validation"]["elbo"] = float("-inf")
-    estimator = dataclasses.replace(trained, record=record)
-    monkeypatch.setattr("posterity.cli.training_run.fit", lambda *_, **__: estimator)
+    estimator = dataclasses.replace(shipped, record=record)
+    monkeypatch.setattr("posterity.cli.training_run.train", lambda *_, **__: estimator)
     path = tmp_path / "x.estimator"
     found = posterity("train", "linear_regression", "-o", path, *TINY, "-q", "--json").json
     assert found["estimator"] == str(path)
     assert found["bytes"] == sum(file.stat().st_size for file in path.iterdir())
     assert found["training"]["step"] == 40 and found["training"]["validation"]["elbo"] is None
     assert json.loads((path / "estimator.json").read_text())["record"]["command"] == found["command"]
+
+
+def test_a_second_process_is_interrupted_without_a_traceback(tmp_path):
+    """Ctrl-C while it imports, checks or compiles, wherever that hits; one line at most, and exit 130."""
+    words = ["train", "linear_regression", "-o", str(tmp_path / "x.estimator"), *TINY, "--steps", "1000000"]
+    code = "import sys; from posterity.cli.app import main; sys.exit(main())"
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    process.stderr.readline()  # the plan is told once all is checked
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in err and "Exception ignored" not in err
+    assert "interrupted" in err
+    assert not (tmp_path / "x.estimator").exists()
 
 
 REFUSALS = {
@@ -142,10 +172,12 @@ REFUSALS = {
     "no table to read": (["linear_regression", "--target", "y"], "give --like data.csv"),
     "no table to resample": (["linear_regression", "--covariates", "resampled"], "give it with --like"),
     "own model, no table": (["MODEL:shop"], "give --like data.csv"),
-    "own model, options": (["MODEL:shop", "--set", "a=1"], "--set: options of built-in models"),
+    "own model, options": (["MODEL:shop", "--set", "a=1"], "options of built-in models"),
     "own model, no such file": (["nowhere.py:shop"], "no such file"),
     "own model, no name": (["MODEL"], "expected FILE.py:FUNCTION"),
-    "no covariates": (["gaussian_mean", "--like", "TABLE"], "has no covariates"),
+    "no covariates": (["gaussian_mean", "--like", "TABLE", "--covariates", "resampled"], "has no covariates"),
+    "wrong target": (["linear_regression", "--like", "TABLE", "--target", "hight"], "Did you mean 'height'"),
+    "too many classes": (["categorical_regression", "--like", "TABLE", "--target", "age"], "class labels"),
 }
 
 
@@ -162,6 +194,9 @@ BAD_PARTS = {
     "objective": (["--objective", "backward"], "unknown objective 'backward'"),
     "stream": (["--stream", "real"], "unknown stream 'real'"),
     "encoder option": (["--encoder-option", "widht=8"], "Did you mean 'width'"),
+    "encoder value": (["--encoder-option", "width=wide"], "option 'width' must be int"),
+    "encoder size": (["--encoder-option", "width=-8"], "`width` must be at least 1"),
+    "family option": (["--family-option", "knots=8"], "need its name"),
     "reverse only": (
         ["--objective", "forward", "--num-samples", "8"],
         "--num-samples: options of the reverse KL",
@@ -175,18 +210,20 @@ BAD_PARTS = {
 
 
 @pytest.mark.parametrize(("words", "message"), BAD_PARTS.values(), ids=BAD_PARTS)
-def test_parts_are_refused_before_anything_is_written(refused, tmp_path, words, message):
-    assert message in refused("train", "linear_regression", "-o", tmp_path / "out.estimator", *TINY, *words, "-q")
+def test_parts_are_refused_before_any_model_is_read(refused, tmp_path, monkeypatch, words, message):
+    monkeypatch.setattr("posterity.estimator.train.training_simulator", _explode)
+    assert message in refused("train", "linear_regression", "-o", tmp_path / "out.estimator", *words, "-q")
 
 
 def test_outputs_are_checked_first(refused, table, tmp_path, monkeypatch):
-    def explode(*_, **__):
-        raise AssertionError("work before checks")
-
-    monkeypatch.setattr("posterity.cli.example.training_problem", explode)
+    monkeypatch.setattr("posterity.cli.training_run.train", _explode)
     assert "does not exist" in refused("train", "linear_regression", "-o", tmp_path / "nowhere" / "x")
     assert "is no estimator" in refused("train", "linear_regression", "-o", table)
     assert "is no estimator" in refused("train", "linear_regression", "-o", tmp_path)
+
+
+def _explode(*_, **__):
+    raise AssertionError("work before checks")
 
 
 def test_resuming_nothing_is_refused(refused, tmp_path):
@@ -194,34 +231,18 @@ def test_resuming_nothing_is_refused(refused, tmp_path):
     assert "nothing to resume" in refused(*words)
 
 
-def like(path, target=None, **reading):
-    defaults = {"standardized": False, "categorical": (), "drop_missing": False}
-    return LikeTable(path, target, **(defaults | reading))
+def test_reverse_options_reach_both_objectives_that_have_them(posterity, tmp_path, monkeypatch):
+    def objective(*words):
+        asked = []
+        monkeypatch.setattr(
+            "posterity.cli.training_run.train",
+            lambda *_, objective, **__: asked.append(objective) or SimpleNamespace(record=DIVERGED),
+        )
+        posterity("train", "linear_regression", "-o", tmp_path / "x", *words, "-q")
+        return asked[0]
 
-
-def test_covariates_of_a_table_like_ones_own(table):
-    """Rows of the table, z-scored as the built-in model wants them, and as many columns."""
-    options = {"rows": (16, 32), "settings": {"prior_sd": 2.0}, "covariates": None, "like": like(table, "y")}
-    problem = training_problem("linear_regression", plates={}, **options)
-    expected = regression_table().select("age", "height").to_numpy()
-    expected = (expected - expected.mean(0)) / expected.std(0)
-    assert problem.envelope.plates == {"features": (2, 2)}
-    np.testing.assert_allclose(problem.covariate_law.rows["x"], expected, rtol=1e-4, atol=1e-5)
-    narrow = training_problem("linear_regression", plates={"features": (1, 1)}, **options)
-    np.testing.assert_allclose(narrow.covariate_law.rows["x"], expected[:, :1], rtol=1e-4, atol=1e-5)
-
-
-def test_the_problem_of_a_model_of_ones_own(own_model, tmp_path):
-    path = tmp_path / "shop.csv"
-    shop_table().write_csv(path)
-    options = {"rows": (8, 16), "plates": {"features": (1, 2)}, "settings": {}}
-    place = f"{own_model}:shop"
-    plain = training_problem(place, covariates=None, like=like(path, "sales"), **options)
-    assert [(a.name, a.role, a.kind) for a in plain.arguments] == [("x", "covariate", "real"), ("y", "data", "count")]
-    assert plain.envelope == Envelope((8, 16), {"features": (1, 2)})
-    expected = shop_table().select("temperature", "holiday").to_numpy()
-    np.testing.assert_allclose(plain.covariate_law.rows["x"], expected, rtol=1e-6)
-    scaled = training_problem(place, covariates=None, like=like(path, "sales", standardized=True), **options)
-    np.testing.assert_allclose(np.mean(scaled.covariate_law.rows["x"], axis=0), 0.0, atol=1e-6)
-    normal = training_problem(place, covariates="normal", like=like(path, "sales"), **options)
-    assert normal.covariate_law.name == "normal"
+    words = ["--num-samples", "8", "--stick-the-landing", "--kl-warmup", "0.1"]
+    reverse = ReverseKL(num_samples=8, stick_the_landing=True, kl_warmup=0.1)
+    assert objective(*words) == objective(*words, "--objective", "reverse") == reverse
+    assert objective(*words, "--objective", "symmetric") == SymmetricKL(reverse=reverse)
+    assert (objective(), objective("--objective", "forward")) == (None, "forward")

@@ -1,7 +1,7 @@
 """The command `posterity`: which subcommands there are, and how errors become one line and an exit code."""
 
-import _thread
 import contextlib
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -110,11 +110,11 @@ def _no_interrupt_is_lost() -> Iterator[None]:
 
     Python drops exceptions of finalizers and callbacks of weak references, of which JAX has many while it compiles.
     """
-    previous = sys.unraisablehook
+    previous, thread = sys.unraisablehook, threading.get_ident()
 
     def again(unraisable: Any) -> None:
         if unraisable.exc_type is KeyboardInterrupt:
-            threading.Timer(0.05, _thread.interrupt_main).start()
+            threading.Timer(0.05, signal.pthread_kill, (thread, signal.SIGINT)).start()
         else:
             previous(unraisable)
 

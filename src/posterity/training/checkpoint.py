@@ -15,7 +15,10 @@ __all__ = ["RunFolder", "check_run_folder"]
 
 def check_run_folder(path: Path, *, resume: bool) -> None:
     """Raises InputError unless a run can begin in a folder, or go on there; called before anything slow, too."""
-    there = (path / "run.json").exists()
+    record = path / "run.json"
+    there = record.exists()
+    if resume and there:
+        _read_settings(record)
     if resume and not there:
         raise InputError(f"nothing to resume in {path}: it holds no run.json; train without --resume first")
     if there and not resume:
