@@ -54,7 +54,7 @@ MADE: dict[str, Make] = {
         8, 0.3 * jnp.reshape(z[6:15], (3, 3)), scale_tril=tril(z[:6])
     ),
     "HurdleNegativeBinomial2": lambda z: dist.HurdleNegativeBinomial2(
-        jnp.exp(z[0]), jnp.exp(z[1]), gate=jax.nn.sigmoid(z[2])
+        jax.nn.sigmoid(z[0]), jnp.exp(z[1]), jnp.exp(z[2])
     ),
     "InverseWishart": lambda z: dist.InverseWishart(3.0 + jnp.exp(z[6]), scale_tril=tril(z[:6])),
     "InverseWishartCholesky": lambda z: dist.InverseWishartCholesky(3.0 + jnp.exp(z[6]), scale_tril=tril(z[:6])),
