@@ -58,6 +58,7 @@ def test_what_training_leaves_behind(trained):
     record = artifact["record"]
     assert (record["objective"]["type"], record["stream"]["type"]) == ("ReverseKL", "ZScoredTables")
     assert record["training"]["stop_reason"] == "steps" and record["training"]["step"] == 40
+    assert record["data_envelope"]["x"]["mean"][0] < 0.0 < record["data_envelope"]["x"]["mean"][1]
     assert record["command"] == shlex.join(
         ["posterity", "train", "linear_regression", "-o", "whole.estimator", *TINY, "--quiet"]
     )
