@@ -21,6 +21,7 @@ from posterity.runtime.errors import InputError
 __all__ = ["app", "main"]
 
 FINE, UNTRUSTED_OR_DIVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+PRESSED_AGAIN = 0.5  # seconds: exceptions travel faster, so that it does not disturb an orderly end
 
 app = typer.Typer(
     help="Write a NumPyro model once, and get a checked posterior for every dataset that comes after.",
@@ -106,23 +107,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _no_interrupt_is_lost() -> Iterator[None]:
-    """While it lasts, a Ctrl-C that Python swallows comes again, in place of a stray traceback.
+    """While it lasts, a Ctrl-C comes again until it has ended what runs.
 
-    Python drops exceptions of finalizers and callbacks of weak references, of which JAX has many while it compiles.
+    Python drops exceptions of finalizers, and compiled code those of its callbacks; JAX has many of both while it
+    compiles, and the command would go on after a stray traceback.
     """
-    previous, thread = sys.unraisablehook, threading.get_ident()
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # somebody else's, or ignored on purpose
+        yield
+        return
+    main_thread, timers, show = threading.get_ident(), [], sys.unraisablehook
 
-    def again(unraisable: Any) -> None:
-        if unraisable.exc_type is KeyboardInterrupt:
-            threading.Timer(0.05, signal.pthread_kill, (thread, signal.SIGINT)).start()
-        else:
-            previous(unraisable)
+    def press(number: int, frame: Any) -> None:
+        timers.append(threading.Timer(PRESSED_AGAIN, signal.pthread_kill, (main_thread, signal.SIGINT)))
+        timers[-1].daemon = True
+        timers[-1].start()
+        raise KeyboardInterrupt
 
-    sys.unraisablehook = again
+    signal.signal(signal.SIGINT, press)
+    sys.unraisablehook = lambda dropped: None if dropped.exc_type is KeyboardInterrupt else show(dropped)
     try:
         yield
     finally:
-        sys.unraisablehook = previous
+        for timer in timers:
+            timer.cancel()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.unraisablehook = show
 
 
 def _refuse(message: str) -> int:
