@@ -96,3 +96,43 @@ def test_factorisations_side_by_side_do_not_wait_for_each_other_for_ever():
         [sys.executable, "-c", textwrap.dedent(SOAK)], env=environment, capture_output=True, text=True, timeout=120
     )
     assert ran.stdout.split() == ["started", "done"], ran.stderr
+
+
+GAUSSIAN_PROCESS = """
+    import time
+    import numpy as np, jax.numpy as jnp, numpyro, numpyro.distributions as dist
+    import posterity
+
+    def gaussian_process(x, y=None):
+        amplitude = numpyro.sample("amplitude", dist.LogNormal(0.0, 1.0))
+        length = numpyro.sample("length", dist.LogNormal(0.0, 1.0))
+        noise = numpyro.sample("noise", dist.LogNormal(-1.0, 1.0))
+        gaps = (x[:, :, None] - x[:, None, :]) / length
+        kernel = amplitude**2 * jnp.exp(-0.5 * gaps**2) + (noise**2 + 1e-4) * jnp.eye(x.shape[-1])
+        with numpyro.plate("observations", x.shape[0]):
+            numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(x.shape[-1]), kernel), obs=y)
+
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-3.0, 3.0, (1, 40)))
+    curve = {"x": x, "y": np.sin(x) + 0.2 * rng.normal(size=x.shape)}
+    estimator = posterity.informed(gaussian_process, like=curve)
+    print(estimator.infer(curve).verdict, flush=True)
+    until = time.monotonic() + 60.0
+    while time.monotonic() < until:
+        estimator.infer({**curve, "y": curve["y"] + 0.01 * rng.normal()}, refine_seconds=0.0)
+    print("done")
+"""
+
+
+@pytest.mark.slow
+def test_a_marginal_gaussian_process_is_answered_for_a_minute_on_end():
+    """One row that holds a whole curve: several factorisations of 40 x 40 for every draw. It hung at the first calls."""
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"NPROC": "2"}
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(GAUSSIAN_PROCESS)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert ran.stdout.split() == ["corrected", "done"], ran.stderr

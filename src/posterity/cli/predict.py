@@ -43,7 +43,10 @@ class PredictRequest(TableRequest):
         if not 0.0 < self.interval < 1.0:
             raise InputError(f"--interval {self.interval:g}: expected a probability above 0 and below 1, such as 0.9")
         frame, rows = self.read(self.table), self.read(self.new_rows)  # before JAX: most mistakes are in the tables
-        posterior = self.answer(self.open(frame))
+        question = self.open(frame)
+        # Before the inference, which takes longer: the new rows may lack a column, or have a category that is new.
+        question.recipe.new_rows(rows, drop_missing=self.drop_missing, source=str(self.new_rows))
+        posterior = self.answer(question)
         predicted = posterior.predict(
             rows, interval=self.interval, seed=self.seed, drop_missing=self.drop_missing, source=str(self.new_rows)
         )
