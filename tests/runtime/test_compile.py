@@ -126,7 +126,7 @@ GAUSSIAN_PROCESS = """
 
 @pytest.mark.slow
 def test_a_marginal_gaussian_process_is_answered_for_a_minute_on_end():
-    """One row that holds a whole curve: several factorisations of 40 x 40 for every draw. It hung at the first calls."""
+    """One row that holds a whole curve: several factorisations of 40 x 40 for every draw. It once hung at once."""
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"NPROC": "2"}
     ran = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(GAUSSIAN_PROCESS)],
