@@ -20,7 +20,7 @@ demo: $(VENV)/.installed-base  ## a posterior for a real table, beside the same 
 	$(BIN)/posterity infer linear_regression examples/diabetes.csv --target progression --compare-nuts
 
 test: $(VENV)/.installed-dev  ## the fast tests, doctests included
-	$(BIN)/python -m pytest --numprocesses $(JOBS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(VENV)/.installed-dev  ## the statistical and learning tests, compiled as users have it
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= $(BIN)/python -m pytest --numprocesses $(JOBS) -m slow
