@@ -16,6 +16,9 @@ from posterity.informed_posterior.read.structure import read_structure
 NUM_ROWS, NUM_PADDED, NUM_DATASETS, NUM_DRAWS = 40, 4, 4, 500
 NAMED_BY_HAND = {"non_centred": ("tau",)}
 NAMES = [model.__name__ for model in USER if model.__name__ != "probit"]  # `cloglog` is its harder twin
+# Each takes ten seconds to compile: a robust likelihood, a prior whose scale is a latent, and a binary likelihood.
+FAST = ("student", "centred", "cloglog")
+CASES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 
 
 def network_of(name: str) -> InformedNetwork:
@@ -23,7 +26,7 @@ def network_of(name: str) -> InformedNetwork:
     return InformedNetwork(RowNetwork(8, 2, key=random.key(0)), model, read_structure(model, NAMED_BY_HAND.get(name)))
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=CASES)
 def case(request):
     """Draws for datasets of 40 rows; then the last one with 1e6 in its padding, and one with a feature less."""
     network = network_of(request.param)

@@ -67,7 +67,12 @@ class Case(NamedTuple):
     numbers: Mapping[str, Any]
 
 
-@pytest.fixture(scope="module", params=EXAMPLES)
+# Their likelihoods and priors occur in the others, or in the built-in models.
+SLOW = ("divorce_rate", "logistic", "neural_network", "ordinal_anchored")
+CASES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in EXAMPLES]
+
+
+@pytest.fixture(scope="module", params=CASES)
 def case(request) -> Case:
     """Builds one example, then compiles all that its tests need as a single program."""
     function, example = EXAMPLES[request.param]
