@@ -24,8 +24,9 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def posterity(capsys) -> Callable[..., Outcome]:
+def posterity(capsys, monkeypatch) -> Callable[..., Outcome]:
     """Runs the command in this process; answers are not refined unless a test asks for it, since that compiles."""
+    monkeypatch.setenv("COLUMNS", "80")  # lines break at the same places in every terminal
 
     def run(*words: object) -> Outcome:
         capsys.readouterr()
