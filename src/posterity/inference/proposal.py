@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jax import vmap
+from jax import ensure_compile_time_eval, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.families.base import AbstractPosterior
@@ -39,7 +39,8 @@ class Proposal:
     @cached_property
     def q(self) -> AbstractPosterior:
         """The distribution over the flat unconstrained `z`."""
-        return self.make_q()
+        with ensure_compile_time_eval():  # of numbers alone: a user's jit that asks for it must not trace into it
+            return self.make_q()
 
     def sample(self, rng_key: PRNGKeyArray, num_samples: int) -> dict[str, Array]:
         """Latent site -> further draws in its support, shape `(num_samples, *site_shape)`, plates at capacity."""
