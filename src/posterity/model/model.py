@@ -158,7 +158,7 @@ class Model:
                 drawn[site.argument] = trace[site.name]["value"].astype(jnp.float32)
                 try:
                     mean = trace[site.name]["fn"].mean
-                except NotImplementedError:
+                except NotImplementedError:  # NumPyro knows no mean of it: the caller takes that of the draws
                     continue
                 means[site.argument] = jnp.broadcast_to(mean, shape).astype(jnp.float32)
         return drawn, means
