@@ -4,7 +4,7 @@ python benchmarks/report.py
 """
 
 from report_compiler import compiler_section
-from report_in_context import in_context_section, memory_section, speed_section, tasks_section
+from report_in_context import in_context_section, memory_section, second_answer_section, speed_section, tasks_section
 from report_informed import (
     growth_section,
     informed_any_section,
@@ -33,6 +33,7 @@ SECTIONS = (
     tasks_section,
     speed_section,
     memory_section,
+    second_answer_section,
     compiler_section,
 )
 

@@ -134,3 +134,21 @@ def memory_section() -> str:
     }
     body = [[names[row["case"]], f"{row['peak_mib']:.0f} MiB"] for row in rows]
     return "\n\n".join(["## Memory", "`python benchmarks/memory.py`", table(["case", "peak"], body), provenance(rows)])
+
+
+def second_answer_section() -> str:
+    """First and later answers in one process."""
+    rows = list({row["model"]: row for row in read("second_answer")}.values())
+    if not rows:
+        return ""
+    body = [[row["model"], f"{row['first']:.2f}", f"{row['second']:.3f}", f"{row['later']:.3f}"] for row in rows]
+    return "\n\n".join(
+        [
+            "## The second answer in one process",
+            "`python benchmarks/second_answer.py`: seconds of `posterity.infer` and its summary for new data of the "
+            "same shape, 50 rows of 3 predictors; median of six later ones. The first one compiles; the table asks last, "
+            "of the built-in model, and finds its programs compiled.",
+            table(["model", "first s", "second s", "later s"], body),
+            provenance(rows),
+        ]
+    )

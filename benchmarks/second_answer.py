@@ -1,4 +1,4 @@
-"""Seconds of the first, the second and later answers in one process, each with its summary: what is compiled only once."""
+"""Seconds of the first, second and later answers in one process, each with its summary: what compiles only once."""
 
 import statistics
 import time

@@ -22,6 +22,7 @@ SMALLEST = {
     "real_tables": "--only diabetes",
     "refining": "funnel",
     "sbibm": "--task gaussian_linear --observations 1 --compared 200",
+    "second_answer": "",
     "speed": "--encoder deep_sets",
     "tasks": "T1 --minutes 0.02",
     "trust_study": "--only Cauchy --datasets 2",
