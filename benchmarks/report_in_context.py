@@ -146,8 +146,8 @@ def second_answer_section() -> str:
         [
             "## The second answer in one process",
             "`python benchmarks/second_answer.py`: seconds of `posterity.infer` and its summary for new data of the "
-            "same shape, 50 rows of 3 predictors; median of six later ones. The first one compiles; the table asks last, "
-            "of the built-in model, and finds its programs compiled.",
+            "same shape, 50 rows of 3 predictors; median of six later ones. The first one compiles; the table asks "
+            "last, of the built-in model, and finds its programs compiled.",
             table(["model", "first s", "second s", "later s"], body),
             provenance(rows),
         ]
