@@ -70,7 +70,7 @@ def against_exact(name, rows, columns, number):
         dataset, key = inputs
         design = jnp.concatenate([dataset.values["x"], jnp.ones((rows, 1))], axis=1)
         mean, precision = linear_posterior(design, dataset.values["y"], 0.5)
-        q = network(dataset, jnp.ones(size, bool))
+        q = network(dataset)
         draws = q.sample(random.fold_in(key, 1), NUM_DRAWS)
         exact = mean + random.normal(key, draws.shape) @ jnp.linalg.cholesky(jnp.linalg.inv(precision)).T
         # Expected L2 distance of draws to the latents' posterior mean: ours over the exact posterior's.
@@ -89,12 +89,11 @@ def against_nuts(number):
     """T2: C2ST of raw and of corrected draws."""
     simulator, network = make("logistic_regression", 64, 5)
     model, datasets = simulator.model, simulate(simulator, 64, number)
-    mask = jnp.ones(model.space.size, bool)
 
     def draw(num_draws):
         def one(inputs):
             dataset, key = inputs
-            z, log_q = network(dataset, mask).sample_and_log_prob(key, num_draws)
+            z, log_q = network(dataset).sample_and_log_prob(key, num_draws)
             return z, vmap(model.log_joint, in_axes=(0, None))(z, dataset) - log_q
 
         return jit(lambda d, k: lax.map(one, (d, k)))
@@ -130,12 +129,11 @@ def speed(name, rows, columns, nuts_datasets):
     """Milliseconds per dataset in a batch of 256, and of one alone."""
     simulator, network = make(name, rows, columns)
     model = simulator.model
-    mask = jnp.ones(model.space.size, bool)
     datasets = simulate(simulator, rows, 256)
 
     def one(inputs):
         dataset, key = inputs
-        z, log_q = network(dataset, mask).sample_and_log_prob(key, NUM_DRAWS)
+        z, log_q = network(dataset).sample_and_log_prob(key, NUM_DRAWS)
         return z, vmap(model.log_joint, in_axes=(0, None))(z, dataset) - log_q
 
     keys = random.split(random.key(1), 256)
@@ -173,12 +171,11 @@ def growth(rows, columns, number=8):
     """Milliseconds per dataset of logistic regression on one thread, and those of NUTS, both as a batch."""
     simulator, network = make("logistic_regression", rows, columns)
     model = simulator.model
-    mask = jnp.ones(model.space.size, bool)
     datasets = simulate(simulator, rows, number)
 
     def one(inputs):
         dataset, key = inputs
-        z, log_q = network(dataset, mask).sample_and_log_prob(key, NUM_DRAWS)
+        z, log_q = network(dataset).sample_and_log_prob(key, NUM_DRAWS)
         return vmap(model.log_joint, in_axes=(0, None))(z, dataset) - log_q
 
     batch = jit(lambda d, k: lax.map(one, (d, k)))

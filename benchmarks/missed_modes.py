@@ -49,11 +49,10 @@ def run_case(components, dims, number):
     simulator = posterity.builtin_simulator(entry, (NUM_ROWS, NUM_ROWS), (dims, dims), check=False, **options)
     estimator = posterity.informed("gaussian_mixture", columns=dims, **options)
     model = estimator.model
-    mask = jnp.ones(model.space.size, bool)
 
     @filter_jit
     def cut(dataset, key):
-        q = estimator.network(dataset, mask)
+        q = estimator.network(dataset)
         assert isinstance(q, ModesPosterior)
         best = jnp.where(jnp.arange(q.log_weights.size) == 0, 0.0, -jnp.inf)
         z, log_q = eqx.tree_at(lambda p: p.log_weights, q, best).sample_and_log_prob(key, NUM_DRAWS)

@@ -38,7 +38,7 @@ def case(request):
 
     def look(dataset):
         mask = model.space.mask(dataset.plate_masks)
-        q = network(dataset, mask)
+        q = network(dataset)
         z, log_q = q.sample_and_log_prob(random.key(1), NUM_DRAWS)
         log_p = vmap(lambda v: model.log_joint(v, dataset))(z)
         again = vmap(q.log_prob)(jnp.where(mask, z[:50], 1e6))

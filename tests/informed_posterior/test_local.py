@@ -72,7 +72,7 @@ def square():
 
     @jax.jit
     def look(dataset):
-        q = network(dataset, jnp.ones(1, bool))
+        q = network(dataset)
         z, log_q = q.sample_and_log_prob(random.key(1), 400)
         return {
             "q": q, "num_modes": q.num_modes, "z": z, "log_q": log_q, "log_prob": vmap(q.log_prob)(z),
@@ -143,7 +143,7 @@ def test_an_answer_without_any_gaussian_is_not_trusted():
 
     @jax.jit
     def look(dataset):
-        q = network(dataset, jnp.ones(2, bool))
+        q = network(dataset)
         z, log_q = q.sample_and_log_prob(random.key(1), 1000)
         log_joint = vmap(lambda v: model.log_joint(v, dataset))(z)
         return q.gaussians.bound, q.num_modes, log_q, vmap(q.log_prob)(z), log_joint
@@ -247,7 +247,7 @@ def masked():
 
     @jax.jit
     def look(part):
-        q = network(part, mask)
+        q = network(part)
         z, log_q = q.sample_and_log_prob(random.key(1), 200)
         return q, z, log_q, vmap(q.log_prob)(jnp.where(mask, z, 1e6))
 
@@ -310,7 +310,7 @@ def softmax():
     @jax.jit
     def look(many):
         def one(dataset):
-            q = network(dataset, mask)
+            q = network(dataset)
             best = jax.tree.map(lambda leaf: leaf[0], q.gaussians)
             lines, anchor = local_lines(model, dataset, mask, best, structure.num_directions)
             z, log_q = q.sample_and_log_prob(random.key(1), 1000)

@@ -70,7 +70,7 @@ def laws():
         rng_key, wildness = given
         terms = masked_terms(rng_key)
         anchor = find_anchor(terms)
-        q = AnchoredPosterior(anchor, random_map(terms, anchor, rng_key, wildness))
+        q = AnchoredPosterior.around(anchor, random_map(terms, anchor, rng_key, wildness))
         noise = 1.5 * random.normal(rng_key, (NUM_DRAWS, SIZE)) * MASK
         z, log_det = vmap(q.transform_and_log_det)(noise)
         u, log_det_u = q.row_map.transform_many(noise)
@@ -257,7 +257,7 @@ def network_numbers():
 
         def one(terms):
             anchor = find_anchor(terms)
-            q = AnchoredPosterior(anchor, network(terms, anchor))
+            q = AnchoredPosterior.around(anchor, network(terms, anchor))
             return q, anchor
 
         qs, anchors = lax.map(one, many)
@@ -307,7 +307,7 @@ def test_untrained_network_improves_on_the_anchor():
         flat = eqx.tree_at(lambda m: (m.shift, m.slopes), row_map, replace_fn=jnp.zeros_like)
         shares = []
         for bent in (row_map, flat):
-            z, log_q = AnchoredPosterior(anchor, bent).sample_and_log_prob(rng_key, num_draws)
+            z, log_q = AnchoredPosterior.around(anchor, bent).sample_and_log_prob(random.fold_in(rng_key, 1), num_draws)
             shares.append(ess_share(vmap(terms.log_joint)(z) - log_q))
         return jnp.stack(shares)
 
@@ -328,11 +328,11 @@ def gradients():
         anchor = find_anchor(terms)
 
         def reverse(network):
-            z, log_q = AnchoredPosterior(anchor, network(terms, anchor)).sample_and_log_prob(random.key(8), 64)
+            z, log_q = AnchoredPosterior.around(anchor, network(terms, anchor)).sample_and_log_prob(random.key(8), 64)
             return jnp.mean(log_q - vmap(terms.log_joint)(z))
 
         def forward(network):
-            q = AnchoredPosterior(anchor, network(terms, anchor))
+            q = AnchoredPosterior.around(anchor, network(terms, anchor))
             return -jnp.mean(vmap(q.log_prob)(random.normal(random.key(9), (16, SIZE))))
 
         return {"reverse": eqx.filter_grad(reverse)(network), "forward": eqx.filter_grad(forward)(network)}

@@ -12,7 +12,7 @@ from scipy import special, stats
 from posterity.informed_posterior.anchor.anchor import Anchor
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.informed import InformedNetwork
-from posterity.informed_posterior.nest.scale import LOWEST, NUM_KNOTS, PiecewiseDensity, find_grid
+from posterity.informed_posterior.nest.scale import LOWEST, NUM_KNOTS, PiecewiseDensity, find_grids
 from posterity.informed_posterior.read.structure import read_structure
 
 # ---------------------------------------------------------------------------------- the piecewise density
@@ -121,6 +121,17 @@ STEEP_SIDES = {  # e^(-|x| / 2) on one side and e^(-e^|x|) on the other: too muc
 }
 
 
+def find_grid(value_at):
+    """The grid of one dataset, without terms."""
+
+    def look(scales, starts):
+        anchors = vmap(vmap(lambda start: Anchor(start, *NO_TERMS)))(starts)
+        return anchors, vmap(vmap(value_at))(scales)
+
+    knots, _, values = find_grids(look, look, jnp.zeros((1, 1)))
+    return PiecewiseDensity(knots[0], values[0])
+
+
 @pytest.fixture(scope="module")
 def grids():
     """Densities found for all of `PEAKS` and `STEEP_SIDES`."""
@@ -129,13 +140,12 @@ def grids():
     def find(given):
         shape, centre, spread = given
 
-        def look(tau, start):
+        def value_at(tau):
             far = (tau - centre) * jnp.where(shape < 0.0, -1.0, 1.0)
             value = jnp.where(shape == 0.0, -0.5 * jnp.square(far / spread), spread * (far - jnp.exp(far)))
-            return Anchor(start, *NO_TERMS), value - 300.0
+            return value - 300.0
 
-        knots, _, values = find_grid(look, look, jnp.zeros(1))
-        return PiecewiseDensity(knots, values)
+        return find_grid(value_at)
 
     found = jax.device_get(
         jax.jit(lambda *given: lax.map(find, given))(*jnp.asarray(list(peaks.values()), jnp.float32).T)
@@ -170,15 +180,14 @@ def test_steep_sides_do_not_overflow(grids):
 def test_grid_survives_what_cannot_be_evaluated():
     """Values that are NaN or infinite beyond a point, as a scale of e^12 may give, are as good as impossible."""
 
-    def look(tau, start):
+    def value_at(tau):
         value = -0.5 * jnp.square(tau - 1.0)
-        return Anchor(start, *NO_TERMS), jnp.where(tau > 5.0, jnp.nan, jnp.where(tau < -5.0, -jnp.inf, value))
+        return jnp.where(tau > 5.0, jnp.nan, jnp.where(tau < -5.0, -jnp.inf, value))
 
-    knots, _, values = jax.jit(lambda: find_grid(look, look, jnp.zeros(1)))()
-    density = PiecewiseDensity(knots, values)
+    density = jax.jit(lambda: find_grid(value_at))()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(density))
-    assert knots[0] < -1.0
-    assert knots[-1] > 3.0
+    assert density.knots[0] < -1.0
+    assert density.knots[-1] > 3.0
     assert_allclose(density.log_prob(jnp.asarray(1.0)), -0.5 * np.log(2.0 * np.pi), atol=0.1)
 
 
@@ -197,7 +206,7 @@ def linear():
     def look(given):
         dataset, rng_key = given
         mask = model.space.mask(dataset.plate_masks)
-        q = network(dataset, mask)
+        q = network(dataset)
         z, log_q = q.sample_and_log_prob(rng_key, NUM_DRAWS)
         again = vmap(q.log_prob)(jnp.where(mask, z[:200], 1e6))
         return {"z": z, "log_q": log_q, "again": again, "log_p": vmap(lambda v: model.log_joint(v, dataset))(z)}

@@ -119,7 +119,7 @@ def test_every_objective_trains_from_model_to_posterior(objective):
             constant=jnp.zeros(()), mask=jnp.ones(4, bool),
         )  # fmt: skip
         anchor = jax.lax.stop_gradient(find_anchor(terms))
-        return objective(AnchoredPosterior(anchor, network(terms, anchor)), terms, truth, key_draws)
+        return objective(AnchoredPosterior.around(anchor, network(terms, anchor)), terms, truth, key_draws)
 
     def mean_loss(network, keys):
         return jnp.mean(jax.vmap(lambda key: loss(network, key))(keys))

@@ -38,12 +38,12 @@ def test_densities_of_many_draws_are_those_of_scipy():
     np.testing.assert_allclose(ours, exact, rtol=1e-4, atol=0.02)
 
 
-@pytest.mark.parametrize("quick", [False, True])
-def test_options_keep_both_faults_out(quick):
-    options = compilation.compiler_options(quick)
+@pytest.mark.parametrize("effort", ["little", "moderate", "full"])
+def test_options_keep_both_faults_out(effort):
+    options = compilation.compiler_options(effort)
     assert options["xla_cpu_experimental_ynn_fusion_type"] == ""
     assert options["xla_cpu_scheduler_type"] == "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
-    assert ("xla_backend_optimization_level" in options) == quick
+    assert ("xla_backend_optimization_level" in options) == (effort != "full")
 
 
 def test_a_users_own_flags_are_respected(asked_anew, monkeypatch):
@@ -60,7 +60,7 @@ def test_an_option_that_xla_does_not_know_is_left_out_and_said(asked_anew, monke
 
 def test_a_slow_option_that_xla_does_not_know_is_left_out(asked_anew, monkeypatch):
     monkeypatch.setattr(compilation, "QUICK", {"xla_option_of_yesterday": 0})
-    assert compilation.compiler_options(quick=True) == compilation.compiler_options()
+    assert compilation.compiler_options(effort="little") == compilation.compiler_options()
 
 
 def test_compiled_functions_must_not_call_each_other():

@@ -5,14 +5,15 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from jax import random
+from jax import random, vmap
 from scipy import stats
 
 import posterity
-from posterity.amortized.families.diagonal import DiagonalGaussian
 from posterity.estimator.estimator import Estimator
 from posterity.inference import draw
 from posterity.informed_posterior.bend.network import RowNetwork
+from posterity.informed_posterior.bend.posterior import AnchoredPosterior
+from posterity.informed_posterior.bend.row_map import RowMap
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.informed_posterior.read.structure import Structure
 from posterity.model.dataset import stack_places
@@ -46,8 +47,12 @@ def climbed_wrongly(y=None):
 class Narrow(InformedNetwork):
     """A q so narrow that its weights serve nothing."""
 
-    def __call__(self, dataset, latent_mask):
-        return DiagonalGaussian(jnp.zeros(4), 0.2 * jnp.ones(4), latent_mask)
+    def posteriors(self, datasets):
+        def one(_):
+            straight = RowMap.straight(jnp.ones(4, bool))
+            return AnchoredPosterior(jnp.zeros(4), 5.0 * jnp.eye(4), 0.2 * jnp.eye(4), straight)
+
+        return vmap(one)(jnp.asarray(datasets.row_mask))
 
 
 def narrow(function):

@@ -50,7 +50,7 @@ def weight_variance_loss(
     key_terms, key_draws = random.split(rng_key)
     terms = lax.stop_gradient(draw_terms(key_terms, num_obs, num_latents)[0])
     anchor = lax.stop_gradient(find_anchor(terms))
-    q = AnchoredPosterior(anchor, network(terms, anchor))
+    q = AnchoredPosterior.around(anchor, network(terms, anchor))
     z, log_q = vmap(lambda noise: _at_noise(q, noise))(_stretched_noise(key_draws, q))
     return jnp.log1p(jnp.var(vmap(terms.log_joint)(z) - log_q))
 

@@ -90,7 +90,7 @@ def build_network(simulator: Simulator, architecture: Architecture, *, rng_key: 
     # As one program: on its own, each of the dozens of weights would be compiled for seconds.
     assemble = filter_jit(
         lambda key, *constants: assemble_network(simulator, architecture, *constants, rng_key=key),
-        quick=True,
+        effort="little",
     )
     return assemble(key_weights, features, loc, scale)
 
@@ -180,7 +180,7 @@ def _draw_calibration(
     num_rows = min(simulator.envelope.rows[1], 256)
     masks = simulator.model.plate_masks(simulator.model.capacity)
     keys = random.split(rng_key, num_datasets)
-    return jit(vmap(lambda key: simulator.simulate(key, jnp.ones(num_rows, bool), masks)), quick=True)(keys)
+    return jit(vmap(lambda key: simulator.simulate(key, jnp.ones(num_rows, bool), masks)), effort="little")(keys)
 
 
 def _configured(kind: str, cls: type, options: Mapping[str, Any]) -> Any:

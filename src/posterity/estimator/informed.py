@@ -25,7 +25,7 @@ from posterity.informed_posterior.read.structure import (
 from posterity.model.arguments import example_arrays
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import num_rows_of
-from posterity.model.intake import pad_arrays, plate_sizes, read_arrays
+from posterity.model.intake import pad_dataset, read_arrays
 from posterity.model.model import Model
 from posterity.model.read import read_model
 from posterity.model.soundness import check_model, draw_from_rows
@@ -152,7 +152,7 @@ def _find(
     if check:
         probe = check_model(model, draw)
     else:
-        probe = jit(draw, quick=True)(key_for(0, "probe"), model.plate_masks(model.capacity))
+        probe = jit(draw, effort="little")(key_for(0, "probe"), model.plate_masks(model.capacity))
     return find_structure(model, probe, scales, check=check)
 
 
@@ -163,7 +163,7 @@ def _supported_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str,
         InputError: There are none.
     """
     num_rows = num_rows_of(dict(arrays))
-    dataset = pad_arrays(model, arrays, plate_sizes(model, arrays), num_rows)
+    dataset = pad_dataset(model, arrays, num_rows)
     unsupported = jax.device_get(model.unsupported_rows(dataset))
     supported = ~np.any([*unsupported.values(), np.zeros(num_rows, bool)], axis=0)
     if not supported.any():

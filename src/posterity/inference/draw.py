@@ -1,29 +1,32 @@
-"""The one compiled program behind every answer: draws of q for a batch of datasets, each by its own key.
+"""The compiled programs behind every answer: draws of q for a batch of datasets, each by its own random numbers.
 
 A batch has a fixed number of places, of which the first few are computed, so that one program serves one dataset and
 many. Each dataset goes through the same instructions whatever stands beside it: its draws are the same bits alone, in
 any batch and in any order.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, vmap
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from posterity.amortized.network import AmortizedPosterior
 from posterity.informed_posterior.informed import InformedNetwork
-from posterity.model.dataset import PLACES, Dataset
+from posterity.informed_posterior.noise import AbstractNoisePosterior, BaseNoise, base_noise
+from posterity.model.dataset import PLACES, Dataset, stack_places
 from posterity.model.model import Model
-from posterity.runtime.compile import filter_jit
-from posterity.runtime.keys import dataset_key, for_purpose
+from posterity.runtime.compile import filter_jit, jit
+from posterity.runtime.keys import dataset_generator, dataset_key, for_purpose, key_for
 
 __all__ = ["Drawn", "Network", "draw_batch"]
 
 Network = AmortizedPosterior | InformedNetwork
+Tree = TypeVar("Tree")
 
 DRAWS_TIMES_ROWS = 4_000_000  # log likelihoods held at once; more draws are taken in turns, to bound memory
 
@@ -55,7 +58,7 @@ def draw_batch(
     network: Network,
     model: Model,
     places: Dataset,
-    root: PRNGKeyArray,
+    seed: int,
     words: Sequence[np.ndarray],
     num_draws: int,
 ) -> list[Drawn]:
@@ -65,29 +68,91 @@ def draw_batch(
         network: Trained or informed.
         model: The model.
         places: Some datasets, see `stack_places`.
-        root: Key of all datasets.
-        words: What tells each dataset's key from the others', see `dataset_words`.
+        seed: Of all datasets.
+        words: What tells each dataset's random numbers from the others', see `dataset_words`.
         num_draws: Draws for each.
     """
-    count = len(words)
-    keys = np.stack([*words, *[words[0]] * (PLACES - count)])
-    found = jax.device_get(_draw_places(network, model, places, root, jnp.asarray(keys), jnp.asarray(count), num_draws))
-    return [Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], tuple(found))) for i in range(count)]
+    count = np.int32(len(words))
+    if isinstance(network, InformedNetwork):
+        q = _informed(network, places, len(words))
+        size = q.mask.shape[-1]
+        noise = [base_noise(dataset_generator(seed, own, "draws"), num_draws, size) for own in words]
+        z, log_q = _bent(q, stack_places(noise), count)
+    else:
+        own = np.stack([*words, *[words[0]] * (PLACES - len(words))])
+        z, log_q = _sampled(network, model, places, key_for(seed, "datasets"), own, count, num_draws)
+    drawn = jax.device_get(_weighed(model, places, z, log_q, count))
+    return [Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], tuple(drawn))) for i in range(len(words))]
+
+
+def _informed(network: InformedNetwork, places: Dataset, count: int) -> AbstractNoisePosterior:
+    """Informed posteriors of the first datasets of a batch, in as many places.
+
+    So many are computed side by side as their size says, whether or not there are as many, and other datasets beside
+    one change nothing.
+    """
+    at_once = network.places(places.row_mask.shape[1])
+    parts = [
+        network.posteriors(jax.tree.map(lambda leaf, k=k: leaf[k : k + at_once], places))
+        for k in range(0, count, at_once)
+    ]
+    if at_once == PLACES:
+        return parts[0]
+    missing = PLACES // at_once - len(parts)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *jax.device_get([*parts, *[parts[0]] * missing]))
+
+
+@partial(jit, effort="moderate")
+def _bent(
+    q: AbstractNoisePosterior, noise: BaseNoise, count: Array
+) -> tuple[Float[Array, "place draw latent"], Float[Array, "place draw"]]:
+    """Draws of q and their log densities, in random order."""
+
+    def one(i: Array) -> tuple[Array, Array]:
+        own = jax.tree.map(lambda leaf: leaf[i], noise)
+        z, log_q = jax.tree.map(lambda leaf: leaf[i], q).from_noise(own)
+        return z[own.order], log_q[own.order]
+
+    return _in_places(one, count)
 
 
 @filter_jit
-def _draw_places(
-    network: Network, model: Model, datasets: Dataset, root: PRNGKeyArray, words: Array, count: Array, num_draws: int
-) -> Drawn:
-    def one(i: Array) -> Drawn:
-        dataset = jax.tree.map(lambda leaf: leaf[i], datasets)
-        rng_key = for_purpose(dataset_key(root, words[i]), "draws")
-        q = network(dataset, model.space.mask(dataset.plate_masks))
-        z, log_q = q.sample_and_log_prob(rng_key, num_draws)
-        log_joint = log_joints(model, z, dataset)
-        return Drawn(z, vmap(model.space.constrain)(z), log_q, log_joint, model.unsupported_rows(dataset))
+def _sampled(
+    network: AmortizedPosterior,
+    model: Model,
+    places: Dataset,
+    root: PRNGKeyArray,
+    words: UInt32[np.ndarray, "place 3"],
+    count: Array,
+    num_draws: int,
+) -> tuple[Float[Array, "place draw latent"], Float[Array, "place draw"]]:
+    """Draws of a trained q, and their log densities."""
 
-    def place(i: Array, found: Drawn) -> Drawn:
+    def one(i: Array) -> tuple[Array, Array]:
+        dataset = jax.tree.map(lambda leaf: jnp.asarray(leaf)[i], places)
+        rng_key = for_purpose(dataset_key(root, jnp.asarray(words)[i]), "draws")
+        return network(dataset, model.space.mask(dataset.plate_masks)).sample_and_log_prob(rng_key, num_draws)
+
+    return _in_places(one, count)
+
+
+@partial(jit, static_argnums=0)
+def _weighed(model: Model, places: Dataset, z: Array, log_q: Array, count: Array) -> Drawn:
+    """What the model says of draws, which may have padding beyond its latents."""
+
+    def one(i: Array) -> Drawn:
+        dataset = jax.tree.map(lambda leaf: leaf[i], places)
+        own = z[i, :, : model.space.size]
+        log_joint = log_joints(model, own, dataset)
+        return Drawn(own, vmap(model.space.constrain)(own), log_q[i], log_joint, model.unsupported_rows(dataset))
+
+    return _in_places(one, count)
+
+
+def _in_places(one: Callable[[Array], Tree], count: Array) -> Tree:
+    """What is computed for each of the first places, one after the other; zeros for those beyond."""
+
+    def place(i: Array, found: Tree) -> Tree:
         return jax.tree.map(lambda all_places, own: all_places.at[i].set(own), found, one(i))
 
     shapes = jax.eval_shape(one, jnp.asarray(0))

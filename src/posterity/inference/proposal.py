@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import ensure_compile_time_eval, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.families.base import AbstractPosterior
+from posterity.amortized.network import AmortizedPosterior
+from posterity.inference.draw import Network
+from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
@@ -51,9 +56,13 @@ class Proposal:
         return self.q.log_prob(z)
 
 
-@filter_jit
-def proposal_of(
-    network: Callable[[Dataset, Array], AbstractPosterior], model: Model, dataset: Dataset
-) -> AbstractPosterior:
+def proposal_of(network: Network, model: Model, dataset: Dataset) -> AbstractPosterior:
     """The distribution q of one padded dataset."""
+    if isinstance(network, InformedNetwork):
+        return network(jax.tree.map(jnp.asarray, dataset))
+    return _trained(network, model, dataset)
+
+
+@filter_jit
+def _trained(network: AmortizedPosterior, model: Model, dataset: Dataset) -> AbstractPosterior:
     return network(dataset, model.space.mask(dataset.plate_masks))

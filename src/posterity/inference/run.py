@@ -179,7 +179,7 @@ def _draw_all(
         started = time.perf_counter()
         reads = list(chosen.values())
         places = stack_places([read.padded for read in reads])
-        drawn = draw_batch(network, model, places, request.root, [read.words for read in reads], request.num_draws)
+        drawn = draw_batch(network, model, places, request.seed, [read.words for read in reads], request.num_draws)
         weights = _checked(model, places, drawn, pareto_smoothed_many(np.stack([own.log_ratios for own in drawn])))
         return list(zip(drawn, weights, strict=True)), (time.perf_counter() - started) / len(chosen)
 
@@ -223,7 +223,10 @@ def _finish(
         outside += request.envelope.reasons(read.arrays, request.columns)
     if request.recipe is not None:
         outside += request.recipe.scale_reasons(read.arrays)
-    rng_key = for_purpose(dataset_key(request.root, jnp.asarray(read.words)), "refine")
+
+    def rng_key() -> PRNGKeyArray:
+        return for_purpose(dataset_key(request.root, jnp.asarray(read.words)), "refine")
+
     budget = request.budget if weights.is_sound else None  # a sampler would climb the same wrong density
     verdict, reasons, found = climb(model, read.padded, drawn.z, weights, outside, rng_key, budget)
     refined: tuple[dict[str, np.ndarray], np.ndarray] | tuple[None, None] = (None, None)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -20,6 +21,9 @@ __all__ = [
     "stack_places",
 ]
 
+Tree = TypeVar("Tree")
+AnyArray = Array | np.ndarray  # NumPy until it meets a program: JAX would run one for each array that is padded
+
 SMALLEST_BUCKET = 8
 """Rows to which fewer are padded where any power of two will do."""
 
@@ -36,9 +40,9 @@ class Dataset(eqx.Module):
         plate_masks: Variable plate -> True for the entries that this dataset has, shape `(size,)`.
     """
 
-    values: dict[str, Shaped[Array, "..."]]
-    row_mask: Bool[Array, "*batch obs"]
-    plate_masks: dict[str, Bool[Array, "*batch _"]]
+    values: dict[str, Shaped[AnyArray, "..."]]
+    row_mask: Bool[AnyArray, "*batch obs"]
+    plate_masks: dict[str, Bool[AnyArray, "*batch _"]]
 
     @property
     def num_obs(self) -> Int[Array, "*batch"]:
@@ -80,8 +84,11 @@ def stack_datasets(datasets: Sequence[Dataset]) -> Dataset:
     )
 
 
-def stack_places(datasets: Sequence[Dataset]) -> Dataset:
-    """Up to `PLACES` datasets of one padded size as a batch of fixed size; places beyond them repeat the first."""
+def stack_places(datasets: Sequence[Tree]) -> Tree:
+    """Up to `PLACES` datasets of one padded size, or what belongs to each, as a batch of fixed size.
+
+    Places beyond them repeat the first.
+    """
     filled = [*datasets, *[datasets[0]] * (PLACES - len(datasets))]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -76,7 +77,7 @@ def plate_sizes(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int
 
 
 def pad_arrays(model: Model, arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], num_rows: int) -> Dataset:
-    """Checked arrays padded to the capacity of every plate and to a number of rows.
+    """Checked arrays padded to the capacity of every plate and to a number of rows; NumPy's, ready to be stacked.
 
     Args:
         model: Whose arguments the arrays are.
@@ -89,8 +90,9 @@ def pad_arrays(model: Model, arrays: Mapping[str, np.ndarray], sizes: Mapping[st
     for argument in model.arguments:
         array = arrays[argument.name]
         missing = [num_rows - length, *np.subtract(argument.shape, array.shape[1:])]
-        values[argument.name] = jnp.asarray(np.pad(array, [(0, int(m)) for m in missing]))
-    return Dataset(values, jnp.arange(num_rows) < length, model.plate_masks(sizes))
+        values[argument.name] = np.pad(array, [(0, int(m)) for m in missing])
+    masks = {plate: np.arange(capacity) < sizes[plate] for plate, capacity in model.capacity.items()}
+    return Dataset(values, np.arange(num_rows) < length, masks)
 
 
 def pad_dataset(model: Model, dataset: Mapping[str, Any], num_rows: int) -> Dataset:
@@ -110,7 +112,7 @@ def pad_dataset(model: Model, dataset: Mapping[str, Any], num_rows: int) -> Data
     length = next(iter(arrays.values())).shape[0]
     if num_rows < length:
         raise InputError(f"dataset for '{model.name}' has {length} rows and cannot be padded to {num_rows}")
-    return pad_arrays(model, arrays, sizes, num_rows)
+    return jax.tree.map(jnp.asarray, pad_arrays(model, arrays, sizes, num_rows))
 
 
 def _checked(where: str, argument: Argument, value: Any) -> np.ndarray:

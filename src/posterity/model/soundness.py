@@ -59,7 +59,7 @@ def check_model(
             or on their order; data enter elsewhere than through `obs=`; a variable plate does not vanish where it is
             masked.
     """
-    probe = jit(lambda key, masks: _probe(model, draw, key, masks), quick=True)
+    probe = jit(lambda key, masks: _probe(model, draw, key, masks), effort="little")
     full = model.plate_masks(model.capacity)
     probes = [probe(random.key(seed), full) for seed in range(NUM_PROBES)]
     for probed in jax.device_get(probes):
@@ -234,7 +234,7 @@ def _check_plate(model: Model, probe: Callable[..., _Probe], plate: str, size: i
     """Masking a plate must give the densities of a model that never had the masked entries."""
     where = f"model '{model.name}': plate '{plate}' cannot vary"
     masks = model.plate_masks({**model.capacity, plate: size})
-    reduced = jit(lambda dataset, z: _reduced(model, plate, size, dataset, z), quick=True)
+    reduced = jit(lambda dataset, z: _reduced(model, plate, size, dataset, z), effort="little")
     for seed in range(NUM_PROBES):
         probed = probe(random.key(seed), masks)
         try:

@@ -16,7 +16,7 @@ from posterity.model.sites import LatentSite
 
 __all__ = ["LatentSpace", "PlateMasks", "broadcast_mask", "masked_values"]
 
-PlateMasks = Mapping[str, Bool[Array, " _"]]
+PlateMasks = Mapping[str, Bool[Array | np.ndarray, " _"]]
 
 
 def broadcast_mask(plates: Sequence[str | None], masks: PlateMasks, shape: Sequence[int]) -> Bool[Array, "..."]:

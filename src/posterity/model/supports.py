@@ -42,7 +42,7 @@ def fixed_supports(where: str, model: ModelFunction, shapes: Shapes) -> tuple[di
     values: dict[str, list[Any]] = dict(found.static)
     moving: set[str] = set()
     if found.traced:
-        evaluate = jit(found.leaves, quick=True)
+        evaluate = jit(found.leaves, effort="little")
         first, other = _made_up(shapes, 0), _made_up(shapes, 1)
         bounds = evaluate(first, 0)
         by_latents, by_data = _changed(bounds, evaluate(first, 1)), _changed(bounds, evaluate(other, 0))

@@ -11,7 +11,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, PRNGKeyArray, UInt32
 
-__all__ = ["dataset_key", "dataset_words", "for_purpose", "key_for"]
+__all__ = ["dataset_generator", "dataset_key", "dataset_words", "for_purpose", "key_for"]
 
 
 def key_for(seed: int, purpose: str) -> PRNGKeyArray:
@@ -52,3 +52,14 @@ def dataset_key(root: PRNGKeyArray, words: UInt32[Array, " 3"]) -> PRNGKeyArray:
     for i in range(3):
         root = random.fold_in(root, words[i])
     return root
+
+
+def dataset_generator(seed: int, words: UInt32[np.ndarray, " 3"], purpose: str) -> np.random.Generator:
+    """NumPy's random numbers of one dataset, for what is drawn outside of compiled programs.
+
+    Args:
+        seed: Of all datasets, at least 0.
+        words: What `dataset_words` gives.
+        purpose: Such as `draws`.
+    """
+    return np.random.default_rng([seed, *words.tolist(), zlib.crc32(purpose.encode())])

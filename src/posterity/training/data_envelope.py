@@ -95,7 +95,7 @@ def _draw(simulator: Simulator, stream: DatasetStream, rng_key: PRNGKeyArray) ->
         num_rows, sizes = draw_sizes(simulator, key_sizes, low, high)
         return stream.draw(simulator, key_data, jnp.arange(high) < num_rows, simulator.model.plate_masks(sizes))[0]
 
-    return jit(lambda keys: lax.map(one, keys), quick=True)(random.split(rng_key, NUM_DATASETS))
+    return jit(lambda keys: lax.map(one, keys), effort="little")(random.split(rng_key, NUM_DATASETS))
 
 
 def _is_compared(argument: Argument) -> bool:

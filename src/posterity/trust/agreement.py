@@ -52,7 +52,7 @@ def log_joint_again(
     return np.asarray(total)[:count], np.asarray(size)[:count]
 
 
-@partial(filter_jit, quick=True)
+@partial(filter_jit, effort="little")
 def _one_by_one(model: Model, places: Dataset, z: Array, count: Array) -> tuple[Array, Array]:
     num_draws = z.shape[1]
 

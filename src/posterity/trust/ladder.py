@@ -4,7 +4,7 @@ Each rung costs more than the one before, and is climbed only by datasets for wh
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ def climb(
     z: Float[np.ndarray, "draw latent"],
     weights: ImportanceWeights,
     envelope_reasons: Sequence[str],
-    rng_key: PRNGKeyArray,
+    rng_key: Callable[[], PRNGKeyArray],
     budget: Budget | None,
 ) -> Climbed:
     """Judges the weights of one dataset, and samples where they will not do.
@@ -58,13 +58,13 @@ def climb(
         z: Unconstrained draws of q.
         weights: Of these draws.
         envelope_reasons: Sentences about data outside the training envelope.
-        rng_key: Consumed here.
+        rng_key: Makes the key that is consumed here, if it is needed: that takes a millisecond.
         budget: Time for sampling, and what to reach; no sampling if None.
     """
     verdict, reasons = judge(weights, envelope_reasons)
     if verdict != "untrusted" or budget is None:
         return Climbed(verdict, reasons, None)
-    found = refine(Target(model, dataset), z, weights.log_weights, rng_key, budget)
+    found = refine(Target(model, jax.tree.map(jnp.asarray, dataset)), z, weights.log_weights, rng_key(), budget)
     return Climbed(*judge_refined(weights, found, envelope_reasons), found)
 
 

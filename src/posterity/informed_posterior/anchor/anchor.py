@@ -10,21 +10,39 @@ $$\Lambda + \sum_i h_i J_i' J_i = H, \quad h_i = -E[l_i''], \qquad
 whose fixed point is the Gaussian that minimises KL(q || p) (Opper and Archambeau 2009). Each average is an integral
 over one number, done by Gauss-Hermite nodes $x_q$ on the first derivatives alone: by Stein's identity
 $E[l''] = E[l' \epsilon] / \sigma$, which sees kinks (a Laplace prior) and loses nothing to rounding where $l$ is huge.
+
+All is done for many log joints at once, by small programs called in turn. Those that hold the model's densities do
+nothing else; those that do linear algebra take arrays, and are compiled once for all models.
 """
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import lax, vmap
 from jax.scipy.linalg import cho_solve, solve_triangular
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from posterity.informed_posterior.anchor.newton import ValueAt, damped_newton
+from posterity.informed_posterior.anchor.newton import STEP_SIZES, best_step
 from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.terms import Terms
+from posterity.runtime.compile import jit, while_loop
 
-__all__ = ["NODES", "NODE_WEIGHTS", "Anchor", "find_anchor", "laplace_anchor", "whiten"]
+__all__ = [
+    "NODES",
+    "NODE_WEIGHTS",
+    "Anchor",
+    "find_anchor",
+    "find_anchors",
+    "laplace_anchor",
+    "laplace_anchors",
+    "spread_of",
+    "whiten",
+]
 
 NUM_PRIOR = 8
 MOST_NEWTON, NEWTON_GAIN = 25, 0.01  # steps; nats by which a step must improve the log joint to go on
@@ -33,6 +51,7 @@ LONGEST_STEP = 2.0  # of the smoothed iteration, in posterior standard deviation
 SLOW = 0.7  # a smoothed step that is longer than this share of the one before halves the damping
 LEAST_PRIOR = 0.01  # least curvature of a prior term in Newton's method, in units of its own width
 MOST_CURVED = 1e15
+NUM_REFINED = 2  # times that the solution of a linear system is put right
 NUDGE = 0.01  # in units of the prior's own width
 JITTER = 1e-6  # relative to the diagonal
 
@@ -63,17 +82,49 @@ class Anchor(eqx.Module):
         r"""Unit vectors $\hat\jmath_i = L^{-1} J_i' / \sigma_i$, in coordinates where q is standard normal."""
         return whiten(self.factor, lines.design) / self.scale[:, None]
 
-    def log_evidence(self, terms: Terms) -> Float[Array, ""]:
-        r"""$E_q[\log p(z, D)]$ + entropy of q, in nats: a lower bound on the log evidence."""
-        return terms.quadratic(self.loc) + self.averaged(terms)
 
-    def averaged(self, terms: Terms) -> Float[Array, ""]:
-        """What `log_evidence` adds to the quadratic part of the log joint at `loc`."""
-        values = jax.vmap(terms.values)(self.predictor + NODES[:, None] * self.scale)
-        half_trace = 0.5 * jnp.trace(cho_solve((self.factor, True), terms.precision))
-        per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(self.factor))
-        entropy = jnp.sum(jnp.where(terms.mask, per_latent, 0.5))  # 0.5 cancels a masked latent's half trace
-        return jnp.sum(NODE_WEIGHTS @ values) - half_trace + entropy
+class Search(eqx.Module):
+    """Where Newton's method stands.
+
+    Attributes:
+        loc: The best point so far.
+        direction: Where to go from there; 0 when there is nowhere to go.
+        slopes: $l_i'$ at `loc`.
+        curvature: $-l_i''$ at `loc`, made usable; of prior terms averaged over their own width.
+        gained: Nats that the last step improved the log joint by.
+        count: Steps so far.
+    """
+
+    loc: Float[Array, " latent"]
+    direction: Float[Array, " latent"]
+    slopes: Float[Array, " term"]
+    curvature: Float[Array, " term"]
+    gained: Float[Array, ""]
+    count: Int[Array, ""]
+
+    @property
+    def going_on(self) -> Bool[Array, "*problem"]:
+        """Whether the last step was worth it; the first only looks which of two points to start from."""
+        return ((self.gained > NEWTON_GAIN) | (self.count == 1)) & (self.count < MOST_NEWTON)
+
+
+class Progress(eqx.Module):
+    """Of the smoothed iteration.
+
+    Attributes:
+        length: Of the last step, in posterior standard deviations.
+        damping: Of the next one.
+        count: Steps so far.
+    """
+
+    length: Float[Array, "*problem"]
+    damping: Float[Array, "*problem"]
+    count: Int[Array, "*problem"]
+
+    @property
+    def going_on(self) -> Bool[Array, "*problem"]:
+        """Whether the last step was still long."""
+        return (self.length > SETTLED) & (self.count < MOST_SMOOTHED)
 
 
 def find_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> Anchor:
@@ -83,43 +134,81 @@ def find_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> A
         terms: The log joint.
         start: Another point than the prior's middle to look for the mode from.
     """
-    prior, widths = _prior_gaussian(terms)
-    laplace = _laplace(terms, _newton(terms, _start(terms, prior, start), widths), widths)
-    found = _better(terms, _smooth(terms, laplace), laplace)
-    return jax.tree.map(lambda a, b: jnp.where(_is_finite(found), a, b), found, prior)
+    return _one(find_anchors, terms, start)
 
 
 def laplace_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -> Anchor:
     """The mode and the curvature there: what `find_anchor` begins with."""
-    prior, widths = _prior_gaussian(terms)
-    found = _laplace(terms, _newton(terms, _start(terms, prior, start), widths), widths)
-    return jax.tree.map(lambda a, b: jnp.where(_is_finite(found), a, b), found, prior)
+    return _one(laplace_anchors, terms, start)
 
 
-def _start(terms: Terms, prior: Anchor, other: Array | None) -> Array:
-    """The better of two points to start from, and never quite the middle of the prior.
+def _one(search: Callable[..., tuple[Anchor, Array]], terms: Terms, start: Array | None) -> Anchor:
+    lead = partial(jax.tree.map, lambda leaf: leaf[None])
+    return jax.tree.map(lambda leaf: leaf[0], search(lead(terms), None if start is None else start[None])[0])
 
-    There, predictors are often exactly 0, where likelihoods that are written with max(x, 0) and |x| (as Bernoulli's
-    by logits is) are smooth but have a wrong automatic derivative.
+
+def find_anchors(
+    terms: Terms, start: Float[Array, "problem latent"] | None = None
+) -> tuple[Anchor, Float[Array, " problem"]]:
+    r"""`find_anchor` of many log joints at once, and what their bounds add to the quadratic parts.
+
+    Args:
+        terms: A leading axis runs along the log joints.
+        start: Other points to look for the modes from.
+
+    Returns:
+        The anchors, and for each $E_q[\sum_i l_i]$ + entropy - half the trace of `precision` over q: with
+        `terms.quadratic(anchor.loc)`, the bound on the log evidence. -inf where nothing finite was found.
     """
-    index = jnp.arange(terms.mask.size)
-    nudge = jnp.where(terms.mask, NUDGE * jnp.cos(1.0 + index) / jnp.diagonal(prior.factor), 0.0)
-    start = prior.loc + nudge
-    if other is None:
-        return start
-    other = other + nudge
-    return jnp.where(terms.log_joint(other) > terms.log_joint(start), other, start)
+    affine = terms.affine
+    prior, laplace = _find_modes(terms, affine, start)
+    smooth = _find_smooth(terms, affine, laplace[0]) if terms.offset.shape[1] else laplace
+    return _choose(affine, prior, smooth, laplace)
 
 
-def whiten(factor: Float[Array, "latent latent"], vectors: Float[Array, "n latent"]) -> Float[Array, "n latent"]:
-    r"""$L^{-1} v$ for every row `v`."""
-    return solve_triangular(factor, vectors.T, lower=True).T
+def laplace_anchors(
+    terms: Terms, start: Float[Array, "problem latent"] | None = None
+) -> tuple[Anchor, Float[Array, " problem"]]:
+    """`laplace_anchor` of many log joints at once; see `find_anchors`."""
+    affine = terms.affine
+    prior, laplace = _find_modes(terms, affine, start)
+    return _choose(affine, prior, laplace, laplace)
 
 
-def _prior_gaussian(terms: Terms) -> tuple[Anchor, Array]:
-    """A Gaussian near the prior, and a width for each prior term (0 for data terms).
+def _find_modes(terms: Terms, affine: Terms, start: Array | None) -> tuple[Anchor, tuple[Anchor, Array]]:
+    """Gaussians near the priors; those at the modes, with what their terms average to."""
+    widths, centres = _match_priors(terms) if terms.has_prior else (None, None)
+    prior, search = _begin(affine, widths, centres, start)
+    if terms.offset.shape[1]:
+        search = while_loop(
+            lambda search: jnp.any(search.going_on),
+            lambda search: _advance(terms, widths, _aim(affine, search)),
+            _advance(terms, widths, search),
+        )
+    return prior, _look(terms, _laplace(affine, search))
 
-    Each non-Gaussian prior term is matched alone, by the smoothed iteration in one dimension.
+
+def _find_smooth(terms: Terms, affine: Terms, start: Anchor) -> tuple[Anchor, Array]:
+    """The smoothed iteration, damped where it does not come closer."""
+
+    def step(carry: tuple[Anchor, Array, Progress]) -> tuple[Anchor, Array, Progress]:
+        anchor, progress = _smooth(affine, carry[0], carry[2])
+        return *_look(terms, anchor), progress
+
+    ones = jnp.ones(start.loc.shape[0])
+    begun = Progress(jnp.inf * ones, ones, jnp.zeros(ones.shape, int))
+    return while_loop(lambda carry: jnp.any(carry[2].going_on), step, (start, jnp.zeros_like(ones), begun))[:2]
+
+
+# ------------------------------------------------------------------ programs with the model's own densities in them
+
+
+@partial(jit, effort="moderate")
+@vmap
+def _match_priors(terms: Terms) -> tuple[Array, Array]:
+    """Widths (0 for data terms) and centres of Gaussians near each non-Gaussian prior term.
+
+    Each is matched alone, by the smoothed iteration in one dimension.
     """
 
     def match(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
@@ -130,97 +219,149 @@ def _prior_gaussian(terms: Terms) -> tuple[Anchor, Array]:
         step = jnp.clip((NODE_WEIGHTS @ slopes) / precision, -3.0 * new_width, 3.0 * new_width)
         return (centre + step, new_width), None
 
-    is_prior = terms.is_prior & terms.active
     (centre, width), _ = lax.scan(match, (terms.offset, jnp.ones_like(terms.offset)), None, length=NUM_PRIOR)
-    curvature = jnp.where(is_prior, 1.0 / jnp.square(width), 0.0)
-    linear = terms.linear + terms.design.T @ (curvature * jnp.where(is_prior, centre - terms.offset, 0.0))
-    factor = _cholesky(_precision(terms, curvature))
-    anchor = _look(terms, cho_solve((factor, True), linear), factor, curvature)
-    anchor = eqx.tree_at(lambda a: a.profile, anchor, jnp.zeros_like(anchor.profile))
-    return anchor, jnp.where(is_prior, width, 0.0)
+    return jnp.where(terms.is_prior & terms.active, width, 0.0), centre
 
 
-def _newton(terms: Terms, start: Array, widths: Array) -> Array:
-    """The mode, or the best point met on the way to it."""
-
-    def look(loc: Array) -> tuple[Array, ValueAt]:
-        predictor = terms.predictor(loc)
-        slopes, curvature = _local(terms, predictor, widths)
-        gradient = terms.linear - terms.precision @ loc + terms.design.T @ slopes
-        direction = cho_solve((_cholesky(_precision(terms, curvature)), True), gradient)
-        along = terms.design @ direction
-        return direction, lambda t: terms.quadratic(loc + t * direction) + jnp.sum(terms.values(predictor + t * along))
-
-    return damped_newton(look, start, gain=NEWTON_GAIN, most=MOST_NEWTON)
-
-
-def _local(terms: Terms, predictor: Array, widths: Array) -> tuple[Array, Array]:
-    """Slopes and absolute curvatures at a point; those of prior terms averaged over the prior's width, for kinks."""
-    slopes, curvature = terms.slopes_and_curvatures(predictor)
-    wide = jnp.where(widths > 0.0, widths, 1.0)
-    smooth = jnp.abs((NODE_WEIGHTS * NODES) @ _slopes_at_nodes(terms, predictor, wide)) / wide
-    smooth = jnp.maximum(smooth, LEAST_PRIOR / jnp.square(wide))
-    return slopes, _usable(jnp.where(widths > 0.0, smooth, curvature))
+@partial(jit, effort="moderate")
+@vmap
+def _advance(terms: Terms, widths: Array | None, search: Search) -> Search:
+    """Goes along the direction as far as the best of a few step sizes, none at all among them, and looks around."""
+    sizes = jnp.asarray(STEP_SIZES)
+    predictor, along = terms.predictor(search.loc), terms.design @ search.direction
+    values = vmap(
+        lambda t: terms.quadratic(search.loc + t * search.direction) + jnp.sum(terms.values(predictor + t * along))
+    )(sizes)
+    size, gained = best_step(sizes, values)
+    # `where`, since 0 times an infinite direction is NaN.
+    loc = jnp.where(size > 0.0, search.loc + size * search.direction, search.loc)
+    slopes, curvature = terms.slopes_and_curvatures(terms.predictor(loc))
+    if widths is not None:  # curvatures of prior terms are averaged over the prior's width, for kinks
+        wide = jnp.where(widths > 0.0, widths, 1.0)
+        smooth = jnp.abs((NODE_WEIGHTS * NODES) @ _slopes_at_nodes(terms, terms.predictor(loc), wide)) / wide
+        smooth = jnp.maximum(smooth, LEAST_PRIOR / jnp.square(wide))
+        curvature = jnp.where(widths > 0.0, smooth, curvature)
+    return Search(loc, search.direction, slopes, _usable(curvature), gained, search.count + 1)
 
 
-def _laplace(terms: Terms, loc: Array, widths: Array) -> Anchor:
-    """The anchor at a mode."""
-    curvature = _local(terms, terms.predictor(loc), widths)[1]
-    return _look(terms, loc, _cholesky(_precision(terms, curvature)), curvature)
+@partial(jit, effort="moderate")
+@vmap
+def _look(terms: Terms, anchor: Anchor) -> tuple[Anchor, Array]:
+    """The anchor with its terms' slopes at the nodes, and the sum of what the terms average to over it."""
+    nodes = anchor.predictor + NODES[:, None] * anchor.scale
+    values, slopes = vmap(jax.value_and_grad(lambda eta: jnp.sum(terms.values(eta))))(nodes)
+    profile = anchor.scale[:, None] * slopes.T
+    return dataclasses.replace(anchor, profile=profile), NODE_WEIGHTS @ values
 
 
-def _smooth(terms: Terms, start: Anchor) -> Anchor:
-    """The smoothed iteration, damped where it does not come closer."""
-
-    def going_on(carry: tuple[Anchor, Array, Array, Array]) -> Array:
-        _, length, _, count = carry
-        return (length > SETTLED) & (count < MOST_SMOOTHED)
-
-    def step(carry: tuple[Anchor, Array, Array, Array]) -> tuple[Anchor, Array, Array, Array]:
-        here, last_length, damping, count = carry
-        averaged = _usable(here.profile @ (NODE_WEIGHTS * NODES) / jnp.square(here.scale))
-        gradient = terms.linear - terms.precision @ here.loc
-        gradient += terms.design.T @ (here.profile @ NODE_WEIGHTS / here.scale)
-        change = averaged - here.curvature
-        bent = jnp.sqrt(jnp.sum(jnp.square(change * jnp.square(here.scale))))
-        white = solve_triangular(here.factor, gradient, lower=True)
-        length = jnp.maximum(bent, jnp.sqrt(jnp.sum(jnp.square(white))))
-        damping = jnp.where(length > SLOW * last_length, 0.5 * damping, jnp.minimum(1.5 * damping, 1.0))
-        curvature = here.curvature + damping * change
-        factor = _cholesky(_precision(terms, curvature))
-        move = cho_solve((factor, True), gradient)
-        size = jnp.sqrt(jnp.sum(jnp.square(factor.T @ move)))
-        move *= damping * jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(size, 1e-30))
-        return _look(terms, here.loc + move, factor, curvature), length, damping, count + 1
-
-    carry = (start, jnp.asarray(jnp.inf), jnp.asarray(1.0), jnp.asarray(0))
-    return lax.while_loop(going_on, step, carry)[0]
+def _slopes_at_nodes(terms: Terms, centre: Array, width: Array) -> Float[Array, "node term"]:
+    return vmap(terms.slopes)(centre + NODES[:, None] * width)
 
 
-def _better(terms: Terms, first: Anchor, second: Anchor) -> Anchor:
-    """The anchor with the higher bound on the evidence."""
-    bounds = jnp.stack([first.log_evidence(terms), second.log_evidence(terms)])
+# ------------------------------------------------------------------ programs that serve every model
+
+
+@partial(jit, effort="moderate")
+@vmap
+def _begin(affine: Terms, widths: Array | None, centres: Array | None, other: Array | None) -> tuple[Anchor, Search]:
+    """A Gaussian near the prior, and where to start: the better point on the way from its middle to another one.
+
+    Never quite the middle: there, predictors are often exactly 0, where likelihoods that are written with max(x, 0)
+    and |x| (as Bernoulli's by logits is) are smooth but have a wrong automatic derivative.
+    """
+    curvature, linear = jnp.zeros_like(affine.offset), affine.linear
+    if widths is not None and centres is not None:
+        is_prior = widths > 0.0
+        curvature = jnp.where(is_prior, 1.0 / jnp.square(jnp.where(is_prior, widths, 1.0)), 0.0)
+        linear += affine.design.T @ (curvature * jnp.where(is_prior, centres - affine.offset, 0.0))
+    factor = _cholesky(_precision(affine, curvature))
+    loc = cho_solve((factor, True), linear)
+    prior = _geometry(affine, loc, factor, curvature)
+    index = jnp.arange(affine.mask.size)
+    start = loc + jnp.where(affine.mask, NUDGE * jnp.cos(1.0 + index) / jnp.diagonal(factor), 0.0)
+    direction = jnp.zeros_like(loc) if other is None else other - loc
+    none = jnp.zeros_like(affine.offset)
+    return prior, Search(start, direction, none, none, jnp.asarray(jnp.inf), jnp.asarray(0))
+
+
+@partial(jit, effort="moderate")
+@vmap
+def _aim(affine: Terms, search: Search) -> Search:
+    """Newton's direction; none where the last step gained next to nothing."""
+    gradient = affine.linear - affine.precision @ search.loc + affine.design.T @ search.slopes
+    direction = cho_solve((_cholesky(_precision(affine, search.curvature)), True), gradient)
+    return dataclasses.replace(search, direction=jnp.where(search.going_on, direction, 0.0))
+
+
+@partial(jit, effort="moderate")
+@vmap
+def _laplace(affine: Terms, search: Search) -> Anchor:
+    """The anchor at a mode, which is where the gradient vanishes if there is nothing but the quadratic part."""
+    factor = _cholesky(_precision(affine, search.curvature))
+    loc = search.loc
+    if not affine.offset.size:
+        for _ in range(NUM_REFINED):
+            loc += cho_solve((factor, True), affine.linear - affine.precision @ loc)
+    return _geometry(affine, loc, factor, search.curvature)
+
+
+@partial(jit, effort="moderate")
+@vmap
+def _smooth(affine: Terms, anchor: Anchor, progress: Progress) -> tuple[Anchor, Progress]:
+    """One step of the smoothed iteration; none where the last one was short."""
+    averaged = _usable(anchor.profile @ (NODE_WEIGHTS * NODES) / jnp.square(anchor.scale))
+    gradient = affine.linear - affine.precision @ anchor.loc
+    gradient += affine.design.T @ (anchor.profile @ NODE_WEIGHTS / anchor.scale)
+    change = averaged - anchor.curvature
+    bent = jnp.sqrt(jnp.sum(jnp.square(change * jnp.square(anchor.scale))))
+    white = solve_triangular(anchor.factor, gradient, lower=True)
+    length = jnp.maximum(bent, jnp.sqrt(jnp.sum(jnp.square(white))))
+    slow = length > SLOW * progress.length
+    damping = jnp.where(slow, 0.5 * progress.damping, jnp.minimum(1.5 * progress.damping, 1.0))
+    curvature = anchor.curvature + damping * change
+    factor = _cholesky(_precision(affine, curvature))
+    move = cho_solve((factor, True), gradient)
+    size = jnp.sqrt(jnp.sum(jnp.square(factor.T @ move)))
+    move *= damping * jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(size, 1e-30))
+    moved = _geometry(affine, anchor.loc + move, factor, curvature), Progress(length, damping, progress.count + 1)
+    return jax.tree.map(lambda new, old: jnp.where(progress.going_on, new, old), moved, (anchor, progress))
+
+
+@partial(jit, effort="moderate")
+@vmap
+def _choose(
+    affine: Terms, prior: Anchor, first: tuple[Anchor, Array], second: tuple[Anchor, Array]
+) -> tuple[Anchor, Array]:
+    """The anchor with the higher bound on the evidence, that near the prior where none is finite."""
+    averaged = jnp.stack([_averaged(affine, *first), _averaged(affine, *second)])
+    bounds = averaged + jnp.stack([affine.quadratic(first[0].loc), affine.quadratic(second[0].loc)])
     bounds = jnp.where(jnp.isfinite(bounds), bounds, -jnp.inf)
-    use_first = _is_finite(first) & ((bounds[0] >= bounds[1]) | ~_is_finite(second))
-    return jax.tree.map(lambda a, b: jnp.where(use_first, a, b), first, second)
+    finite = jnp.stack([_is_finite(first[0]), _is_finite(second[0])])
+    use_first = finite[0] & ((bounds[0] >= bounds[1]) | ~finite[1])
+    better = jax.tree.map(lambda a, b: jnp.where(use_first, a, b), first[0], second[0])
+    anchor = jax.tree.map(lambda a, b: jnp.where(_is_finite(better), a, b), better, prior)
+    return anchor, jnp.where(jnp.any(finite), jnp.where(use_first, *averaged), -jnp.inf)
+
+
+def _averaged(affine: Terms, anchor: Anchor, expected: Array) -> Float[Array, ""]:
+    """What the bound on the evidence adds to the quadratic part of the log joint at `loc`."""
+    half_trace = 0.5 * jnp.trace(cho_solve((anchor.factor, True), affine.precision))
+    per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(anchor.factor))
+    entropy = jnp.sum(jnp.where(affine.mask, per_latent, 0.5))  # 0.5 cancels a masked latent's half trace
+    return expected - half_trace + entropy
 
 
 def _is_finite(anchor: Anchor) -> Bool[Array, ""]:
     return jnp.isfinite(jnp.sum(anchor.loc) + jnp.sum(anchor.factor) + jnp.sum(anchor.profile))
 
 
-def _look(terms: Terms, loc: Array, factor: Array, curvature: Array) -> Anchor:
-    """All terms as seen from a Gaussian."""
-    predictor = terms.predictor(loc)
-    scale = jnp.sqrt(jnp.sum(jnp.square(whiten(factor, terms.design)), axis=1))
-    counts = terms.active & (scale > 0.0)  # the others depend on no latent
+def _geometry(affine: Terms, loc: Array, factor: Array, curvature: Array) -> Anchor:
+    """All terms as seen from a Gaussian, but for their slopes."""
+    scale = jnp.sqrt(jnp.sum(jnp.square(whiten(factor, affine.design)), axis=1))
+    counts = affine.active & (scale > 0.0)  # the others depend on no latent
     scale = jnp.where(counts, scale, 1.0)
-    profile = scale[:, None] * _slopes_at_nodes(terms, predictor, scale).T
-    return Anchor(loc, factor, predictor, scale, jnp.where(counts, curvature, 0.0), profile)
-
-
-def _slopes_at_nodes(terms: Terms, centre: Array, width: Array) -> Float[Array, "node term"]:
-    return jax.vmap(terms.slopes)(centre + NODES[:, None] * width)
+    profile = jnp.zeros((affine.offset.size, NODES.size))
+    return Anchor(loc, factor, affine.predictor(loc), scale, jnp.where(counts, curvature, 0.0), profile)
 
 
 def _usable(curvature: Array) -> Array:
@@ -228,8 +369,8 @@ def _usable(curvature: Array) -> Array:
     return jnp.clip(jnp.where(jnp.isnan(curvature), 0.0, jnp.abs(curvature)), 0.0, MOST_CURVED)
 
 
-def _precision(terms: Terms, curvature: Array) -> Float[Array, "latent latent"]:
-    return terms.precision + (terms.design.T * curvature) @ terms.design
+def _precision(affine: Terms, curvature: Array) -> Float[Array, "latent latent"]:
+    return affine.precision + (affine.design.T * curvature) @ affine.design
 
 
 def _cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "latent latent"]:
@@ -237,3 +378,13 @@ def _cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "latent lat
     size = jnp.sqrt(jnp.maximum(jnp.diagonal(matrix), 1e-30))
     scaled = matrix / size[:, None] / size[None, :]
     return size[:, None] * jnp.linalg.cholesky(scaled + JITTER * jnp.eye(matrix.shape[0]))
+
+
+def whiten(factor: Float[Array, "latent latent"], vectors: Float[Array, "n latent"]) -> Float[Array, "n latent"]:
+    r"""$L^{-1} v$ for every row `v`."""
+    return vectors @ spread_of(factor)
+
+
+def spread_of(factor: Float[Array, "latent latent"]) -> Float[Array, "latent latent"]:
+    r"""$L^{-\top}$, upper-triangular: what gives standard normal noise the covariance $H^{-1}$."""
+    return solve_triangular(factor, jnp.eye(factor.shape[0]), lower=True).T

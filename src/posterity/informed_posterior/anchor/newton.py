@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax, vmap
 from jaxtyping import Array, Float
 
-__all__ = ["ValueAt", "damped_newton"]
+__all__ = ["STEP_SIZES", "ValueAt", "best_step", "damped_newton"]
 
 STEP_SIZES = (1.0, 0.5, 0.25, 2.0**-4, 2.0**-6, 2.0**-9, 2.0**-13, 2.0**-18, 0.0)
 
@@ -37,11 +37,20 @@ def damped_newton(
     def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         point, _, count = carry
         direction, value_at = look(point)
-        values = vmap(value_at)(sizes)
-        values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
-        best = jnp.where(jnp.any(jnp.isfinite(values)), jnp.argmax(values), len(STEP_SIZES) - 1)
+        size, gained = best_step(sizes, vmap(value_at)(sizes))
         # A zero step keeps the point exactly; `where`, since 0 times an infinite direction is NaN.
-        point = jnp.where(sizes[best] > 0.0, point + sizes[best] * direction, point)
-        return point, jnp.where(sizes[best] > 0.0, values[best] - values[-1], 0.0), count + 1
+        return jnp.where(size > 0.0, point + size * direction, point), gained, count + 1
 
     return lax.while_loop(going_on, step, (start, jnp.asarray(jnp.inf), jnp.asarray(0)))[0]
+
+
+def best_step(sizes: Float[Array, " size"], values: Float[Array, " size"]) -> tuple[Array, Array]:
+    """The step size of the highest finite value, 0 if there is none; and what it gains over no step.
+
+    Args:
+        sizes: The last is 0.
+        values: Log joint at each, in nats.
+    """
+    values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
+    best = jnp.where(jnp.any(jnp.isfinite(values)), jnp.argmax(values), sizes.size - 1)
+    return sizes[best], jnp.where(sizes[best] > 0.0, values[best] - values[-1], 0.0)

@@ -10,6 +10,7 @@ gradient of a convex function, and its inverse exists and is found by Newton's m
 anything smoother costs more than all the rest.
 """
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, vmap
@@ -63,6 +64,17 @@ class RowMap(AbstractTransport):
     shift: Float[Array, " term"]
     slopes: Float[Array, "term 5"]
     mask: Bool[Array, " latent"]
+
+    @classmethod
+    def straight(cls, mask: Bool[Array, " latent"]) -> "RowMap":
+        """The identity: no rows."""
+        none = jnp.zeros(0)
+        return cls(jnp.zeros((0, mask.size)), none, none, jnp.zeros((0, len(CENTRES))), mask)
+
+    def of_size(self, size: int) -> "RowMap":
+        """The same without latents beyond the first few, which are masked."""
+        parts = self.directions[..., :size], self.mask[..., :size]
+        return eqx.tree_at(lambda row_map: (row_map.directions, row_map.mask), self, parts)
 
     def transform_and_log_det(self, noise: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         r"""$T(e)$ and $\log\det \partial T / \partial e$."""

@@ -125,7 +125,7 @@ def _golden(network: RowNetwork) -> Array:
         key_data, key_draws = random.split(random.key(seed))
         terms = _regression(key_data, seed % 2 == 0)
         anchor = find_anchor(terms)
-        return AnchoredPosterior(anchor, network(terms, anchor)).sample_and_log_prob(key_draws, 4)[1]
+        return AnchoredPosterior.around(anchor, network(terms, anchor)).sample_and_log_prob(key_draws, 4)[1]
 
     return jax.vmap(one)(jnp.arange(NUM_GOLDEN))
 

@@ -11,13 +11,14 @@ that never saw the tail look healthy. Where it does not, the tenth costs about a
 
 import jax
 import jax.numpy as jnp
-from jax import lax, random, vmap
-from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jax import lax, vmap
+from jaxtyping import Array, Bool, Float
 
-from posterity.amortized.families.base import AbstractPosterior, standard_normal_log_prob
+from posterity.amortized.families.base import standard_normal_log_prob
+from posterity.informed_posterior.anchor.anchor import spread_of
 from posterity.informed_posterior.anchor.local import LocalGaussian
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
+from posterity.informed_posterior.noise import AbstractNoisePosterior, BaseNoise
 
 __all__ = ["ModesPosterior", "mode_weights"]
 
@@ -50,7 +51,7 @@ def mode_weights(gaussians: LocalGaussian, mask: Bool[Array, " latent"]) -> Floa
     return jax.nn.log_softmax(jnp.where(kept, jnp.maximum(gaussians.bound, LOWEST), -jnp.inf))
 
 
-class ModesPosterior(AbstractPosterior):
+class ModesPosterior(AbstractNoisePosterior):
     """q over one or several modes.
 
     Attributes:
@@ -70,20 +71,23 @@ class ModesPosterior(AbstractPosterior):
         """Number of modes in the mixture."""
         return jnp.sum(jnp.isfinite(self.log_weights))
 
-    def sample_and_log_prob(
-        self, rng_key: PRNGKeyArray, num_samples: int
-    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
+    def from_noise(self, noise: BaseNoise) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
         """Draws with their log densities."""
-        key_mode, key_noise = random.split(rng_key)
-        mode = random.categorical(key_mode, self.log_weights, shape=(num_samples,))
-        noise = _stretched_noise(key_noise, num_samples, self.mask)
-        spreads = vmap(lambda factor: solve_triangular(factor, noise.T, lower=True, trans=1).T)(self.gaussians.factor)
-        z = self.gaussians.loc[mode] + spreads[mode, jnp.arange(num_samples)]
-        z = jnp.where(self.mask, z, 0.0)
+        ends = jnp.cumsum(jnp.exp(self.log_weights))
+        mode = jnp.minimum(jnp.searchsorted(ends, noise.uniform[:, 1] * ends[-1]), ends.size - 1)
+        stretched = _stretched_noise(noise, self.mask)
+        draws = jnp.arange(len(stretched))
+        spreads = vmap(lambda factor: stretched @ spread_of(factor).T)(self.gaussians.factor)
+        z = jnp.where(self.mask, self.gaussians.loc[mode] + spreads[mode, draws], 0.0)
         single = self.num_modes == 1
-        bent, log_det = self.best.transform_many(noise)
-        bent_log_q = vmap(_stretched_log_prob, in_axes=(0, None))(noise, self.mask) - log_det
+        bent, log_det = self.best.transform_many(stretched)
+        bent_log_q = vmap(_stretched_log_prob, in_axes=(0, None))(stretched, self.mask) - log_det
         return jnp.where(single, bent, z), jnp.where(single, bent_log_q, vmap(self._mixture)(z))
+
+    def of_size(self, size: int) -> "ModesPosterior":
+        """Itself: nothing is padded here."""
+        assert size == self.mask.size
+        return self
 
     def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
         """Log density of the active entries of `z`, in nats."""
@@ -103,15 +107,14 @@ class ModesPosterior(AbstractPosterior):
         return jax.nn.logsumexp(jnp.where(inside, densities, 0.0) + weights)
 
 
-def _stretched_noise(
-    rng_key: PRNGKeyArray, num_samples: int, mask: Bool[Array, " latent"]
-) -> Float[Array, "sample latent"]:
-    key_noise, key_which, key_whether = random.split(rng_key, 3)
-    noise = jnp.where(mask, random.normal(key_noise, (num_samples, mask.size)), 0.0)
-    which = random.categorical(key_which, jnp.where(mask, 0.0, -jnp.inf), shape=(num_samples,))
-    stretched = random.bernoulli(key_whether, SHARE, (num_samples,))
-    chosen = (jnp.arange(mask.size) == which[:, None]) & stretched[:, None]
-    return jnp.where(chosen, STRETCH * noise, noise)
+def _stretched_noise(noise: BaseNoise, mask: Bool[Array, " latent"]) -> Float[Array, "draw latent"]:
+    """Noise of which a share is stretched along one active coordinate, each as often."""
+    normal = jnp.where(mask, noise.normal, 0.0)
+    share = noise.uniform[:, 2] / SHARE  # in (0, 1) for those that are stretched: which share of the coordinates
+    count = jnp.cumsum(mask)
+    which = jnp.searchsorted(count, jnp.floor(share * count[-1]) + 1)
+    chosen = (jnp.arange(mask.size) == which[:, None]) & (share < 1.0)[:, None]
+    return jnp.where(chosen, STRETCH * normal, normal)
 
 
 def _stretched_log_prob(noise: Float[Array, " latent"], mask: Bool[Array, " latent"]) -> Float[Array, ""]:

@@ -7,24 +7,27 @@ the anchor's location and scale are interpolated linearly, so $q(\text{rest} \mi
 Gaussian, up to that interpolation.
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax, random, vmap
+from jax import vmap
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int
 
-from posterity.amortized.families.base import AbstractPosterior, standard_normal_log_prob
-from posterity.informed_posterior.anchor.anchor import Anchor, find_anchor, laplace_anchor
+from posterity.amortized.families.base import standard_normal_log_prob
+from posterity.informed_posterior.anchor.anchor import Anchor, spread_of
 from posterity.informed_posterior.bend.row_map import RowMap
-from posterity.informed_posterior.read.terms import Terms
+from posterity.informed_posterior.noise import NUM_BLOCKS, AbstractNoisePosterior, BaseNoise
+from posterity.runtime.compile import jit, while_loop
 
-__all__ = ["NUM_KNOTS", "PiecewiseDensity", "ScaledPosterior", "find_grid", "scaled_posterior"]
+__all__ = ["NUM_KNOTS", "PiecewiseDensity", "ScaledPosterior", "block_scales", "find_grids", "scaled_posterior"]
 
-NUM_KNOTS, NUM_ROUNDS, NUM_BLOCKS = 13, 4, 4
+NUM_KNOTS, NUM_ROUNDS = 13, 4
+UNKNOWN = -1e30  # log density, in nats, where none can be had
 WIDEST = 12.0  # the first grid reaches from -12 to 12: from e^-12 to e^12 for a positive latent
 FARTHEST = 18.0  # no grid goes beyond: squares of e^18 and e^-18 still leave float32 some room
 DEPTH = 9.0  # nats below the peak at which a grid ends: 4.2 standard deviations of a normal
@@ -109,7 +112,7 @@ def _log1p_expm1(share: Array, rise: Array) -> Array:
     return jnp.where(small, share, jnp.log1p(share * jnp.expm1(safe)) / safe)
 
 
-class ScaledPosterior(AbstractPosterior):
+class ScaledPosterior(AbstractNoisePosterior):
     r"""q of all latents: $\tau$ first, then the rest given $\tau$.
 
     Draws are stratified over $\tau$: each by itself is a draw from q, and together they cover it evenly.
@@ -130,27 +133,22 @@ class ScaledPosterior(AbstractPosterior):
     where: Int[Array, ""]
     mask: Bool[Array, " latent"]
 
-    def sample_and_log_prob(
-        self, rng_key: PRNGKeyArray, num_samples: int
-    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
-        """Draws with their log densities."""
-        key_scale, key_rest, key_order = random.split(rng_key, 3)
+    def from_noise(self, noise: BaseNoise) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
+        """Draws with their log densities; the first uniform numbers become the scale."""
+        total = noise.uniform.shape[0]
         num_blocks = self.maps.leverage.shape[0]
-        per_block = -(-num_samples // num_blocks)
-        total = per_block * num_blocks
-        tau = self.scale.quantile((jnp.arange(total) + random.uniform(key_scale, (total,))) / total)
+        tau = self.scale.quantile(noise.uniform[:, 0])
         rest = self.maps.mask[0]
-        noise = jnp.where(rest, random.normal(key_rest, (num_blocks, per_block, rest.size)), 0.0)
-        u, bent = vmap(RowMap.transform_many)(self.maps, noise)
-        log_q = vmap(standard_normal_log_prob, in_axes=(0, None))(jnp.reshape(noise, (total, -1)), rest)
+        normal = jnp.where(rest, noise.normal, 0.0)
+        u, bent = vmap(RowMap.transform_many)(self.maps, jnp.reshape(normal, (num_blocks, -1, rest.size)))
+        log_q = vmap(standard_normal_log_prob, in_axes=(0, None))(normal, rest)
         weights = vmap(self._knot_weights)(tau)
         u = jnp.reshape(u, (total, -1))
         moved = sum(weights[:, k, None] * (u @ self.spreads[k].T) for k in range(weights.shape[1]))
         widths = jnp.log(weights @ jnp.diagonal(self.spreads, axis1=1, axis2=2))
         log_q = log_q - jnp.reshape(bent, total) - jnp.sum(jnp.where(rest, widths, 0.0), axis=1)
         z = jnp.where(rest, weights @ self.locs + moved, 0.0).at[:, self.where].set(tau)
-        order = random.permutation(key_order, total)[:num_samples]
-        return z[order], (log_q + self.scale.log_prob(tau))[order]
+        return z, log_q + self.scale.log_prob(tau)
 
     def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
         """Log density of the active entries of `z`, in nats."""
@@ -165,6 +163,16 @@ class ScaledPosterior(AbstractPosterior):
         widths = jnp.where(rest, jnp.log(jnp.diagonal(spread)), 0.0)
         return self.scale.log_prob(tau) + row_map.log_prob(u) - jnp.sum(widths)
 
+    def of_size(self, size: int) -> "ScaledPosterior":
+        """The same without padding."""
+        return dataclasses.replace(
+            self,
+            locs=self.locs[:, :size],
+            spreads=self.spreads[:, :size, :size],
+            maps=self.maps.of_size(size),
+            mask=self.mask[:size],
+        )
+
     def _knot_weights(self, tau: Float[Array, ""]) -> Float[Array, " knot"]:
         """Weights of linear interpolation between knots; beyond them, the last knot's."""
         knots = self.scale.knots
@@ -172,33 +180,44 @@ class ScaledPosterior(AbstractPosterior):
         return jnp.maximum(0.0, 1.0 - jnp.abs(place - jnp.arange(knots.size)))
 
 
-Look = Callable[[Float[Array, ""], Float[Array, " latent"]], tuple[Anchor, Float[Array, ""]]]
+Look = Callable[
+    [Float[Array, "dataset knot"], Float[Array, "dataset knot latent"]],
+    tuple[Anchor, Float[Array, "dataset knot"]],
+]
 
 
-def find_grid(
-    rough: Look, fine: Look, start: Float[Array, " latent"]
-) -> tuple[Float[Array, " knot"], Anchor, Float[Array, " knot"]]:
-    """Evenly spaced knots over all that matters of a scale's posterior, with anchors and log densities there.
+def find_grids(
+    rough: Look, fine: Look, start: Float[Array, "dataset latent"]
+) -> tuple[Float[Array, "dataset knot"], Anchor, Float[Array, "dataset knot"]]:
+    """Evenly spaced knots over all that matters of each dataset's scale, with anchors and log densities there.
 
     Args:
-        rough: `(scale, start)` -> an anchor, searched for from `start` too, and the log density of the scale up to a
-            constant; -inf or NaN where it cannot be had.
+        rough: `(scales, starts)` -> anchors, searched for from the starts too, and the log densities of the scales up
+            to a constant; -inf or NaN where they cannot be had.
         fine: The same with more care, for the last grid.
         start: Where to look first.
     """
+    num_datasets = start.shape[0]
 
-    def evaluate(look: Look, knots: Array, start: Array) -> tuple[Anchor, Array]:
-        anchors, found = vmap(lambda tau: look(tau, start))(knots)
-        return anchors, jnp.where(jnp.isfinite(found), found, -1e30)
+    def everywhere(start: Array) -> Array:
+        return jnp.broadcast_to(start[:, None], (num_datasets, NUM_KNOTS, start.shape[1]))
 
-    def closer(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        knots, start = carry
-        anchors, values = evaluate(rough, knots, start)
-        return jnp.linspace(*_ends(knots, values), NUM_KNOTS), anchors.loc[jnp.argmax(values)]
+    def closer(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        knots, start, count = carry
+        return *_narrowed(knots, *rough(knots, everywhere(start))), count + 1
 
-    widest = jnp.linspace(-WIDEST, WIDEST, NUM_KNOTS)
-    knots, start = lax.fori_loop(0, NUM_ROUNDS - 1, closer, (widest, start))
-    return knots, *evaluate(fine, knots, start)
+    widest = jnp.broadcast_to(jnp.linspace(-WIDEST, WIDEST, NUM_KNOTS), (num_datasets, NUM_KNOTS))
+    knots, start, _ = while_loop(lambda carry: carry[2] < NUM_ROUNDS - 1, closer, (widest, start, jnp.asarray(0)))
+    anchors, values = fine(knots, everywhere(start))
+    return knots, anchors, jnp.where(jnp.isfinite(values), values, UNKNOWN)
+
+
+@partial(jit, effort="moderate")
+@vmap
+def _narrowed(knots: Array, anchors: Anchor, values: Array) -> tuple[Array, Array]:
+    """Knots of the next grid, and where the best anchor of this one is."""
+    values = jnp.where(jnp.isfinite(values), values, UNKNOWN)
+    return jnp.linspace(*_ends(knots, values), NUM_KNOTS), anchors.loc[jnp.argmax(values)]
 
 
 def _ends(knots: Array, values: Array) -> tuple[Array, Array]:
@@ -227,55 +246,45 @@ def _ends(knots: Array, values: Array) -> tuple[Array, Array]:
     return left, right
 
 
+@partial(jit, effort="moderate")
+@vmap
+def block_scales(knots: Array, values: Array, anchors: Anchor) -> tuple[Array, Array]:
+    """Scales in the middle of equally probable blocks, repeated to as many as there are knots; the nearest anchors."""
+    blocks = (jnp.arange(NUM_KNOTS) % NUM_BLOCKS + 0.5) / NUM_BLOCKS
+    scales = PiecewiseDensity(knots, values).quantile(blocks)
+    return scales, anchors.loc[jnp.argmin(jnp.abs(knots - scales[:, None]), axis=1)]
+
+
+@partial(jit, effort="moderate")
 def scaled_posterior(
-    terms_at: Callable[[Float[Array, ""]], Terms],
-    bend: Callable[[Terms, Anchor], RowMap],
-    quadratic: Callable[[Float[Array, ""], Float[Array, " latent"], Terms], Float[Array, ""]],
+    knots: Float[Array, "dataset knot"],
+    values: Float[Array, "dataset knot"],
+    anchors: Anchor,
+    maps: RowMap | None,
+    rest: Bool[Array, "dataset_times_knot latent"],
     where: Int[Array, ""],
-    mask: Bool[Array, " latent"],
-    *,
-    is_gaussian: bool,
 ) -> ScaledPosterior:
-    """Posterior of one dataset with one scale latent.
+    """Posteriors of datasets with one scale latent.
 
     Args:
-        terms_at: The dataset's terms at a scale.
-        bend: The row network.
-        quadratic: `(scale, rest, terms)` -> the quadratic part of the log joint, in nats. It is what
-            `terms.quadratic` gives, which loses digits where a small scale makes its parts large and opposite.
+        knots: Of the grids.
+        values: Log density of the scale there, up to a constant, in nats.
+        anchors: Of the rest there.
+        maps: How the rest is bent in each block, as many to a dataset as knots, of which the last repeat others. None
+            where the rest is Gaussian.
+        rest: True for the active latents but the scale; as many to a dataset as knots.
         where: Coordinate of the scale latent.
-        mask: True for active latents.
-        is_gaussian: Given the scale, the rest is Gaussian, and nothing is bent.
     """
+    num_datasets, num_knots = knots.shape
+    by_dataset = jnp.reshape(rest, (num_datasets, num_knots, -1))
 
-    def look(search: Callable[..., Anchor], tau: Array, start: Array) -> tuple[Anchor, Array]:
-        terms = terms_at(tau)
-        anchor = search(terms, start)
-        return anchor, quadratic(tau, anchor.loc, terms) + anchor.averaged(terms)
+    def one(knots: Array, values: Array, anchors: Anchor, maps: RowMap, rest: Array) -> ScaledPosterior:
+        density = PiecewiseDensity(knots, values)
+        mask = rest | (jnp.arange(rest.size) == where)
+        return ScaledPosterior(density, anchors.loc, vmap(spread_of)(anchors.factor), maps, where, mask)
 
-    search = laplace_anchor if is_gaussian else find_anchor  # the same thing, where there is nothing to average
-    knots, anchors, values = find_grid(partial(look, laplace_anchor), partial(look, search), jnp.zeros(mask.size))
-    scale = PiecewiseDensity(knots, values)
-    identity = jnp.eye(mask.size)
-    spreads = vmap(lambda factor: solve_triangular(factor, identity, lower=True).T)(anchors.factor)
-
-    def block_map(u: Array) -> RowMap:
-        tau = scale.quantile(u)
-        terms = terms_at(tau)
-        return bend(terms, search(terms, anchors.loc[jnp.argmin(jnp.abs(knots - tau))]))
-
-    if is_gaussian:
-        maps = _straight(mask & (jnp.arange(mask.size) != where))
+    if maps is None:
+        blocks = vmap(vmap(RowMap.straight))(by_dataset[:, :1])
     else:
-        maps = vmap(block_map)((jnp.arange(NUM_BLOCKS) + 0.5) / NUM_BLOCKS)
-    return ScaledPosterior(scale=scale, locs=anchors.loc, spreads=spreads, maps=maps, where=where, mask=mask)
-
-
-def _straight(mask: Bool[Array, " latent"]) -> RowMap:
-    """One block without rows: the identity."""
-
-    def without_rows(mask: Bool[Array, " latent"]) -> RowMap:
-        none = jnp.zeros(0)
-        return RowMap(jnp.zeros((0, mask.size)), none, none, jnp.zeros((0, 5)), mask)
-
-    return vmap(without_rows)(mask[None])
+        blocks = jax.tree.map(lambda leaf: jnp.reshape(leaf, (*knots.shape, *leaf.shape[1:]))[:, :NUM_BLOCKS], maps)
+    return vmap(one)(knots, values, anchors, blocks, by_dataset[:, 0])

@@ -152,7 +152,9 @@ def check_rows_apart(model: Model, structure: Structure, probe: Probe) -> None:
 
         return jnp.max(lax.map(change_of_others, jnp.arange(predictor.size)), initial=0.0)
 
-    if not float(jit(leak, quick=True)(key_for(0, "rows apart"), *probe)) == 0.0:  # NaN is no proof that rows are apart
+    if (
+        not float(jit(leak, effort="little")(key_for(0, "rows apart"), *probe)) == 0.0
+    ):  # NaN is no proof that rows are apart
         raise NotInformedError(f"the likelihood of a row of '{model.name}' depends on other rows' predictors")
 
 
@@ -205,6 +207,7 @@ def conditional_terms(model: Model, structure: Structure, z: Float[Array, " late
         linear=linear,
         constant=constant,
         mask=mask,
+        has_prior=not all(group.is_data for group in roots),
     )
 
 

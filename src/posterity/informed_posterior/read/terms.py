@@ -9,14 +9,18 @@ not Gaussian; Gaussian priors are the quadratic form.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from posterity.informed_posterior.read.lines import Lines
 
-__all__ = ["Terms"]
+__all__ = ["Terms", "padded", "padded_size"]
 
 
 class Terms(Lines):
@@ -24,17 +28,25 @@ class Terms(Lines):
 
     Attributes:
         offset: $o$, the predictors at `z` = 0.
-        log_density: $\eta \mapsto (l_i(\eta_i))_i$ in nats, elementwise; a pytree that may hold arrays.
+        log_density: $\eta \mapsto (l_i(\eta_i))_i$ in nats, elementwise; a pytree that may hold arrays. None in
+            `affine`.
         precision: $\Lambda$; the identity at masked latents.
         linear: $\lambda$; zero at masked latents.
         constant: What is left at `z` = 0, so that `log_joint` is the model's own.
+        has_prior: Some terms belong to the prior; False spares what only they need.
     """
 
     offset: Float[Array, " term"]
-    log_density: Callable[[Float[Array, " term"]], Float[Array, " term"]]
+    log_density: Any  # Callable[[Float[Array, " term"]], Float[Array, " term"]] | None
     precision: Float[Array, "latent latent"]
     linear: Float[Array, " latent"]
     constant: Float[Array, ""]
+    has_prior: bool = eqx.field(static=True, default=True)
+
+    @property
+    def affine(self) -> "Terms":
+        """The arrays alone, of one type for all models: what programs that serve every model take."""
+        return eqx.tree_at(lambda terms: terms.log_density, self, None, is_leaf=lambda leaf: leaf is None)
 
     def predictor(self, z: Float[Array, " latent"]) -> Float[Array, " term"]:
         r"""$\eta = o + J z$."""
@@ -60,3 +72,47 @@ class Terms(Lines):
         r"""$l_i'(\eta_i)$ and $-l_i''(\eta_i)$, 0 where inactive."""
         slopes, change = jax.jvp(self.slopes, (predictor,), (jnp.ones_like(predictor),))
         return slopes, -change
+
+
+def padded(terms: Terms) -> Terms:
+    """The same log joint with terms that are inactive and latents that are masked, up to one of a few sizes.
+
+    Programs that take arrays alone are then compiled once for all models of about one size.
+    """
+    num_terms, num_latents = terms.design.shape
+    more_terms, more_latents = _term_bucket(num_terms) - num_terms, padded_size(num_latents) - num_latents
+    both, wide, tall = ((0, more_terms), (0, more_latents)), (0, more_latents), (0, more_terms)
+    beyond = jnp.arange(num_latents + more_latents) >= num_latents
+    return Terms(
+        design=jnp.pad(terms.design, both),
+        offset=jnp.pad(terms.offset, tall),
+        active=jnp.pad(terms.active, tall),
+        is_prior=jnp.pad(terms.is_prior, tall),
+        log_density=Partial(partial(_of_first, num_terms), terms.log_density),
+        precision=jnp.pad(terms.precision, (wide, wide)) + jnp.diag(beyond.astype(terms.precision.dtype)),
+        linear=jnp.pad(terms.linear, wide),
+        constant=terms.constant,
+        mask=jnp.pad(terms.mask, wide),
+        has_prior=terms.has_prior,
+    )
+
+
+def padded_size(number: int) -> int:
+    """Latents that so many are padded to, the next multiple of 2, 4 or 8.
+
+    Coarser steps would cost more in arithmetic than they spare in compilation.
+    """
+    step = 2 if number <= 8 else 4 if number <= 16 else 8
+    return -(-number // step) * step
+
+
+def _of_first(num_terms: int, log_density: Callable[[Array], Array], predictor: Array) -> Array:
+    return jnp.pad(log_density(predictor[:num_terms]), (0, predictor.size - num_terms))
+
+
+def _term_bucket(number: int) -> int:
+    """A power of two, or one and a half times one, so that a third is padding at most; 0 stays 0."""
+    size = 8
+    while size < number:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size if number else 0

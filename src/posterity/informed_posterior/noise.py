@@ -1,0 +1,85 @@
+"""Base noise: the random numbers behind the draws of one dataset, made outside of all compiled programs.
+
+They are an argument of the programs that bend them, so that no generator is compiled, and each dataset has its own,
+whatever is computed beside it.
+"""
+
+import abc
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from posterity.amortized.families.base import AbstractPosterior
+
+__all__ = ["NUM_BLOCKS", "AbstractNoisePosterior", "BaseNoise", "base_noise"]
+
+NUM_BLOCKS = 4
+"""Draws come in this many blocks of equal size: those of a scale's quarters share what costs most."""
+
+
+class BaseNoise(NamedTuple):
+    """Random numbers for some draws, a multiple of `NUM_BLOCKS`.
+
+    Attributes:
+        normal: Standard normal, independent.
+        uniform: In (0, 1); the first of each draw ascends, one in each of equally wide intervals, the others are
+            independent.
+        order: Which draws to hand out, in random order: a permutation, or a part of one.
+    """
+
+    normal: Float[Array, "draw latent"]
+    uniform: Float[Array, "draw 3"]
+    order: Int[Array, " out"]
+
+
+def base_noise(rng: np.random.Generator, num_draws: int, size: int) -> BaseNoise:
+    """Noise of one dataset.
+
+    Args:
+        rng: Consumed here.
+        num_draws: Draws that are handed out.
+        size: Latents.
+    """
+    total = -(-num_draws // NUM_BLOCKS) * NUM_BLOCKS
+    uniform = rng.random((total, 3), dtype=np.float32)
+    uniform[:, 0] = _stratified(uniform[:, 0], np)
+    order = rng.permutation(total)[:num_draws].astype(np.int32)
+    return BaseNoise(rng.standard_normal((total, size), dtype=np.float32), uniform, order)
+
+
+def _noise_of_key(rng_key: PRNGKeyArray, num_draws: int, size: int) -> BaseNoise:
+    key_normal, key_uniform, key_order = random.split(rng_key, 3)
+    total = -(-num_draws // NUM_BLOCKS) * NUM_BLOCKS
+    uniform = random.uniform(key_uniform, (total, 3))
+    uniform = uniform.at[:, 0].set(_stratified(uniform[:, 0], jnp))
+    order = random.permutation(key_order, total)[:num_draws]
+    return BaseNoise(random.normal(key_normal, (total, size)), uniform, order)
+
+
+def _stratified(uniform, numpy):
+    """One number in each of as many intervals, ascending."""
+    total = uniform.shape[0]
+    return numpy.clip((numpy.arange(total, dtype=numpy.float32) + uniform) / total, 1e-7, 1.0 - 1e-7)
+
+
+class AbstractNoisePosterior(AbstractPosterior):
+    """A posterior whose draws are functions of base noise."""
+
+    @abc.abstractmethod
+    def from_noise(self, noise: BaseNoise) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
+        """Draws in the order of the noise, and their log densities in nats."""
+
+    @abc.abstractmethod
+    def of_size(self, size: int) -> "AbstractNoisePosterior":
+        """The same without latents beyond the first few, which are masked."""
+
+    def sample_and_log_prob(
+        self, rng_key: PRNGKeyArray, num_samples: int
+    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
+        """Draws with their log densities."""
+        noise = _noise_of_key(rng_key, num_samples, self.mask.size)
+        z, log_q = self.from_noise(noise)
+        return z[noise.order], log_q[noise.order]
