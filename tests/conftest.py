@@ -28,7 +28,7 @@ jaxtyping.install_import_hook("posterity", "typechecker.checked")
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Keeps the compiled programs of past versions from growing without end."""
-    from posterity.cli.cache import forget_oldest
+    from posterity.runtime.cache import forget_oldest
 
     if PROGRAMS.is_dir() and not hasattr(session.config, "workerinput"):  # one process of many does it
         forget_oldest(PROGRAMS)

@@ -1,10 +1,8 @@
-"""Parts of the command that need no estimator: model files, progress, the cache of compiled programs."""
+"""Parts of the command that need no estimator: model files, progress."""
 
-import os
 
 import pytest
 
-from posterity.cli import cache
 from posterity.cli.options import parse_plates, parse_range, parse_settings, without_folders
 from posterity.cli.progress import ProgressBar, describe_progress
 from posterity.cli.user_model import load_model
@@ -89,43 +87,6 @@ def test_the_command_in_the_record_names_no_folders():
     words = ["train", "a/b/model.py:f", "-o", "/x/out.estimator", "--like=../t.csv", "--plate", "g=1:2", "x/"]
     expected = ["train", "model.py:f", "-o", "out.estimator", "--like=t.csv", "--plate", "g=1:2", "x/"]
     assert without_folders(words) == expected
-
-
-def test_where_compiled_programs_are_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("POSTERITY_CACHE_DIR", str(tmp_path / "mine"))
-    assert cache.cache_directory() == tmp_path / "mine"
-    monkeypatch.delenv("POSTERITY_CACHE_DIR")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.cache_directory() == tmp_path / "posterity"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache.cache_directory() == tmp_path / "home" / ".cache" / "posterity"
-
-
-def test_the_cache_forgets_what_is_oldest(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "MAX_BYTES", 250)
-    for age, name in enumerate(["new", "middle", "old"]):
-        (tmp_path / name).write_bytes(b"x" * 100)
-        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    cache.forget_oldest(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["middle", "new"]
-
-
-def test_a_cache_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
-    import jax
-
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("POSTERITY_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    before = jax.config.jax_compilation_cache_dir
-    try:
-        jax.config.update("jax_compilation_cache_dir", None)
-        cache.keep_compiled_programs()
-        assert jax.config.jax_compilation_cache_dir is None
-        monkeypatch.setenv("POSTERITY_CACHE_DIR", str(tmp_path / "cache"))
-        cache.keep_compiled_programs()
-        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache")
-    finally:
-        jax.config.update("jax_compilation_cache_dir", before)
 
 
 def test_small_grammars():

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.cli.cache import keep_compiled_programs
 from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Quiet, Seed, Target, parse_settings
 from posterity.cli.output import note
 from posterity.cli.user_model import file_of, load_model, names_a_file
@@ -121,7 +120,6 @@ class TableRequest:
         Raises:
             InputError: There is no such model, the table does not suit it, or an option cannot be read.
         """
-        keep_compiled_programs()
         which: Any = load_model(self.estimator) if names_a_file(self.estimator) else self.estimator
         from posterity.estimator.infer import open_table
 
@@ -160,7 +158,6 @@ def load_estimator(name_or_path: str, model: str | None) -> "Estimator":
     Raises:
         InputError: There is no such estimator, it is damaged, or the model is another.
     """
-    keep_compiled_programs()
     from posterity.estimator.artifact import find_artifact
     from posterity.estimator.estimator import load
     from posterity.estimator.informed import informed, is_informed

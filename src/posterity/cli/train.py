@@ -135,9 +135,6 @@ class TrainRequest:
         Args:
             words: The command line after `posterity`.
         """
-        from posterity.cli.cache import keep_compiled_programs
-
-        keep_compiled_programs()
         from posterity.cli.training_run import TrainingRun
         from posterity.cli.user_model import load_model, names_a_file
         from posterity.estimator.artifact import check_writable

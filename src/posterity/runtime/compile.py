@@ -20,6 +20,8 @@ import equinox as eqx
 import jax
 from jax import lax
 
+from posterity.runtime.cache import keep_compiled_programs
+
 __all__ = ["compiler_options", "filter_jit", "jit", "while_loop"]
 
 Found = TypeVar("Found")
@@ -95,6 +97,7 @@ class _Program:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         if _is_traced((arguments, named)):
             return self._function(*arguments, **named)
+        keep_compiled_programs()
         program = self._made()
         if jax.default_backend() != "cpu":
             return program(*arguments, **named)

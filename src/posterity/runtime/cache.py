@@ -1,31 +1,40 @@
-"""Compiled programs kept between runs of the command, so that a second run need not compile again."""
+"""Compiled programs kept on disk, so that the next process need not compile them again."""
 
+import functools
 import os
 from pathlib import Path
+
+import jax
 
 __all__ = ["cache_directory", "forget_oldest", "keep_compiled_programs"]
 
 MAX_BYTES = 512 * 1024**2
+OFF = "off"
 
 
-def cache_directory() -> Path:
-    """Where they are kept: POSTERITY_CACHE_DIR, or `posterity` under XDG_CACHE_HOME or ~/.cache."""
-    chosen = os.environ.get("POSTERITY_CACHE_DIR")
+def cache_directory() -> Path | None:
+    """Where they are kept: POSTERITY_CACHE, or `posterity` under XDG_CACHE_HOME or ~/.cache; None if that is `off`."""
+    chosen = os.environ.get("POSTERITY_CACHE")
+    if chosen == OFF:
+        return None
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posterity"
 
 
+@functools.cache
 def keep_compiled_programs() -> None:
-    """Points JAX's persistent compilation cache there; the command does so, the library never.
+    """Points JAX's persistent compilation cache there, once in a process, before the first program is compiled.
 
-    All stays as it is where no directory can be written, and where the user has set a cache of their own.
+    All stays as it is where no directory can be written, where it is switched off, and where the user has set a cache
+    of their own. JAX has one cache for the whole process: programs of the user's are kept in it too, if they take a
+    second or more.
     """
-    import jax
-
     if jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         return
     folder = cache_directory()
+    if folder is None:
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         forget_oldest(folder)
