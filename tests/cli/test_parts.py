@@ -1,6 +1,5 @@
 """Parts of the command that need no estimator: model files, progress."""
 
-
 import pytest
 
 from posterity.cli.options import parse_plates, parse_range, parse_settings, without_folders

@@ -20,7 +20,7 @@ from posterity.informed_posterior.nest.modes import mode_weights
 from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
 from posterity.informed_posterior.read.structure import Structure, Unstructured, find_structure
 from posterity.model.builtin import MODELS
-from posterity.model.dataset import Dataset, stack_datasets
+from posterity.model.dataset import Dataset
 from posterity.model.read import read_model
 from posterity.runtime.errors import InputError
 from posterity.trust.verdict import judge
@@ -71,8 +71,7 @@ def square():
     network = InformedNetwork(NETWORK, model, find_structure(model, probe(model)))
 
     @jax.jit
-    def look(dataset):
-        q = network(dataset)
+    def look(dataset, q):
         z, log_q = q.sample_and_log_prob(random.key(1), 400)
         return {
             "q": q, "num_modes": q.num_modes, "z": z, "log_q": log_q, "log_prob": vmap(q.log_prob)(z),
@@ -80,7 +79,8 @@ def square():
             "gradient": jax.grad(q.log_prob)(z[0]),
         }  # fmt: skip
 
-    return jax.device_get(look(padded(model, x, 1.44 * x + 0.3 * np.cos(7.0 * x), 12)))
+    dataset = padded(model, x, 1.44 * x + 0.3 * np.cos(7.0 * x), 12)
+    return jax.device_get(look(dataset, network(dataset)))
 
 
 def test_points_have_mean_zero_and_unit_covariance():
@@ -142,14 +142,13 @@ def test_an_answer_without_any_gaussian_is_not_trusted():
     network = InformedNetwork(NETWORK, model, find_structure(model, probe(model), check=False))
 
     @jax.jit
-    def look(dataset):
-        q = network(dataset)
+    def look(dataset, q):
         z, log_q = q.sample_and_log_prob(random.key(1), 1000)
         log_joint = vmap(lambda v: model.log_joint(v, dataset))(z)
         return q.gaussians.bound, q.num_modes, log_q, vmap(q.log_prob)(z), log_joint
 
     dataset = Dataset({"x": jnp.zeros((1, 1)), "y": jnp.asarray([0.9])}, jnp.ones(1, bool), {})
-    bound, num_modes, log_q, again, log_joint = jax.device_get(look(dataset))
+    bound, num_modes, log_q, again, log_joint = jax.device_get(look(dataset, network(dataset)))
     assert_array_equal(np.isneginf(bound), True)
     assert num_modes == 1
     assert np.ptp(log_q) > 1.0
@@ -170,7 +169,7 @@ def test_points_beyond_an_edge_leave_a_bound():
     """
     model = model_of(within_reach)
     dataset = padded(model, np.zeros(1), np.ones(1), 4)
-    found = jax.jit(lambda d: find_gaussians(model, d, jnp.ones(1, bool)))(dataset)
+    found = find_gaussians(model, dataset)
     inside = stats.norm.cdf(1.5) - stats.norm.cdf(-0.5)
     assert_allclose(found.bound[0], np.log(inside / 4.0), atol=0.2)
     assert_allclose([found.loc[0, 0], found.factor[0, 0, 0]], [0.0, 0.5], atol=0.01)
@@ -180,8 +179,7 @@ def test_gaussian_posterior_is_exact_and_bends_nothing():
     """The conjugate posterior of a linear regression, found without reading its structure."""
     model = MODELS["linear_regression_known_noise"].read(3, noise_sd=0.5)
     dataset = soil(model, draw(model, random.key(0), 11)[0], 5)
-    mask = jnp.ones(4, bool)
-    found = jax.jit(lambda d: find_gaussians(model, d, mask))(dataset)
+    found = find_gaussians(model, dataset)
     assert np.isfinite(found.bound).sum() == 1  # all starts lead to one mode, which is fitted once
     best = jax.tree.map(lambda leaf: leaf[0], found)
     x = np.asarray(dataset.values["x"], float)[:11]
@@ -196,7 +194,7 @@ def test_gaussian_posterior_is_exact_and_bends_nothing():
 
     @jax.jit
     def slopes(dataset, best):
-        lines, anchor = local_lines(model, dataset, mask, best, 1)
+        lines, anchor = local_lines(model, dataset, best, 1)
         return NETWORK(lines, anchor).slopes
 
     assert_allclose(slopes(dataset, best), 0.0, atol=1e-2)
@@ -206,14 +204,8 @@ def test_every_relabelling_of_a_mixture_is_found():
     """Three components have six modes of equal weight; 16 draws of the prior do not reach all of them."""
     model = MODELS["gaussian_mixture"].read(2, num_components=3, component_sd=0.3)
     dataset, _ = draw(model, random.key(2), 40, 2)
-    mask = jnp.ones(6, bool)
-
-    @jax.jit
-    def modes(dataset):
-        found = find_gaussians(model, dataset, mask)
-        return found.loc, mode_weights(found, mask)
-
-    loc, log_weights = modes(dataset)
+    found = find_gaussians(model, dataset)
+    loc, log_weights = found.loc, mode_weights(found, jnp.ones(6, bool))
     held = np.asarray(log_weights) > np.log(0.01)
     means = np.asarray(loc)[held].reshape(-1, 3, 2)
     assert len(means) == 6
@@ -246,17 +238,12 @@ def masked():
     mask = jnp.asarray([True, True, False])
 
     @jax.jit
-    def look(part):
-        q = network(part)
+    def look(q):
         z, log_q = q.sample_and_log_prob(random.key(1), 200)
         return q, z, log_q, vmap(q.log_prob)(jnp.where(mask, z, 1e6))
 
-    @jax.jit
-    def modes(whole):
-        found = find_gaussians(small, whole, jnp.ones(2, bool))
-        return found, mode_weights(found, jnp.ones(2, bool))
-
-    return jax.device_get((modes(whole), look(part)))
+    found = find_gaussians(small, whole)
+    return jax.device_get(((found, mode_weights(found, jnp.ones(2, bool))), look(network(part))))
 
 
 def test_modes_of_masked_latents_are_those_of_the_smaller_model(masked):
@@ -303,22 +290,17 @@ def softmax():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2))
     y = np.argmax(x @ [[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]] + rng.gumbel(size=(60, 3)), axis=1)
-    mask = jnp.ones(model.space.size, bool)
     structure = find_structure(model, probe(model))
     network = InformedNetwork(shipped_network(), model, structure)
 
     @jax.jit
-    def look(many):
-        def one(dataset):
-            q = network(dataset)
-            best = jax.tree.map(lambda leaf: leaf[0], q.gaussians)
-            lines, anchor = local_lines(model, dataset, mask, best, structure.num_directions)
-            z, log_q = q.sample_and_log_prob(random.key(1), 1000)
-            log_joint = vmap(lambda v: model.log_joint(v, dataset))(z)
-            return {"lines": lines, "anchor": anchor, "directions": anchor.directions(lines), "z": z,
-                    "log_ratios": log_joint - log_q}  # fmt: skip
-
-        return jax.lax.map(one, many)
+    def look(dataset, q):
+        best = jax.tree.map(lambda leaf: leaf[0], q.gaussians)
+        lines, anchor = local_lines(model, dataset, best, structure.num_directions)
+        z, log_q = q.sample_and_log_prob(random.key(1), 1000)
+        log_joint = vmap(lambda v: model.log_joint(v, dataset))(z)
+        return {"lines": lines, "anchor": anchor, "directions": anchor.directions(lines), "z": z,
+                "log_ratios": log_joint - log_q}  # fmt: skip
 
     datasets = [
         Dataset(
@@ -328,8 +310,8 @@ def softmax():
         )
         for num_rows in (60, 1)
     ]
-    found = jax.device_get(look(stack_datasets([soil(model, dataset, 4, 0.0) for dataset in datasets])))
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(2)]
+    padded_ones = [soil(model, dataset, 4, 0.0) for dataset in datasets]
+    return [jax.device_get(look(dataset, network(dataset))) for dataset in padded_ones]
 
 
 @pytest.mark.parametrize(("i", "num_rows"), [(0, 60), (1, 1)])

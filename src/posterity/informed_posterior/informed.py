@@ -8,11 +8,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, vmap
+from jax import vmap
 from jaxtyping import Array, Float
 
 from posterity.informed_posterior.anchor.anchor import Anchor, find_anchors, laplace_anchors
-from posterity.informed_posterior.anchor.local import find_gaussians, local_lines
+from posterity.informed_posterior.anchor.local import LocalGaussian, find_gaussians, local_lines
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
 from posterity.informed_posterior.bend.row_map import RowMap
@@ -26,6 +26,7 @@ from posterity.informed_posterior.nest.scale import (
     scaled_posterior,
 )
 from posterity.informed_posterior.noise import AbstractNoisePosterior
+from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.structure import Structure, Unstructured, conditional_terms
 from posterity.informed_posterior.read.terms import Terms, padded, padded_size
 from posterity.model.dataset import PLACES, SMALLEST_BUCKET, Dataset, bucket_for
@@ -93,11 +94,19 @@ class InformedNetwork(eqx.Module):
         """Posteriors of a batch of datasets at once, along a leading axis; latents may be padded, see `padded`."""
         model, structure = self.model, self.structure
         if isinstance(structure, Unstructured):
-            return _around_modes(self.row_network, model, structure, datasets)
+            return self._around_modes(structure, datasets)
         if structure.scale_sites:
             return self._scaled(structure, datasets)
         terms = _terms(model, structure, datasets, jnp.asarray(np.zeros((len(datasets.row_mask), 1), np.float32)))
         return _anchored(self.row_network, terms.affine, find_anchors(terms)[0])
+
+    def _around_modes(self, structure: Unstructured, datasets: Dataset) -> ModesPosterior:
+        """For models without one predictor per row; one dataset at a time."""
+        (_,) = datasets.row_mask[:, 0]
+        dataset = jax.tree.map(lambda leaf: leaf[0], datasets)
+        gaussians = find_gaussians(self.model, dataset)
+        best = jax.tree.map(lambda leaf: leaf[0], gaussians)
+        return _around(self.row_network, *local_lines(self.model, dataset, best, structure.num_directions), gaussians)
 
     def _scaled(self, structure: Structure, datasets: Dataset) -> ScaledPosterior:
         """For models with one scale latent: anchors at many scales, nested in a density of the scale."""
@@ -181,18 +190,11 @@ def _anchored(network: RowNetwork, affine: Terms, anchors: Anchor) -> AnchoredPo
 
 
 @partial(filter_jit, effort="moderate")
-def _around_modes(network: RowNetwork, model: Model, structure: Unstructured, datasets: Dataset) -> ModesPosterior:
-    """For models without one predictor per row."""
-
-    def one(dataset: Dataset) -> ModesPosterior:
-        mask = model.space.mask(dataset.plate_masks)
-        gaussians = find_gaussians(model, dataset, mask)
-        first = jax.tree.map(lambda leaf: leaf[0], gaussians)
-        lines, anchor = local_lines(model, dataset, mask, first, structure.num_directions)
-        best = AnchoredPosterior.around(anchor, network(lines, anchor))
-        return ModesPosterior(best=best, gaussians=gaussians, log_weights=mode_weights(gaussians, mask), mask=mask)
-
-    return lax.map(one, datasets)
+def _around(network: RowNetwork, lines: Lines, anchor: Anchor, gaussians: LocalGaussian) -> ModesPosterior:
+    best = AnchoredPosterior.around(anchor, network(lines, anchor))
+    log_weights = mode_weights(gaussians, lines.mask)
+    q = ModesPosterior(best=best, gaussians=gaussians, log_weights=log_weights, mask=lines.mask)
+    return jax.tree.map(lambda leaf: leaf[None], q)
 
 
 def _flat(leaf: Array) -> Array:

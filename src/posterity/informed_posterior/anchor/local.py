@@ -12,7 +12,7 @@ leading eigenvectors: lines along which that row bends the posterior, as a predi
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import equinox as eqx
 import jax
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random, vmap
 from jax.scipy.linalg import cho_solve, solve_triangular
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from posterity.informed_posterior.anchor.anchor import (
     LONGEST_STEP,
@@ -38,11 +38,13 @@ from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.rows import lone_row_log_likelihood
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
+from posterity.runtime.compile import jit
 from posterity.runtime.keys import key_for
 
 __all__ = ["LocalGaussian", "find_gaussians", "local_lines"]
 
 NUM_STARTS = 16
+NUM_KNOWN = 2 * NUM_STARTS  # most modes that others are compared with
 MOST_NEWTON, NEWTON_GAIN = 60, 0.001  # steps; nats by which a step must improve the log joint to go on
 SAME = 0.1  # length between two modes, in standard deviations, below which they are one
 FEWEST_POINTS = 64
@@ -68,48 +70,78 @@ class LocalGaussian(eqx.Module):
     bound: Float[Array, ""]
 
 
-def find_gaussians(model: Model, dataset: Dataset, mask: Bool[Array, " latent"]) -> LocalGaussian:
+def find_gaussians(model: Model, dataset: Dataset) -> LocalGaussian:
     """Gaussians at the modes that are found, best first, one for each start.
 
-    Starts are followed one after the other: side by side, all would take as many steps as the slowest.
+    Starts are followed one after the other: side by side, all would take as many steps as the slowest. The dataset is
+    one of numbers: this cannot be traced.
 
     Args:
         model: The model.
         dataset: Padded dataset.
-        mask: True for active latents.
 
     Returns:
         Along a leading axis; those that could not be had, or that repeat another, have bound -inf.
     """
-    covariates = {argument.name: dataset.values[argument.name] for argument in model.covariates}
+    modes = _search(model, dataset, _starts(model, dataset))
+    none = np.zeros((NUM_KNOWN, modes.shape[1]), np.float32)
+    parts = [_gaussians(model, dataset, modes, none, np.int32(0))]
+    twins, promising = _twins(model, dataset, parts[0])
+    for first in range(0, len(twins), NUM_STARTS):
+        places = np.resize(np.asarray(twins)[first : first + NUM_STARTS], modes.shape)
+        if promising:
+            known = [part.loc for part in parts]
+            num_known = len(known) * NUM_STARTS
+            known = np.concatenate([*known, none])[: max(NUM_KNOWN, num_known)]
+            parts.append(_gaussians(model, dataset, _search(model, dataset, places), known, np.int32(num_known)))
+        else:
+            parts.append(eqx.tree_at(lambda g: g.bound, parts[0], np.full(NUM_STARTS, -np.inf, np.float32)))
+    found = jax.tree.map(lambda *leaves: np.concatenate(leaves), *jax.device_get(parts))
+    order = np.argsort(-found.bound, kind="stable")
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[order]), found)
+
+
+def _target(model: Model, dataset: Dataset) -> tuple[Target, Array]:
+    """The log joint, -inf where it is NaN; and which latents are active."""
+    mask = model.space.mask(dataset.plate_masks)
 
     def target(z: Array) -> Array:
         value = model.log_joint(jnp.where(mask, z, 0.0), dataset)
         return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
+    return target, mask
+
+
+@partial(jit, effort="little", static_argnums=0)
+def _starts(model: Model, dataset: Dataset) -> Float[Array, "start latent"]:
+    """The middle, and draws of the prior."""
+    covariates = {argument.name: dataset.values[argument.name] for argument in model.covariates}
+    mask = model.space.mask(dataset.plate_masks)
+
     def prior_draw(key: Array) -> Array:
         return model.sample_prior(key, covariates, dataset.row_mask.shape[0], dataset.plate_masks)
 
     draws = vmap(prior_draw)(random.split(key_for(0, "starts"), NUM_STARTS - 1))
-    starts = jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
+    return jnp.where(mask, jnp.concatenate([jnp.zeros((1, mask.size)), draws]), 0.0)
 
-    modes = lax.map(lambda start: _newton(target, start, mask), starts)
-    found = _gaussians(target, modes, modes[:0], mask)
+
+@partial(jit, effort="moderate", static_argnums=0)
+def _search(model: Model, dataset: Dataset, starts: Float[Array, "start latent"]) -> Float[Array, "start latent"]:
+    """Modes, or the best points met on the way to them."""
+    target, mask = _target(model, dataset)
+    return lax.map(lambda start: _newton(target, start, mask), starts)
+
+
+@partial(jit, effort="little", static_argnums=0)
+def _twins(model: Model, dataset: Dataset, found: LocalGaussian) -> tuple[Float[Array, "twin latent"], Array]:
+    """The best mode relabelled, and whether one of them is high enough to be worth a search."""
+    target, mask = _target(model, dataset)
     best = found.loc[jnp.argmax(found.bound)]
     twins = relabelled(model, best)
-    if twins:
-        places = jnp.where(mask, jnp.stack(twins), 0.0)
-        promising = jnp.any(vmap(target)(places) > target(best) - PROMISING)
-        nothing = jax.tree.map(lambda leaf: jnp.repeat(leaf[:1], len(twins), axis=0), found)
-        nothing = eqx.tree_at(lambda g: g.bound, nothing, jnp.full(len(twins), -jnp.inf))
-
-        def search(places: Array) -> LocalGaussian:
-            return _gaussians(target, lax.map(lambda start: _newton(target, start, mask), places), modes, mask)
-
-        more = lax.cond(promising, search, lambda _: nothing, places)
-        found = jax.tree.map(lambda *parts: jnp.concatenate(parts), found, more)
-    order = jnp.argsort(-found.bound)
-    return jax.tree.map(lambda leaf: leaf[order], found)
+    if not twins:
+        return jnp.zeros((0, mask.size)), jnp.asarray(False)
+    places = jnp.where(mask, jnp.stack(twins), 0.0)
+    return places, jnp.any(vmap(target)(places) > target(best) - PROMISING)
 
 
 def _newton(target: Target, start: Array, mask: Array) -> Array:
@@ -123,16 +155,24 @@ def _newton(target: Target, start: Array, mask: Array) -> Array:
     return damped_newton(look, start, gain=NEWTON_GAIN, most=MOST_NEWTON)
 
 
+@partial(jit, effort="moderate", static_argnums=0)
 def _gaussians(
-    target: Target, modes: Float[Array, "mode latent"], known: Float[Array, "other latent"], mask: Array
+    model: Model,
+    dataset: Dataset,
+    modes: Float[Array, "mode latent"],
+    known: Float[Array, "other latent"],
+    num_known: Array,
 ) -> LocalGaussian:
-    """One for each mode that is neither among the known ones nor among those before it."""
-    together = jnp.concatenate([known, modes])
+    """One for each mode that is neither among the first of the known ones nor among those before it."""
+    target, mask = _target(model, dataset)
+    together = jnp.concatenate([modes, known])
+    index = jnp.arange(len(together))
 
     def one(i: Array) -> LocalGaussian:
         factor = _factor(-jax.hessian(target)(modes[i]), mask)
         lengths = jnp.linalg.norm((together - modes[i]) @ factor, axis=1)
-        repeats = jnp.any((lengths < SAME) & (jnp.arange(len(together)) < len(known) + i))
+        others = (index < i) | ((index >= len(modes)) & (index < len(modes) + num_known))
+        repeats = jnp.any((lengths < SAME) & others)
         repeated = LocalGaussian(modes[i], factor, jnp.asarray(-jnp.inf))
         return lax.cond(repeats, lambda: repeated, lambda: _gaussian(target, modes[i], factor, mask))
 
@@ -190,23 +230,18 @@ def _smooth(target: Target, start: LocalGaussian, points: Array, mask: Array) ->
     return lax.while_loop(going_on, step, carry)[:2]
 
 
-def local_lines(
-    model: Model,
-    dataset: Dataset,
-    mask: Bool[Array, " latent"],
-    gaussian: LocalGaussian,
-    num_directions: int,
-) -> tuple[Lines, Anchor]:
+@partial(jit, effort="moderate", static_argnums=(0, 3))
+def local_lines(model: Model, dataset: Dataset, gaussian: LocalGaussian, num_directions: int) -> tuple[Lines, Anchor]:
     """The lines that bend one Gaussian: some for every row, and one for the prior of each latent.
 
     Args:
         model: The model.
         dataset: Padded dataset.
-        mask: True for active latents.
         gaussian: At one mode.
         num_directions: Lines of each row; 0 if rows cannot be taken one by one.
     """
     loc, factor = gaussian.loc, gaussian.factor
+    mask = model.space.mask(dataset.plate_masks)
     identity = jnp.eye(mask.size)
 
     def log_prior(z: Array) -> Array:
