@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from posterity.model.arguments import Argument, as_dtype
@@ -89,8 +89,9 @@ def pad_arrays(model: Model, arrays: Mapping[str, np.ndarray], sizes: Mapping[st
     for argument in model.arguments:
         array = arrays[argument.name]
         missing = [num_rows - length, *np.subtract(argument.shape, array.shape[1:])]
-        values[argument.name] = jnp.asarray(np.pad(array, [(0, int(m)) for m in missing]))
-    return Dataset(values, jnp.arange(num_rows) < length, model.plate_masks(sizes))
+        values[argument.name] = np.pad(array, [(0, int(m)) for m in missing])
+    # `jnp.asarray` and arithmetic on JAX's arrays would compile a program for each shape.
+    return Dataset(jax.device_put(values), jax.device_put(np.arange(num_rows) < length), model.plate_masks(sizes))
 
 
 def pad_dataset(model: Model, dataset: Mapping[str, Any], num_rows: int) -> Dataset:
