@@ -34,7 +34,7 @@ def key_for(seed: int, purpose: str) -> PRNGKeyArray:
     # The same numbers without JAX: it would compile three programs first, which takes a quarter of a second.
     high = seed >> 32 if config.jax_enable_x64 else 0
     root, number = (np.array(words, np.uint32) for words in ((high, seed & 0xFFFFFFFF), (0, _number_of(purpose))))
-    return random.wrap_key_data(_threefry(root, number), impl="threefry2x32")
+    return random.wrap_key_data(jax.device_put(_threefry(root, number)), impl="threefry2x32")
 
 
 def for_purpose(rng_key: PRNGKeyArray, purpose: str) -> PRNGKeyArray:
@@ -75,7 +75,7 @@ def _quick_generator() -> Any:
         words = (words ^ (words >> 13)) * np.uint32(0xC2B2AE35)
         return words ^ (words >> 16)
 
-    def nth(key: Array, number: Array) -> Array:
+    def nth(key: Array, number: Any) -> Array:
         return mixed(key + np.uint32(0x9E3779B9) * mixed(number.astype(np.uint32) + np.uint32(0x7F4A7C15)))
 
     def counted(shape: Sequence[int]) -> Array:
