@@ -32,6 +32,7 @@ from posterity.model.read import read_model
 from posterity.model.soundness import UnsupportedRowsError, check_at_rows, look_at_rows
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError, lookup
+from posterity.runtime.status import working
 from posterity.simulation.simulator import Simulator
 
 __all__ = ["informed", "is_informed"]
@@ -75,11 +76,12 @@ def informed(
     Raises:
         InputError: The model cannot serve.
     """
-    read, example = _model_and_example(model, like, columns, options)
-    for name in scales or ():
-        lookup("latent site", name, dict.fromkeys(site.name for site in read.space.sites))
-    structure = _structure(read, example, scales, check=check and not isinstance(model, str))
-    network = InformedNetwork(shipped_network(), read, structure)
+    with working("reading and checking the model"):
+        read, example = _model_and_example(model, like, columns, options)
+        for name in scales or ():
+            lookup("latent site", name, dict.fromkeys(site.name for site in read.space.sites))
+        structure = _structure(read, example, scales, check=check and not isinstance(model, str))
+        network = InformedNetwork(shipped_network(), read, structure)
     return Estimator(read, network, record={"informed": dataclasses.asdict(structure)})
 
 
