@@ -23,10 +23,16 @@ def flattened(function: Callable[..., Result], *arguments: Any) -> Callable[...,
         function: Takes and returns pytrees of arrays.
         *arguments: Arrays or `jax.ShapeDtypeStruct`.
     """
-    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    structures: list[Any] = []
+
+    def leaves(*arguments: Any) -> list[Any]:
+        found, structure = jax.tree.flatten(function(*arguments))
+        structures.append(structure)
+        return found
+
+    closed = jax.make_jaxpr(leaves)(*arguments)
     jaxpr, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
-    structure = jax.tree.structure(shapes)
-    return lambda *arguments: jax.tree.unflatten(structure, _run(jaxpr, closed.consts, jax.tree.leaves(arguments)))
+    return lambda *arguments: jax.tree.unflatten(structures[0], _run(jaxpr, closed.consts, jax.tree.leaves(arguments)))
 
 
 def _run(jaxpr: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:

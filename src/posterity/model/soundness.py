@@ -171,7 +171,11 @@ class _Probe:
 
 def _program(model: Model, draw: Draw, key: Callable[[Array], PRNGKeyArray]) -> Callable[..., _Probe]:
     """`(seed, sizes of the variable plates, pull) -> probe`, compiled once for all of them."""
-    return jit(partial(_probe, model, draw, key), quick=True)
+
+    def program(*arguments: Any) -> _Probe:
+        return flattened(partial(_probe, model, draw, key), *arguments)(*arguments)
+
+    return jit(program, quick=True)
 
 
 def _pulled(program: Callable[..., _Probe], pulls: Sequence[float], seed: int, sizes: Mapping[str, int]) -> _Probe:

@@ -76,7 +76,8 @@ def _quick_generator() -> Any:
         return words ^ (words >> 16)
 
     def nth(key: Array, number: Any) -> Array:
-        return mixed(key + np.uint32(0x9E3779B9) * mixed(number.astype(np.uint32) + np.uint32(0x7F4A7C15)))
+        """As SplitMix goes on from its state."""
+        return mixed(key + np.uint32(0x9E3779B9) * (number.astype(np.uint32) + np.uint32(1)))
 
     def counted(shape: Sequence[int]) -> Array:
         return lax.reshape(lax.iota(np.uint32, math.prod(shape)), tuple(shape))
