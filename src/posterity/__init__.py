@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from posterity.results.evidence import Evidence, compare
     from posterity.results.predict import Predictions
     from posterity.runtime.errors import InputError
+    from posterity.runtime.status import show_status
     from posterity.simulation.builtin import builtin_simulator
     from posterity.simulation.covariates import ResampledRows, StandardNormal, TableLike
     from posterity.simulation.envelope import Envelope
@@ -43,6 +44,7 @@ _HOMES = {
     "posterity.results.evidence": ("Evidence", "compare"),
     "posterity.results.predict": ("Predictions",),
     "posterity.runtime.errors": ("InputError",),
+    "posterity.runtime.status": ("show_status",),
     "posterity.simulation.covariates": ("ResampledRows", "StandardNormal", "TableLike"),
     "posterity.simulation.envelope": ("Envelope",),
     "posterity.simulation.builtin": ("builtin_simulator",),
@@ -81,6 +83,7 @@ __all__ = [
     "informed",
     "load",
     "read_model",
+    "show_status",
     "train",
 ]
 

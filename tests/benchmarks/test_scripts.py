@@ -9,6 +9,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
+    "building": "--once",
     "compiler": "--only Beta --draws 600",
     "in_context": "--encoder deep_sets --family diagonal --objective forward --minutes 0.02",
     "informed": "--model logistic --size 32,5 --datasets 3",

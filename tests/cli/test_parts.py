@@ -1,10 +1,15 @@
 """Parts of the command that need no estimator: model files, progress."""
 
+import logging
+import time
+
 import pytest
 
 from posterity.cli.options import parse_plates, parse_range, parse_settings, without_folders
+from posterity.cli.output import quietly
 from posterity.cli.progress import ProgressBar, describe_progress
 from posterity.cli.user_model import load_model
+from posterity.runtime import status
 from posterity.runtime.errors import InputError
 from posterity.training import Progress
 from posterity.training.validation import Validation
@@ -101,3 +106,14 @@ def test_small_grammars():
     }
     with pytest.raises(InputError, match="expected NAME=VALUE"):
         parse_settings("--set", ["a"])
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_quiet_silences_what_long_work_says(quiet, monkeypatch, caplog):
+    monkeypatch.setattr(status, "PATIENCE", 0.05)
+    caplog.set_level(logging.INFO, "posterity")
+    with quietly(quiet), status.working("sampling"):
+        give_up = time.monotonic() + (1.0 if quiet else 20.0)
+        while not caplog.records and time.monotonic() < give_up:
+            time.sleep(0.02)
+    assert [record.getMessage() for record in caplog.records] == ([] if quiet else ["sampling ..."])

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 from posterity.model.intake import read_arrays
 from posterity.model.read import read_model
-from posterity.model.soundness import check_model, draw_from_rows
+from posterity.model.soundness import UnsupportedRowsError, check_at_rows, draw_from_rows, look_at_rows
 from posterity.runtime.errors import InputError
 from posterity.simulation.envelope import Envelope
 from posterity.simulation.simulator import build_simulator
@@ -244,7 +244,7 @@ def test_fixed_sizes_are_told_from_variable_ones():
 def check_rows(model, example):
     """What an estimator that is not trained does with one dataset of the user's."""
     served = read_model(model, example)
-    return check_model(served, draw_from_rows(served, read_arrays(served, example)))
+    return check_at_rows(served, read_arrays(served, example))
 
 
 @pytest.mark.parametrize("name", ["not finite", "gradient", "other rows", "prior from covariates", "raw data"])
@@ -281,6 +281,14 @@ def test_wide_priors_hide_no_unsound_model():
 
     with pytest.raises(InputError, match="at site 'y' a row's likelihood depends on the other rows"):
         check_rows(trending, {"x": X, "y": COUNTS})
+
+
+@pytest.mark.parametrize("look", [check_at_rows, look_at_rows])
+def test_rows_that_the_model_cannot_produce_are_not_looked_at(look):
+    served = read_model(wide_poisson, {"x": X, "y": COUNTS})
+    arrays = {"x": X, "y": np.where(COUNTS == 7, -1, COUNTS).astype(np.int32)}
+    with pytest.raises(UnsupportedRowsError):
+        look(served, arrays)
 
 
 @pytest.mark.parametrize(("have", "looked_at"), [(1, 4), (200, 16)])

@@ -59,14 +59,23 @@ def test_an_option_that_xla_does_not_know_is_left_out_and_said(asked_anew, monke
 
 
 def test_a_slow_option_that_xla_does_not_know_is_left_out(asked_anew, monkeypatch):
-    monkeypatch.setattr(compilation, "QUICK", {"xla_option_of_yesterday": 0})
+    monkeypatch.setattr(compilation, "LITTLE", {"xla_option_of_yesterday": 0})
     assert compilation.compiler_options(effort="little") == compilation.compiler_options()
 
 
-def test_compiled_functions_must_not_call_each_other():
-    inner = compilation.jit(lambda x: x + 1)
-    with pytest.raises(ValueError, match="top-level"):
-        compilation.jit(lambda x: inner(x))(jnp.zeros(()))
+def test_a_compiled_function_becomes_a_part_of_one_that_calls_it():
+    """Options belong to a whole program: those of the outer one count."""
+    inner = compilation.jit(lambda x: x + 1, effort="little")
+    assert compilation.jit(lambda x: 2 * inner(x))(jnp.ones(())) == 4
+
+
+def test_a_loop_is_the_same_traced_and_step_by_step():
+    def halved(x):
+        return compilation.while_loop(lambda x: jnp.any(x > 1.0), lambda x: 0.5 * x, x)
+
+    x = jnp.asarray([37.0, 5.0])
+    np.testing.assert_array_equal(halved(x), jax.jit(halved)(x))
+    np.testing.assert_array_equal(halved(x), x / 64.0)
 
 
 SOAK = """

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
+from scipy import stats
 
 import posterity
 from posterity import MODELS, Architecture, TrainingConfig, builtin_simulator
-from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for
+from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for, quick_key
 from posterity.training import loop
 
 train = importlib.import_module("posterity.estimator.train")
@@ -46,6 +47,32 @@ def test_keys_of_a_purpose_are_the_same_on_every_machine():
     assert as_numbers(key_for(0, "training")) == as_numbers(random.fold_in(random.key(0), 0xD5128A8F))
     assert as_numbers(key_for(1, "training")) != as_numbers(key_for(0, "training")) != as_numbers(key_for(0, "network"))
     assert as_numbers(for_purpose(random.key(2), "x")) == as_numbers(key_for(2, "x"))
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**40 + 17, 2**63 - 1])
+def test_keys_made_without_jax_are_those_of_jax(seed, x64):
+    with jax.enable_x64(x64):
+        assert as_numbers(key_for(seed, "training")) == as_numbers(random.fold_in(random.key(seed), 0xD5128A8F))
+    assert jax.eval_shape(lambda: key_for(seed, "x")).dtype == random.key(0).dtype
+
+
+def test_keys_of_another_generator_are_left_to_jax():
+    with jax.default_prng_impl("rbg"):
+        assert random.key_impl(key_for(3, "x")) == random.key_impl(random.key(3))
+        assert as_numbers(key_for(3, "x")) == as_numbers(for_purpose(random.key(3), "x"))
+
+
+def test_quick_keys_give_numbers_that_will_do():
+    """Standard errors of means and correlations, and Kolmogorov-Smirnov: a false alarm in some hundred keys."""
+    numbers = np.asarray(jax.jit(lambda: random.normal(quick_key(5), (4, 5000)))())
+    assert np.all(np.abs(numbers.mean(axis=1)) < 4.0 / np.sqrt(5000))
+    assert stats.kstest(numbers.ravel(), "norm").pvalue > 1e-3
+    keys = jnp.concatenate([random.split(quick_key(5), 3), quick_key(6)[None]])
+    streams = np.asarray(jax.vmap(lambda key: random.uniform(key, (5000,)))(keys))
+    assert np.all(np.abs(np.corrcoef(streams)[np.triu_indices(4, 1)]) < 4.0 / np.sqrt(5000))
+    assert len({as_numbers(random.fold_in(quick_key(5), i)) for i in range(100)}) == 100
+    assert np.asarray(random.bits(quick_key(1), (3,), "uint8")).dtype == np.uint8
 
 
 def test_purposes_are_no_counters():

@@ -15,6 +15,7 @@ from posterity.cli.output import check_output, note_written, print_json, result_
 from posterity.cli.table_request import EstimatorName, load_estimator
 from posterity.cli.user_model import file_of
 from posterity.runtime.plain import without_nan
+from posterity.runtime.status import no_status
 
 if TYPE_CHECKING:
     from posterity.calibration.judgement import Coverage, Judgement
@@ -134,7 +135,7 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
         TimeRemainingColumn(),
     )
     found = []
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with no_status(), Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("compiling ...", total=len(cells) * datasets)
         for i, (cell, key) in enumerate(zip(cells, keys, strict=True)):
 

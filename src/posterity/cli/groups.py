@@ -1,10 +1,12 @@
 """`posterity infer --group`: one line for each group, and all latents in a file."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posterity.cli.output import is_quiet, print_json, result_console
+from posterity.runtime.status import no_status
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,15 +74,19 @@ class _Bar:
         from rich.progress import Progress
 
         console = Console(stderr=True)
-        self._bar = Progress(console=console, transient=True, disable=is_quiet.get() or not console.is_terminal)
+        self._is_shown = console.is_terminal and not is_quiet.get()
+        self._bar = Progress(console=console, transient=True, disable=not self._is_shown)
+        self._alone = contextlib.ExitStack()
         self._task = self._bar.add_task("answering", total=None)
 
     def __enter__(self) -> "_Bar":
-        self._bar.start()
+        if self._is_shown:
+            self._alone.enter_context(no_status())
+        self._alone.enter_context(self._bar)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._alone.close()
 
     def __call__(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from posterity.runtime.errors import InputError
 from posterity.runtime.plain import without_nan
+from posterity.runtime.status import no_status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +29,8 @@ def quietly(quiet: bool) -> Iterator[None]:
     """While it lasts, there are no remarks and no progress, if `quiet`; errors and results there are."""
     token = is_quiet.set(quiet)
     try:
-        yield
+        with no_status() if quiet else contextlib.nullcontext():
+            yield
     finally:
         is_quiet.reset(token)
 

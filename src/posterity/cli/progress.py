@@ -1,5 +1,6 @@
 """What a running training shows on standard error."""
 
+import contextlib
 import math
 from types import TracebackType
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from posterity.runtime.status import no_status
 from posterity.training import Progress as TrainingProgress
 
 __all__ = ["ProgressBar"]
@@ -25,6 +27,7 @@ class ProgressBar:
         self._quiet = quiet
         self._next_line = 0.0
         self._bar: Progress | None = None
+        self._alone = contextlib.ExitStack()
         if not quiet and self._console.is_terminal:
             self._bar = Progress(
                 BarColumn(),
@@ -36,14 +39,14 @@ class ProgressBar:
 
     def __enter__(self) -> "ProgressBar":
         if self._bar is not None:
-            self._bar.start()
+            self._alone.enter_context(no_status())
+            self._alone.enter_context(self._bar)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._alone.close()
 
     def __call__(self, now: TrainingProgress) -> None:
         """Shows where a training is."""

@@ -11,6 +11,7 @@ from posterity.cli.output import note
 from posterity.cli.user_model import file_of, load_model, names_a_file
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
+from posterity.runtime.status import working
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,14 +95,15 @@ class TableRequest:
 
         texts = [*(self.categorical or ()), *(name for name in text_columns if name is not None)]
         separator = {"tab": "\t", "\\t": "\t"}.get(self.separator or "", self.separator)
-        frame = read_table(
-            path,
-            text_columns=texts,
-            missing=self.missing or (),
-            separator=separator,
-            decimal=self.decimal,
-            on_guess=self._guesses.append,
-        )
+        with working(f"reading {path}"):
+            frame = read_table(
+                path,
+                text_columns=texts,
+                missing=self.missing or (),
+                separator=separator,
+                decimal=self.decimal,
+                on_guess=self._guesses.append,
+            )
         known = [name for name in self.ignore or () if path == self.table or name in frame.columns]
         return without_columns(frame, known, str(path))
 
@@ -120,8 +122,9 @@ class TableRequest:
         Raises:
             InputError: There is no such model, the table does not suit it, or an option cannot be read.
         """
-        which: Any = load_model(self.estimator) if names_a_file(self.estimator) else self.estimator
-        from posterity.estimator.infer import open_table
+        with working("loading JAX and the model"):
+            which: Any = load_model(self.estimator) if names_a_file(self.estimator) else self.estimator
+            from posterity.estimator.infer import open_table
 
         return open_table(
             which,

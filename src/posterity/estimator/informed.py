@@ -15,6 +15,7 @@ from posterity.estimator.estimator import Estimator
 from posterity.inference.run import refuse_unsupported
 from posterity.informed_posterior.bend.store import shipped_network
 from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.read.apart import terms_are_apart
 from posterity.informed_posterior.read.structure import (
     NotInformedError,
     Structure,
@@ -28,10 +29,10 @@ from posterity.model.dataset import num_rows_of
 from posterity.model.intake import pad_dataset, read_arrays
 from posterity.model.model import Model
 from posterity.model.read import read_model
-from posterity.model.soundness import check_model, draw_from_rows
+from posterity.model.soundness import UnsupportedRowsError, check_at_rows, look_at_rows
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError, lookup
-from posterity.runtime.keys import key_for
+from posterity.runtime.status import working
 from posterity.simulation.simulator import Simulator
 
 __all__ = ["informed", "is_informed"]
@@ -75,11 +76,12 @@ def informed(
     Raises:
         InputError: The model cannot serve.
     """
-    read, example = _model_and_example(model, like, columns, options)
-    for name in scales or ():
-        lookup("latent site", name, dict.fromkeys(site.name for site in read.space.sites))
-    structure = _structure(read, example, scales, check=check and not isinstance(model, str))
-    network = InformedNetwork(shipped_network(), read, structure)
+    with working("reading and checking the model"):
+        read, example = _model_and_example(model, like, columns, options)
+        for name in scales or ():
+            lookup("latent site", name, dict.fromkeys(site.name for site in read.space.sites))
+        structure = _structure(read, example, scales, check=check and not isinstance(model, str))
+        network = InformedNetwork(shipped_network(), read, structure)
     return Estimator(read, network, record={"informed": dataclasses.asdict(structure)})
 
 
@@ -141,18 +143,23 @@ def _find(
     model: Model, example: Mapping[str, Any], scales: Collection[str] | None, *, check: bool
 ) -> Structure | Unstructured:
     """The structure, looked at with numbers only where they are needed."""
-    if not check:
-        try:
-            return read_structure(model, scales)
-        except NotInformedError:
-            if scales is not None:
-                raise
+    try:
+        structure = read_structure(model, scales)
+    except NotInformedError:
+        structure = None
+        if scales is not None:
+            raise
+    if structure is not None and not check:
+        return structure
     arrays = read_arrays(model, {name: example.get(name) for name in example_arrays(model.function, example)})
-    draw = draw_from_rows(model, _supported_rows(model, arrays))
-    if check:
-        probe = check_model(model, draw)
-    else:
-        probe = jit(draw, effort="little")(key_for(0, "probe"), model.plate_masks(model.capacity))
+    look = check_at_rows if check else look_at_rows
+    try:
+        probe = look(model, arrays)
+    except UnsupportedRowsError:
+        probe = look(model, _supported_rows(model, arrays))
+    # Where the posterior is Gaussian there are no terms, and most others show by their form that they are apart.
+    if structure is not None and (structure.is_gaussian or terms_are_apart(model, structure, probe)):
+        return structure
     return find_structure(model, probe, scales, check=check)
 
 
@@ -164,7 +171,7 @@ def _supported_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str,
     """
     num_rows = num_rows_of(dict(arrays))
     dataset = pad_dataset(model, arrays, num_rows)
-    unsupported = jax.device_get(model.unsupported_rows(dataset))
+    unsupported = jax.device_get(jit(model.unsupported_rows, effort="little")(dataset))
     supported = ~np.any([*unsupported.values(), np.zeros(num_rows, bool)], axis=0)
     if not supported.any():
         refuse_unsupported(model, unsupported, arrays)

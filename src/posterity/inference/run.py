@@ -24,6 +24,7 @@ from posterity.runtime.compile import filter_jit
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
 from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for
+from posterity.runtime.status import working
 from posterity.runtime.threads import num_cores, one_blas_thread
 from posterity.tables.recipe import Recipe
 from posterity.training.data_envelope import DataEnvelope
@@ -179,7 +180,8 @@ def _draw_all(
         started = time.perf_counter()
         reads = list(chosen.values())
         places = stack_places([read.padded for read in reads])
-        drawn = draw_batch(network, model, places, request.seed, [read.words for read in reads], request.num_draws)
+        with working("compiling, if it is the first time, and drawing"):
+            drawn = draw_batch(network, model, places, request.seed, [read.words for read in reads], request.num_draws)
         weights = _checked(model, places, drawn, pareto_smoothed_many(np.stack([own.log_ratios for own in drawn])))
         return list(zip(drawn, weights, strict=True)), (time.perf_counter() - started) / len(chosen)
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from posterity.model.arguments import Argument, as_dtype
@@ -112,7 +111,7 @@ def pad_dataset(model: Model, dataset: Mapping[str, Any], num_rows: int) -> Data
     length = next(iter(arrays.values())).shape[0]
     if num_rows < length:
         raise InputError(f"dataset for '{model.name}' has {length} rows and cannot be padded to {num_rows}")
-    return jax.tree.map(jnp.asarray, pad_arrays(model, arrays, sizes, num_rows))
+    return jax.device_put(pad_arrays(model, arrays, sizes, num_rows))
 
 
 def _checked(where: str, argument: Argument, value: Any) -> np.ndarray:

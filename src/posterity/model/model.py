@@ -7,7 +7,9 @@ import dataclasses
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpyro import handlers
@@ -83,7 +85,8 @@ class Model:
 
     def plate_masks(self, sizes: Mapping[str, Any]) -> dict[str, Bool[Array, " _"]]:
         """Masks that keep the first `sizes[plate]` entries of each variable plate."""
-        return {name: jnp.arange(capacity) < sizes[name] for name, capacity in self.capacity.items()}
+        masks = {name: np.arange(capacity) < sizes[name] for name, capacity in self.capacity.items()}
+        return jax.device_put(masks)  # arithmetic on JAX's arrays would compile programs for sizes that are numbers
 
     def sample_prior(
         self,

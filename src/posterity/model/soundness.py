@@ -1,7 +1,7 @@
 """Checks by numbers, before anything is trained: finite densities, independent rows, plates that mask away."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,15 +14,16 @@ from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
 
-from posterity.model.arguments import Argument
 from posterity.model.dataset import Dataset
+from posterity.model.flat import flattened
 from posterity.model.model import Model
 from posterity.model.plates import cut
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError
+from posterity.runtime.keys import for_purpose, quick_key
 from posterity.runtime.threads import NUMPYRO
 
-__all__ = ["Draw", "check_model", "draw_from_rows"]
+__all__ = ["Draw", "UnsupportedRowsError", "check_at_rows", "check_model", "draw_from_rows", "look_at_rows"]
 
 NUM_PROBES = 3
 FEWEST_ROWS, MOST_ROWS = 4, 16
@@ -35,6 +36,10 @@ NUDGE, NUDGES = 1e-6, 30.0
 
 Numbers = Array | np.ndarray  # JAX while compiled, NumPy once compared
 SiteLogProbs = Mapping[str, Numbers]  # latent site -> scalar, data site -> (obs,), in nats
+
+
+class UnsupportedRowsError(Exception):
+    """Rows were looked at that the model cannot produce, such as a count of -1."""
 
 
 Draw = Callable[[PRNGKeyArray, Mapping[str, Array]], tuple[Dataset, Float[Array, " latent"]]]
@@ -59,24 +64,65 @@ def check_model(
             or on their order; data enter elsewhere than through `obs=`; a variable plate does not vanish where it is
             masked.
     """
-    probe = jit(lambda key, masks: _probe(model, draw, key, masks), effort="little")
-    full = model.plate_masks(model.capacity)
-    probes = [probe(random.key(seed), full) for seed in range(NUM_PROBES)]
-    for probed in jax.device_get(probes):
-        _judge(model, probed)
-    for plate, capacity in model.capacity.items():
-        # Where only one size was asked for, another is checked as well: smaller datasets are answered even then.
-        size = min((smallest or {}).get(plate, capacity), capacity - 1)
-        if size:
-            _check_plate(model, probe, plate, size)
-    return probes[0].dataset, probes[0].z
+    program = _program(model, draw, lambda seed: for_purpose(random.key(seed), "simulated rows"))
+    return _check(model, partial(_pulled, program, (1.0,)), smallest or {})
 
 
-def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
-    """Rows of one dataset, again and again, with latents near draws of the prior: nothing has to be simulated.
+def check_at_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> tuple[Dataset, Float[Array, " latent"]]:
+    """The same with rows of one dataset, and latents near draws of the prior: nothing has to be simulated.
 
     Latents are pulled towards 0 until their log joint and its gradient are finite: wide priors reach far beyond what
     data ever do.
+
+    Args:
+        model: The model.
+        arrays: Argument -> array with rows first, as `read_arrays` gives it, every plate at its capacity.
+
+    Raises:
+        UnsupportedRowsError: No latents can produce some of the rows that are looked at: they say nothing of the model.
+        InputError: As `check_model` does.
+    """
+    return _check(model, _probe_of_rows(model, arrays), {})
+
+
+def look_at_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> tuple[Dataset, Float[Array, " latent"]]:
+    """What `check_at_rows` gives, without the checks.
+
+    Raises:
+        UnsupportedRowsError: As there.
+    """
+    probed = _probe_of_rows(model, arrays)(0, model.capacity)
+    return jax.device_put((probed.dataset, probed.z))
+
+
+def _probe_of_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> Callable[[int, Mapping[str, int]], "_Probe"]:
+    program = _program(model, draw_from_rows(model, arrays), quick_key)
+
+    def probe(seed: int, sizes: Mapping[str, int]) -> "_Probe":
+        probed = _pulled(program, PULLS, seed, sizes)
+        if any(np.any(rows) for rows in probed.unsupported.values()):
+            raise UnsupportedRowsError
+        return probed
+
+    return probe
+
+
+def _check(
+    model: Model, probe: Callable[[int, Mapping[str, int]], "_Probe"], smallest: Mapping[str, int]
+) -> tuple[Dataset, Float[Array, " latent"]]:
+    probes = [probe(seed, model.capacity) for seed in range(NUM_PROBES)]
+    for probed in probes:
+        _judge(model, probed)
+    for plate, capacity in model.capacity.items():
+        # Where only one size was asked for, another is checked as well: smaller datasets are answered even then.
+        size = min(smallest.get(plate, capacity), capacity - 1)
+        if size:
+            _check_plate(model, probe, plate, size)
+    return jax.device_put((probes[0].dataset, probes[0].z))
+
+
+def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
+    """Rows of one dataset, again and again, with latents from the prior: nothing has to be simulated.
 
     Args:
         model: The model.
@@ -84,17 +130,13 @@ def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
     """
     have = len(next(iter(example.values())))
     num_rows = int(np.clip(have, FEWEST_ROWS, MOST_ROWS))
-    values = {name: jnp.asarray(array[np.arange(num_rows) % have]) for name, array in example.items()}
-    covariates = {argument.name: values[argument.name] for argument in model.covariates}
+    values = {name: array[np.arange(num_rows) % have] for name, array in example.items()}
 
     def draw(rng_key: PRNGKeyArray, masks: Mapping[str, Array]) -> tuple[Dataset, Float[Array, " latent"]]:
-        dataset = Dataset(values, jnp.ones(num_rows, bool), dict(masks))
+        rows = {name: jnp.asarray(array) for name, array in values.items()}
+        covariates = {argument.name: rows[argument.name] for argument in model.covariates}
         z = model.sample_prior(rng_key, covariates, num_rows, masks)
-        nearer = jnp.asarray(PULLS)[:, None] * z
-        log_joints, gradients = jax.vmap(jax.value_and_grad(model.log_joint), in_axes=(0, None))(nearer, dataset)
-        finite = jnp.isfinite(log_joints)
-        smooth = finite & jnp.all(jnp.isfinite(gradients), axis=1)
-        return dataset, nearer[jnp.argmax(finite.astype(int) + smooth.astype(int))]
+        return Dataset(rows, jnp.ones(num_rows, bool), dict(masks)), z
 
     return draw
 
@@ -113,6 +155,7 @@ class _Probe:
         rounding: How much `whole` changes when z is nudged.
         log_det: Log-det of `constrain`.
         gradient: Gradient of the log joint.
+        unsupported: Data argument -> rows that no latents can produce.
     """
 
     dataset: Any  # Dataset, whose arrays are JAX arrays or NumPy arrays
@@ -123,33 +166,71 @@ class _Probe:
     rounding: SiteLogProbs
     log_det: Numbers
     gradient: Numbers
+    unsupported: Mapping[str, Numbers]
 
 
-def _probe(model: Model, draw: Draw, rng_key: PRNGKeyArray, masks: Mapping[str, Array]) -> _Probe:
-    key_draw, key_nudge = random.split(rng_key)
-    dataset, z = draw(key_draw, masks)
+def _program(model: Model, draw: Draw, key: Callable[[Array], PRNGKeyArray]) -> Callable[..., _Probe]:
+    """`(seed, sizes of the variable plates, pull) -> probe`, compiled once for all of them."""
+
+    def program(*arguments: Any) -> _Probe:
+        return flattened(partial(_probe, model, draw, key), *arguments)(*arguments)
+
+    return jit(program, effort="little")
+
+
+def _pulled(program: Callable[..., _Probe], pulls: Sequence[float], seed: int, sizes: Mapping[str, int]) -> _Probe:
+    """The probe at the first pull whose log joint and gradient are finite, or else whose log joint is; in NumPy."""
+    probes: list[_Probe] = []
+    for pull in pulls:
+        probes.append(jax.device_get(program(seed, dict(sizes), pull)))
+        if not _where_not_finite(probes[-1]) and np.all(np.isfinite(probes[-1].gradient)):
+            return probes[-1]
+    return next((probed for probed in probes if not _where_not_finite(probed)), probes[0])
+
+
+def _where_not_finite(probe: _Probe) -> list[str]:
+    """Parts of the log joint that are not finite, in words."""
+    bad = [f"site '{name}'" for name, value in probe.whole.items() if not np.all(np.isfinite(value))]
+    return bad if np.isfinite(probe.log_det) else [*bad, "the bijectors"]
+
+
+def _probe(
+    model: Model,
+    draw: Draw,
+    key: Callable[[Array], PRNGKeyArray],
+    seed: Array,
+    sizes: Mapping[str, Array],
+    pull: Array,
+) -> _Probe:
+    """Everything that depends on z is computed for several values at once: one graph to trace and to compile."""
+    masks = model.plate_masks(sizes)
+    dataset, z = draw(key(seed), masks)
+    z = pull * z
     half = dataset.row_mask.shape[0] // 2
     last = Dataset({k: v[::-1][:half] for k, v in dataset.values.items()}, dataset.row_mask[:half], dict(masks))
-    (_, (log_det, whole)), gradient = jax.value_and_grad(partial(_joint, model), has_aux=True)(z, dataset)
-    nudged = z * (1.0 + NUDGE * random.normal(key_nudge, (2, *z.shape)))
-    _, near = jax.vmap(lambda one: _by_site(model, one, dataset))(nudged)
+    nudged = z * (1.0 + NUDGE * np.random.default_rng(0).normal(size=(2, *z.shape)).astype(np.float32))
+    names = [argument.name for argument in model.data]
+    points = jnp.concatenate([z[None], nudged, jnp.broadcast_to(z, (len(names), *z.shape))])
+    hidden = jnp.arange(len(points))[:, None] == 3 + jnp.arange(len(names))
+
+    def joint(z: Array, hidden: Array) -> tuple[Array, tuple[Array, SiteLogProbs]]:
+        log_det, by_site = _by_site(_hiding(model, dict(zip(names, hidden, strict=True))), z, dataset)
+        return sum((jnp.sum(value) for value in by_site.values()), log_det), (log_det, by_site)
+
+    graph = jax.value_and_grad(flattened(joint, points[0], hidden[0]), has_aux=True)
+    (_, (log_dets, by_site)), gradients = jax.vmap(graph)(points, hidden)
     _, by_last = _by_site(model, z, last)
     return _Probe(
         dataset=dataset,
         z=z,
-        whole=whole,
+        whole={name: value[0] for name, value in by_site.items()},
         last={name: value[::-1] if value.ndim else value for name, value in by_last.items()},
-        blind={a.name: _by_site(_blinded(model, a), z, dataset)[1] for a in model.data},
-        rounding={name: jnp.max(jnp.abs(near[name] - value), axis=0) for name, value in whole.items()},
-        log_det=log_det,
-        gradient=gradient,
+        blind={name: {site: value[3 + i] for site, value in by_site.items()} for i, name in enumerate(names)},
+        rounding={name: jnp.max(jnp.abs(value[1:3] - value[0]), axis=0) for name, value in by_site.items()},
+        log_det=log_dets[0],
+        gradient=gradients[0],
+        unsupported=model.unsupported_rows(dataset),
     )
-
-
-def _joint(model: Model, z: Array, dataset: Dataset) -> tuple[Array, tuple[Array, SiteLogProbs]]:
-    """Log joint, and its parts."""
-    log_det, by_site = _by_site(model, z, dataset)
-    return sum((jnp.sum(value) for value in by_site.values()), log_det), (log_det, by_site)
 
 
 def _by_site(model: Model, z: Array, dataset: Dataset) -> tuple[Array, SiteLogProbs]:
@@ -161,36 +242,40 @@ def _by_site(model: Model, z: Array, dataset: Dataset) -> tuple[Array, SiteLogPr
     return log_det, by_site
 
 
-def _blinded(model: Model, argument: Argument) -> Model:
-    """The model, seeing one data argument through `obs=` only, with zeros in its place elsewhere."""
-    site = next(site.name for site in model.data_sites if site.argument == argument.name)
+def _hiding(model: Model, hidden: Mapping[str, Array]) -> Model:
+    """The model, seeing some data arguments through `obs=` only, with zeros in their place elsewhere.
+
+    Args:
+        model: The model.
+        hidden: Data argument -> True where it is hidden.
+    """
 
     def blind(**values: Array) -> None:
-        with _Observe(site, values[argument.name]):
-            model.function(**{**values, argument.name: jnp.zeros_like(values[argument.name])})
+        seen = {name: jnp.where(hidden[name], jnp.zeros_like(values[name]), values[name]) for name in hidden}
+        with _Observe({site.name: values[site.argument] for site in model.data_sites}):
+            model.function(**{**values, **seen})
 
-    return dataclasses.replace(model, function=blind, key=(model.key, "blind", argument.name))
+    blind.__name__ = model.name  # messages speak of the user's own
+    return dataclasses.replace(model, function=blind, key=(model.key, "hiding"))
 
 
 class _Observe(Messenger):
-    """Gives an observed site its value."""
+    """Gives observed sites their values."""
 
-    def __init__(self, site: str, value: Array):
+    def __init__(self, values: Mapping[str, Array]):
         super().__init__()
-        self.site, self.value = site, value
+        self.values = values
 
     def process_message(self, msg: dict[str, Any]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Replaces what the model handed to `obs=`."""
-        if msg["type"] == "sample" and msg["name"] == self.site:
-            msg["value"] = self.value
+        if msg["type"] == "sample" and msg["name"] in self.values:
+            msg["value"] = self.values[msg["name"]]
 
 
 def _judge(model: Model, probe: _Probe) -> None:
     """Compares the densities of one probe, which holds NumPy arrays now."""
     where = f"model '{model.name}'"
-    bad = [f"site '{name}'" for name, value in probe.whole.items() if not np.all(np.isfinite(value))]
-    bad += [] if np.isfinite(probe.log_det) else ["the bijectors"]
-    if bad:
+    if bad := _where_not_finite(probe):
         raise InputError(
             f"{where}: the log joint is not finite at a draw from its own prior; look at {', '.join(bad)} (rates that "
             "overflow, scales that reach 0 or below?)"
@@ -233,17 +318,16 @@ def _differing(expected: SiteLogProbs, got: SiteLogProbs, rounding: SiteLogProbs
 def _check_plate(model: Model, probe: Callable[..., _Probe], plate: str, size: int) -> None:
     """Masking a plate must give the densities of a model that never had the masked entries."""
     where = f"model '{model.name}': plate '{plate}' cannot vary"
-    masks = model.plate_masks({**model.capacity, plate: size})
+    sizes = {**model.capacity, plate: size}
     reduced = jit(lambda dataset, z: _reduced(model, plate, size, dataset, z), effort="little")
     for seed in range(NUM_PROBES):
-        probed = probe(random.key(seed), masks)
+        masked = probe(seed, sizes)
         try:
-            alone = jax.device_get(reduced(probed.dataset, probed.z))
+            alone = jax.device_get(reduced(masked.dataset, masked.z))
         except Exception as error:
             raise InputError(
                 f"{where}: with {size} entries the model fails: {type(error).__name__}: {error}"
             ) from error
-        masked = jax.device_get(probed)
         _judge(model, masked)
         total = {name: np.asarray(np.sum(value)) for name, value in masked.whole.items()}
         # Differences may grow with the sum of the rows' sizes, which NUDGES must not multiply again.

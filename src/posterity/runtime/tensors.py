@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from posterity.runtime.errors import InputError
@@ -55,6 +54,6 @@ def with_weights(file: Path, skeleton: Network) -> Network:
         if name not in weights or weights[name].shape != leaf.shape:
             got = weights[name].shape if name in weights else "nothing"
             raise InputError(f"{file}: expected '{name}' with shape {leaf.shape}, got {got}; it is damaged")
-        return jnp.asarray(weights[name])
+        return jax.device_put(weights[name])  # `jnp.asarray` would compile a program for each shape
 
     return jax.tree_util.tree_map_with_path(pick, skeleton)

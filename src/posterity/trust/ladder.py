@@ -17,6 +17,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
+from posterity.runtime.status import working
 from posterity.trust.chains import STUCK, WARMUP, run_chains
 from posterity.trust.refinement import FEWEST, Budget, Refinement
 from posterity.trust.target import Target
@@ -64,7 +65,7 @@ def climb(
     verdict, reasons = judge(weights, envelope_reasons)
     if verdict != "untrusted" or budget is None:
         return Climbed(verdict, reasons, None)
-    found = refine(Target(model, jax.tree.map(jnp.asarray, dataset)), z, weights.log_weights, rng_key(), budget)
+    found = refine(Target(model, jax.device_put(dataset)), z, weights.log_weights, rng_key(), budget)
     return Climbed(*judge_refined(weights, found, envelope_reasons), found)
 
 
@@ -85,13 +86,17 @@ def refine(
         budget: Time for both together, compilation excluded, and what to reach.
     """
     key_chains, key_tempering = random.split(rng_key)
-    _compile("chains", *_shapes_of((target, z)))
-    found = run_chains(target, z, log_weights, key_chains, budget)
+    with working("compiling the chains"):
+        _compile("chains", *_shapes_of((target, z)))
+    with working("sampling by chains from q on"):
+        found = run_chains(target, z, log_weights, key_chains, budget)
     left = budget.seconds - found.seconds
     if not found.max_r_hat > STUCK or left < _least_time_for_tempering(found):
         return found
-    _compile("tempering", *_shapes_of((target, z)))
-    tempered = temper(target, z, key_tempering, dataclasses.replace(budget, seconds=left))
+    with working("compiling the tempering"):
+        _compile("tempering", *_shapes_of((target, z)))
+    with working("sampling by tempering from q on"):
+        tempered = temper(target, z, key_tempering, dataclasses.replace(budget, seconds=left))
     tempered = dataclasses.replace(tempered, seconds=found.seconds + tempered.seconds)
     if tempered.problems:
         return dataclasses.replace(tempered, problems=(*found.problems, *tempered.problems))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
@@ -13,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from posterity.model.intake import read_arrays
 from posterity.model.model import Model
 from posterity.runtime.compile import jit
+from posterity.runtime.status import working
 
 __all__ = ["MAX_R_HAT", "NutsReference", "nuts_reference"]
 
@@ -84,7 +86,9 @@ def nuts_reference(
         sampler.run(rng_key, **arrays)
         return sampler.get_samples(group_by_chain=True), sampler.get_extra_fields()["diverging"]
 
-    chains, diverging = jit(run)(random.key(seed), arrays)  # NumPyro's own call would be compiled without our options
+    with working("compiling and running NUTS"):
+        # NumPyro's own call would be compiled without our options.
+        chains, diverging = jax.device_get(jit(run)(random.key(seed), arrays))
     kept = {site.name: np.asarray(chains[site.name]) for site in model.space.sites}
     r_hats, sizes = _diagnose(kept)
     return NutsReference(
