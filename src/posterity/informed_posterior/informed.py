@@ -37,7 +37,7 @@ __all__ = ["InformedNetwork"]
 
 Tree = TypeVar("Tree")
 
-MOST_SIDE_BY_SIDE = 2**18  # entries of all designs together: 1 MiB
+MOST_SIDE_BY_SIDE = 2**15  # entries of all designs together; with more, steps take longer than the calls of programs
 
 
 class InformedNetwork(eqx.Module):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Int, Shaped
 __all__ = [
     "PLACES",
     "SMALLEST_BUCKET",
+    "AnyArray",
     "Dataset",
     "bucket_for",
     "bucket_sizes",
@@ -22,7 +23,8 @@ __all__ = [
 ]
 
 Tree = TypeVar("Tree")
-AnyArray = Array | np.ndarray  # NumPy until it meets a program: JAX would run one for each array that is padded
+# NumPy's until they meet a program: JAX would run one for each array that is padded. Type checkers need not know.
+AnyArray = Array if TYPE_CHECKING else Array | np.ndarray
 
 SMALLEST_BUCKET = 8
 """Rows to which fewer are padded where any power of two will do."""

@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from posterity.model.arguments import Argument
+from posterity.model.dataset import AnyArray
 from posterity.model.sites import LatentSite
 
 __all__ = ["LatentSpace", "PlateMasks", "broadcast_mask", "masked_values"]
 
-PlateMasks = Mapping[str, Bool[Array | np.ndarray, " _"]]
+PlateMasks = Mapping[str, Bool[AnyArray, " _"]]
 
 
 def broadcast_mask(plates: Sequence[str | None], masks: PlateMasks, shape: Sequence[int]) -> Bool[Array, "..."]:

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import equinox as eqx
 import jax
 from jax import lax
+from jax.core import Tracer
 
 from posterity.runtime.cache import keep_compiled_programs
 
@@ -137,7 +138,7 @@ def compiler_options(effort: Effort = "full") -> dict[str, Any]:
 
 
 def _is_traced(values: Any) -> bool:
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
 @functools.cache
