@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from posterity.amortized.families import AbstractPosterior
 from posterity.calibration.cells import Cell
+from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.model.space import broadcast_mask
@@ -20,9 +21,9 @@ from posterity.simulation.simulator import Simulator
 
 __all__ = ["Points", "ToPosterior", "prior_points", "scalar_latents", "simulations"]
 
-ToPosterior = Callable[[Dataset, Array], AbstractPosterior]
+ToPosterior = InformedNetwork | Callable[[Dataset, Array], AbstractPosterior]
 
-VALUES_HELD = 20_000_000  # latents of draws held at once, on the way from the device
+TOGETHER = 100  # datasets that are simulated at once
 
 
 class Points(NamedTuple):
@@ -49,7 +50,7 @@ def simulations(
     """Simulates datasets, one after the other.
 
     Args:
-        posterior: Dataset and latent mask -> q.
+        posterior: Dataset and latent mask -> q; or an informed network, which is told by the dataset alone.
         simulator: The model.
         cell: Size of the datasets.
         rng_key: Consumed here.
@@ -58,13 +59,16 @@ def simulations(
     """
     row_mask, masks = _masks(simulator, cell)
     active, active_z = _active(simulator, masks)
-    together = int(np.clip(VALUES_HELD // (num_draws * simulator.model.space.size), 1, num_datasets))
-    keys = random.split(rng_key, -(-num_datasets // together) * together)  # whole batches: one compilation
-    for first in range(0, num_datasets, together):
-        batch = keys[first : first + together]
-        found = jax.device_get(_simulate_and_draw(posterior, simulator, batch, row_mask, masks, num_draws))
-        for i in range(min(together, num_datasets - first)):
-            latents, z, log_joint, log_q = (np.asarray(part[i], np.float64) for part in found)
+    model, mask = simulator.model, simulator.model.space.mask(masks)
+    keys = random.split(rng_key, -(-num_datasets // TOGETHER) * TOGETHER)  # whole batches: one compilation
+    for first in range(0, num_datasets, TOGETHER):
+        batch = keys[first : first + TOGETHER]
+        datasets, truths, keys_q = jax.device_get(_simulate(simulator, batch, row_mask, masks))
+        for i in range(min(TOGETHER, num_datasets - first)):
+            dataset = jax.tree.map(lambda leaf, i=i: leaf[i], datasets)
+            q = posterior(dataset) if isinstance(posterior, InformedNetwork) else _posterior(posterior, dataset, mask)
+            found = jax.device_get(_points(model, q, dataset, truths[i], keys_q[i], num_draws))
+            latents, z, log_joint, log_q = (np.asarray(part, np.float64) for part in found)
             yield Points(latents[:, active], z[:, active_z], log_joint, log_q)
 
 
@@ -105,26 +109,32 @@ def _masks(simulator: Simulator, cell: Cell) -> tuple[Array, dict[str, Array]]:
 
 
 @filter_jit
-def _simulate_and_draw(
-    posterior: ToPosterior,
-    simulator: Simulator,
-    keys: Key[Array, " dataset"],
-    row_mask: Array,
-    plate_masks: Mapping[str, Array],
-    num_draws: int,
-) -> tuple[Array, Array, Array, Array]:
-    """The fields of `Points`, datasets first."""
+def _simulate(
+    simulator: Simulator, keys: Key[Array, " dataset"], row_mask: Array, plate_masks: Mapping[str, Array]
+) -> tuple[Dataset, Float[Array, "dataset latent"], Array]:
+    """Datasets, the latents that made them, and keys for draws of q as plain numbers."""
 
-    def one(rng_key: PRNGKeyArray) -> tuple[Array, Array, Array, Array]:
+    def one(rng_key: PRNGKeyArray) -> tuple[Dataset, Array, Array]:
         key_data, key_q = random.split(rng_key)
-        dataset, truth = simulator.simulate(key_data, row_mask, plate_masks)
-        q = posterior(dataset, simulator.model.space.mask(plate_masks))
-        draws, log_q = q.sample_and_log_prob(key_q, num_draws)
-        z = jnp.concatenate([truth[None], draws])  # together, so that equal values are rounded equally
-        log_joint = vmap(simulator.model.log_joint, in_axes=(0, None))(z, dataset)
-        return vmap(partial(_scalars, simulator.model))(z), z, log_joint, jnp.append(q.log_prob(truth), log_q)
+        return *simulator.simulate(key_data, row_mask, plate_masks), random.key_data(key_q)
 
-    return lax.map(one, keys)  # not in batches: an informed posterior takes several times as long to compile batched
+    return lax.map(one, keys)
+
+
+@filter_jit
+def _posterior(posterior: ToPosterior, dataset: Dataset, mask: Array) -> AbstractPosterior:
+    return posterior(dataset, mask)
+
+
+@filter_jit
+def _points(
+    model: Model, q: AbstractPosterior, dataset: Dataset, truth: Array, key_words: Array, num_draws: int
+) -> tuple[Array, Array, Array, Array]:
+    """The fields of `Points`."""
+    draws, log_q = q.sample_and_log_prob(random.wrap_key_data(key_words), num_draws)
+    z = jnp.concatenate([jnp.asarray(truth)[None], draws])  # together, so that equal values are rounded equally
+    log_joint = vmap(model.log_joint, in_axes=(0, None))(z, dataset)
+    return vmap(partial(_scalars, model))(z), z, log_joint, jnp.append(q.log_prob(jnp.asarray(truth)), log_q)
 
 
 @filter_jit

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, vmap
-from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.network import AmortizedPosterior
 from posterity.informed_posterior.informed import InformedNetwork
@@ -104,7 +104,7 @@ def _informed(network: InformedNetwork, places: Dataset, count: int) -> Abstract
 
 @partial(jit, effort="moderate")
 def _bent(
-    q: AbstractNoisePosterior, noise: BaseNoise, count: Array
+    q: AbstractNoisePosterior, noise: BaseNoise, count: Array | np.integer
 ) -> tuple[Float[Array, "place draw latent"], Float[Array, "place draw"]]:
     """Draws of q and their log densities, in random order."""
 
@@ -122,8 +122,8 @@ def _sampled(
     model: Model,
     places: Dataset,
     root: PRNGKeyArray,
-    words: UInt32[np.ndarray, "place 3"],
-    count: Array,
+    words: Array | np.ndarray,
+    count: Array | np.integer,
     num_draws: int,
 ) -> tuple[Float[Array, "place draw latent"], Float[Array, "place draw"]]:
     """Draws of a trained q, and their log densities."""
@@ -137,7 +137,7 @@ def _sampled(
 
 
 @partial(jit, static_argnums=0)
-def _weighed(model: Model, places: Dataset, z: Array, log_q: Array, count: Array) -> Drawn:
+def _weighed(model: Model, places: Dataset, z: Array, log_q: Array, count: Array | np.integer) -> Drawn:
     """What the model says of draws, which may have padding beyond its latents."""
 
     def one(i: Array) -> Drawn:
@@ -149,7 +149,7 @@ def _weighed(model: Model, places: Dataset, z: Array, log_q: Array, count: Array
     return _in_places(one, count)
 
 
-def _in_places(one: Callable[[Array], Tree], count: Array) -> Tree:
+def _in_places(one: Callable[[Array], Tree], count: Array | np.integer) -> Tree:
     """What is computed for each of the first places, one after the other; zeros for those beyond."""
 
     def place(i: Array, found: Tree) -> Tree:

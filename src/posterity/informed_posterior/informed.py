@@ -201,5 +201,5 @@ def _flat(leaf: Array) -> Array:
     return jnp.reshape(leaf, (leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]))
 
 
-def _unflat(tree: Tree, shape: tuple[int, int]) -> Tree:
+def _unflat(tree: Tree, shape: tuple[int, ...]) -> Tree:
     return jax.tree.map(lambda leaf: jnp.reshape(leaf, (*shape, *leaf.shape[1:])), tree)

@@ -13,6 +13,7 @@ from jax import random
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from posterity.amortized.families.base import AbstractPosterior
+from posterity.model.dataset import AnyArray
 
 __all__ = ["NUM_BLOCKS", "AbstractNoisePosterior", "BaseNoise", "base_noise"]
 
@@ -30,9 +31,9 @@ class BaseNoise(NamedTuple):
         order: Which draws to hand out, in random order: a permutation, or a part of one.
     """
 
-    normal: Float[Array, "draw latent"]
-    uniform: Float[Array, "draw 3"]
-    order: Int[Array, " out"]
+    normal: Float[AnyArray, "draw latent"]
+    uniform: Float[AnyArray, "draw 3"]
+    order: Int[AnyArray, " out"]
 
 
 def base_noise(rng: np.random.Generator, num_draws: int, size: int) -> BaseNoise:

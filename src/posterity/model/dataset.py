@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import equinox as eqx
 import jax
@@ -24,7 +24,10 @@ __all__ = [
 
 Tree = TypeVar("Tree")
 # NumPy's until they meet a program: JAX would run one for each array that is padded. Type checkers need not know.
-AnyArray = Array if TYPE_CHECKING else Array | np.ndarray
+if TYPE_CHECKING:
+    AnyArray: TypeAlias = Array
+else:
+    AnyArray = Array | np.ndarray
 
 SMALLEST_BUCKET = 8
 """Rows to which fewer are padded where any power of two will do."""

@@ -29,6 +29,16 @@ class AnchoredPosterior(AbstractNoisePosterior, AbstractTransport):
     spread: Float[Array, "latent latent"]
     row_map: RowMap
 
+    def __init__(
+        self,
+        loc: Float[Array, " latent"],
+        factor: Float[Array, "latent latent"],
+        spread: Float[Array, "latent latent"],
+        row_map: RowMap,
+    ):
+        """Posterior of given parts; see `around`."""
+        self.loc, self.factor, self.spread, self.row_map = loc, factor, spread, row_map
+
     @classmethod
     def around(cls, anchor: Anchor, row_map: RowMap) -> "AnchoredPosterior":
         """Posterior around an anchor.

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray
 
 from posterity.informed_posterior.anchor.anchor import find_anchor
@@ -117,6 +118,10 @@ def _read_head(path: Path) -> dict[str, Any]:
     return head
 
 
+def _log_density(y: Array, is_logistic: Array, eta: Array) -> Array:
+    return y * eta - jnp.where(is_logistic, jax.nn.softplus(eta), jnp.exp(eta))
+
+
 @filter_jit
 def _golden(network: RowNetwork) -> Array:
     """Log densities of a few draws for a few made-up regressions."""
@@ -142,7 +147,7 @@ def _regression(rng_key: PRNGKeyArray, is_logistic: Array) -> Terms:
         offset=jnp.zeros(GOLDEN_ROWS),
         active=jnp.ones(GOLDEN_ROWS, bool),
         is_prior=jnp.zeros(GOLDEN_ROWS, bool),
-        log_density=lambda at: y * at - jnp.where(is_logistic, jax.nn.softplus(at), jnp.exp(at)),
+        log_density=Partial(_log_density, y, is_logistic),
         precision=jnp.eye(GOLDEN_LATENTS),
         linear=jnp.zeros(GOLDEN_LATENTS),
         constant=jnp.zeros(()),

@@ -281,7 +281,8 @@ def scaled_posterior(
     def one(knots: Array, values: Array, anchors: Anchor, maps: RowMap, rest: Array) -> ScaledPosterior:
         density = PiecewiseDensity(knots, values)
         mask = rest | (jnp.arange(rest.size) == where)
-        return ScaledPosterior(density, anchors.loc, vmap(spread_of)(anchors.factor), maps, where, mask)
+        spreads = vmap(spread_of)(anchors.factor)
+        return ScaledPosterior(scale=density, locs=anchors.loc, spreads=spreads, maps=maps, where=where, mask=mask)
 
     if maps is None:
         blocks = vmap(vmap(RowMap.straight))(by_dataset[:, :1])
