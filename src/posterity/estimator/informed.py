@@ -30,6 +30,7 @@ from posterity.model.intake import pad_dataset, read_arrays
 from posterity.model.model import Model
 from posterity.model.read import read_model
 from posterity.model.soundness import UnsupportedRowsError, check_at_rows, look_at_rows
+from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError, lookup
 from posterity.runtime.status import working
@@ -76,7 +77,7 @@ def informed(
     Raises:
         InputError: The model cannot serve.
     """
-    with working("reading and checking the model"):
+    with working("reading and checking the model"), no_full_collection():
         read, example = _model_and_example(model, like, columns, options)
         for name in scales or ():
             lookup("latent site", name, dict.fromkeys(site.name for site in read.space.sites))
