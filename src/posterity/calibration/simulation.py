@@ -122,7 +122,9 @@ def _simulate(
 
 
 @filter_jit
-def _posterior(posterior: ToPosterior, dataset: Dataset, mask: Array) -> AbstractPosterior:
+def _posterior(
+    posterior: Callable[[Dataset, Array], AbstractPosterior], dataset: Dataset, mask: Array
+) -> AbstractPosterior:
     return posterior(dataset, mask)
 
 

@@ -5,7 +5,7 @@ whatever is computed beside it.
 """
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -48,7 +48,8 @@ def base_noise(rng: np.random.Generator, num_draws: int, size: int) -> BaseNoise
     uniform = rng.random((total, 3), dtype=np.float32)
     uniform[:, 0] = _stratified(uniform[:, 0], np)
     order = rng.permutation(total)[:num_draws].astype(np.int32)
-    return BaseNoise(rng.standard_normal((total, size), dtype=np.float32), uniform, order)
+    numbers: tuple[Any, ...] = rng.standard_normal((total, size), dtype=np.float32), uniform, order
+    return BaseNoise(*numbers)
 
 
 def _noise_of_key(rng_key: PRNGKeyArray, num_draws: int, size: int) -> BaseNoise:

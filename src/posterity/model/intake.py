@@ -90,7 +90,7 @@ def pad_arrays(model: Model, arrays: Mapping[str, np.ndarray], sizes: Mapping[st
         array = arrays[argument.name]
         missing = [num_rows - length, *np.subtract(argument.shape, array.shape[1:])]
         values[argument.name] = np.pad(array, [(0, int(m)) for m in missing])
-    masks = {plate: np.arange(capacity) < sizes[plate] for plate, capacity in model.capacity.items()}
+    masks: dict[str, Any] = {plate: np.arange(capacity) < sizes[plate] for plate, capacity in model.capacity.items()}
     return Dataset(values, np.arange(num_rows) < length, masks)
 
 
