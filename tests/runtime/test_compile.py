@@ -107,6 +107,42 @@ def test_factorisations_side_by_side_do_not_wait_for_each_other_for_ever():
     assert ran.stdout.split() == ["started", "done"], ran.stderr
 
 
+TWO_THREADS = """
+    import threading, time
+    import jax, jax.numpy as jnp, numpy as np
+    from posterity.runtime.compile import jit
+
+    def solved(factors, right):
+        return jnp.sum(jax.scipy.linalg.solve_triangular(factors, right, lower=True))
+
+    rng = np.random.default_rng(0)
+    factors = jnp.asarray(np.tril(rng.normal(size=(500, 12, 12))) + 4.0 * np.eye(12), jnp.float32)
+    right = jnp.asarray(rng.normal(size=(500, 12, 64)), jnp.float32)
+    program = jit(solved)
+    program(factors, right).block_until_ready()
+    print("started", flush=True)
+    until = time.monotonic() + 8.0
+
+    def work():
+        while time.monotonic() < until:
+            program(factors, right).block_until_ready()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    print("done")
+"""
+
+
+def test_two_threads_with_batched_linear_algebra_do_not_wait_for_each_other_for_ever():
+    """Each program holds a thread of the pool while its parts wait for one: with two threads, both wait."""
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"NPROC": "2"}
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TWO_THREADS)], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ran.stdout.split() == ["started", "done"], ran.stderr
+
+
 GAUSSIAN_PROCESS = """
     import time
     import numpy as np, jax.numpy as jnp, numpyro, numpyro.distributions as dist
