@@ -138,7 +138,11 @@ def test_two_threads_with_batched_linear_algebra_do_not_wait_for_each_other_for_
     """Each program holds a thread of the pool while its parts wait for one: with two threads, both wait."""
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"NPROC": "2"}
     ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(TWO_THREADS)], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(TWO_THREADS)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ran.stdout.split() == ["started", "done"], ran.stderr
 

@@ -37,7 +37,9 @@ __all__ = ["InformedNetwork"]
 
 Tree = TypeVar("Tree")
 
-MOST_SIDE_BY_SIDE = 2**15  # entries of all designs together; with more, steps take longer than the calls of programs
+# Entries of all designs that are computed side by side: with more, steps take longer than the calls of their programs.
+MOST_SIDE_BY_SIDE = 2**15
+MOST_GAUSSIAN = 2**17  # where nothing is iterated, none waits for the slowest
 
 
 class InformedNetwork(eqx.Module):
@@ -81,7 +83,8 @@ class InformedNetwork(eqx.Module):
         knots = NUM_KNOTS if self.structure.scale_sites else 1
         each = knots * num_rows * padded_size(self.model.space.size)
         at_once = 1 if isinstance(self.structure, Unstructured) else PLACES
-        while at_once > 1 and at_once * each > MOST_SIDE_BY_SIDE:
+        most = MOST_GAUSSIAN if self.structure.is_gaussian else MOST_SIDE_BY_SIDE
+        while at_once > 1 and at_once * each > most:
             at_once //= 2
         return at_once
 
@@ -111,20 +114,19 @@ class InformedNetwork(eqx.Module):
     def _scaled(self, structure: Structure, datasets: Dataset) -> ScaledPosterior:
         """For models with one scale latent: anchors at many scales, nested in a density of the scale."""
         model = self.model
-        # Where there is nothing to average, the smoothed iteration changes nothing.
-        search = laplace_anchors if structure.is_gaussian else find_anchors
 
         def look(search: Search, scales: Array, starts: Array) -> tuple[Anchor, Array]:
             terms = _terms(model, structure, datasets, scales)
             return _with_remainder(model, structure, datasets, scales, terms, *search(terms, _flat(starts)))
 
         origin = jnp.asarray(np.zeros((len(datasets.row_mask), padded_size(model.space.size)), np.float32))
-        knots, anchors, values = find_grids(partial(look, laplace_anchors), partial(look, search), origin)
-        scales, starts = block_scales(knots, values, anchors)
-        terms = _terms(model, structure, datasets, scales)
-        maps = None
-        if not structure.is_gaussian:
-            maps = _bend(self.row_network, terms.affine, search(terms, _flat(starts))[0])
+        knots, anchors, values = find_grids(partial(look, laplace_anchors), partial(look, find_anchors), origin)
+        if structure.is_gaussian:
+            terms, maps = _terms(model, structure, datasets, knots), None
+        else:
+            scales, starts = block_scales(knots, values, anchors)
+            terms = _terms(model, structure, datasets, scales)
+            maps = _bend(self.row_network, terms.affine, find_anchors(terms, _flat(starts))[0])
         where = model.space.coordinates(structure.scale_sites[0]).start
         return scaled_posterior(knots, values, anchors, maps, terms.mask, jnp.asarray(where))
 

@@ -161,9 +161,10 @@ def find_anchors(
         `terms.quadratic(anchor.loc)`, the bound on the log evidence. -inf where nothing finite was found.
     """
     affine = terms.affine
+    if not terms.offset.shape[1]:
+        return _gaussian(affine)
     prior, laplace = _find_modes(terms, affine, start)
-    smooth = _find_smooth(terms, affine, laplace[0]) if terms.offset.shape[1] else laplace
-    return _choose(affine, prior, smooth, laplace)
+    return _choose(affine, prior, _find_smooth(terms, affine, laplace[0]), laplace)
 
 
 def laplace_anchors(
@@ -171,6 +172,8 @@ def laplace_anchors(
 ) -> tuple[Anchor, Float[Array, " problem"]]:
     """`laplace_anchor` of many log joints at once; see `find_anchors`."""
     affine = terms.affine
+    if not terms.offset.shape[1]:
+        return _gaussian(affine)
     prior, laplace = _find_modes(terms, affine, start)
     return _choose(affine, prior, laplace, laplace)
 
@@ -179,12 +182,11 @@ def _find_modes(terms: Terms, affine: Terms, start: Array | None) -> tuple[Ancho
     """Gaussians near the priors; those at the modes, with what their terms average to."""
     widths, centres = _match_priors(terms) if terms.has_prior else (None, None)
     prior, search = _begin(affine, widths, centres, start)
-    if terms.offset.shape[1]:
-        search = while_loop(
-            lambda search: jnp.any(search.going_on),
-            lambda search: _advance(terms, widths, _aim(affine, search)),
-            _advance(terms, widths, search),
-        )
+    search = while_loop(
+        lambda search: jnp.any(search.going_on),
+        lambda search: _advance(terms, widths, _aim(affine, search)),
+        _advance(terms, widths, search),
+    )
     return prior, _look(terms, _laplace(affine, search))
 
 
@@ -263,6 +265,19 @@ def _slopes_at_nodes(terms: Terms, centre: Array, width: Array) -> Float[Array, 
 
 @partial(jit, effort="moderate")
 @vmap
+def _gaussian(affine: Terms) -> tuple[Anchor, Array]:
+    """The anchor where there are no terms: the posterior itself, and what `find_anchors` gives beside it."""
+    factor = _cholesky(affine.precision)
+    loc = cho_solve((factor, True), affine.linear)
+    for _ in range(NUM_REFINED):
+        loc += cho_solve((factor, True), affine.linear - affine.precision @ loc)
+    anchor = _geometry(affine, loc, factor, jnp.zeros_like(affine.offset))
+    averaged = _averaged(affine, anchor, jnp.zeros(()))
+    return anchor, jnp.where(_is_finite(anchor), averaged, -jnp.inf)
+
+
+@partial(jit, effort="moderate")
+@vmap
 def _begin(affine: Terms, widths: Array | None, centres: Array | None, other: Array | None) -> tuple[Anchor, Search]:
     """A Gaussian near the prior, and where to start: the better point on the way from its middle to another one.
 
@@ -296,13 +311,9 @@ def _aim(affine: Terms, search: Search) -> Search:
 @partial(jit, effort="moderate")
 @vmap
 def _laplace(affine: Terms, search: Search) -> Anchor:
-    """The anchor at a mode, which is where the gradient vanishes if there is nothing but the quadratic part."""
+    """The anchor at a mode."""
     factor = _cholesky(_precision(affine, search.curvature))
-    loc = search.loc
-    if not affine.offset.size:
-        for _ in range(NUM_REFINED):
-            loc += cho_solve((factor, True), affine.linear - affine.precision @ loc)
-    return _geometry(affine, loc, factor, search.curvature)
+    return _geometry(affine, search.loc, factor, search.curvature)
 
 
 @partial(jit, effort="moderate")
