@@ -10,6 +10,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "compiler": "--only Beta --draws 600",
+    "first_answer": "--smoke --only logistic",
     "in_context": "--encoder deep_sets --family diagonal --objective forward --minutes 0.02",
     "informed": "--model logistic --size 32,5 --datasets 3",
     "informed_any": "--case saturation --datasets 3",
