@@ -28,26 +28,37 @@ from rows import append, commit, read
 
 NAME = "first_answer"
 NUTS_STEPS, SMOKE_STEPS = (500, 1000), (20, 20)
-CACHES = ("JAX_COMPILATION_CACHE_DIR", "POSTERITY_CACHE", "POSTERITY_CACHE_DIR")
+CACHES = {"posterity": "POSTERITY_CACHE", "nuts": "JAX_COMPILATION_CACHE_DIR"}
+"""Way -> the variable that says where its compiled programs are kept."""
 LONGEST_SECONDS = 3600
 
 Answer = dict[str, Any]
 
 
 def environment(way: str, folder: Path) -> dict[str, str]:
-    """The environment of a child that keeps its programs in a folder, and nothing elsewhere."""
-    kept = {name: value for name, value in os.environ.items() if name not in CACHES}
-    own = "POSTERITY_CACHE" if way == "posterity" else "JAX_COMPILATION_CACHE_DIR"
-    return {**kept, "XDG_CACHE_HOME": str(folder), own: str(folder / "programs")}
+    """The environment of a child that keeps its programs in a folder and nothing elsewhere, and finds this one."""
+    kept = {name: value for name, value in os.environ.items() if name not in CACHES.values()}
+    paths = [str(Path(__file__).parent), *filter(None, [kept.get("PYTHONPATH")])]
+    own = {"XDG_CACHE_HOME": str(folder), CACHES[way]: str(folder / "programs")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), **own}
 
 
 def run(command: list[str], way: str, folder: Path) -> tuple[str, float, float, float]:
-    """Runs a process; what it printed, when it started, and the wall and CPU seconds of the whole."""
+    """Runs a process; what it printed, when it started, and the wall and CPU seconds of the whole.
+
+    Args:
+        command: Program and arguments.
+        way: Whose programs are kept, `posterity` or `nuts`.
+        folder: Where; it runs there as well.
+
+    Raises:
+        RuntimeError: The process failed; with what it wrote on standard error.
+    """
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
     done = subprocess.run(
         command,
         env=environment(way, folder),
-        cwd=Path(__file__).parent,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=LONGEST_SECONDS,

@@ -100,7 +100,7 @@ def eight_schools(school, sigma, y=None):
     mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
     tau = numpyro.sample("tau", dist.HalfCauchy(5.0))
     with numpyro.plate("schools", 8):
-        z = numpyro.sample("z", dist.Normal(0.0, 1.0))
+        z: Any = numpyro.sample("z", dist.Normal(0.0, 1.0))
     with numpyro.plate("rows", school.shape[0]):
         numpyro.sample("y", dist.Normal(mu + tau * z[school], sigma), obs=y)
 
@@ -131,7 +131,7 @@ def random_intercepts(x, group, y=None):
     tau = numpyro.sample("tau", dist.HalfNormal(1.0))
     sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
     with numpyro.plate("groups", 12):
-        a = numpyro.sample("a", dist.Normal(mu, tau))
+        a: Any = numpyro.sample("a", dist.Normal(mu, tau))
     with numpyro.plate("rows", x.shape[0]):
         numpyro.sample("y", dist.Normal(x @ w + a[group], sigma), obs=y)
 
@@ -338,6 +338,7 @@ def by_posterity(name: str, path: str) -> None:
         posterity.infer(first.model, first.datasets()[0]).summary()
     started = time.perf_counter(), time.process_time()
     datasets = case.datasets()
+    posteriors: list[Any]
     if len(datasets) == 1:
         posteriors = [posterity.infer(case.model, datasets[0])]
     else:
