@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-__all__ = ["RESULTS", "append", "machine", "read"]
+__all__ = ["RESULTS", "append", "commit", "machine", "read"]
 
 RESULTS = Path(os.environ.get("POSTERITY_RESULTS", Path(__file__).parent / "results"))
 

@@ -11,6 +11,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "building": "--once",
     "compiler": "--only Beta --draws 600",
+    "first_answer": "--smoke --only logistic",
     "in_context": "--encoder deep_sets --family diagonal --objective forward --minutes 0.02",
     "informed": "--model logistic --size 32,5 --datasets 3",
     "informed_any": "--case saturation --datasets 3",
@@ -26,6 +27,7 @@ SMALLEST = {
     "second_answer": "",
     "speed": "--encoder deep_sets",
     "tasks": "T1 --minutes 0.02",
+    "throughput": "--smoke --only T1",
     "trust_study": "--only Cauchy --datasets 2",
 }
 WITHOUT_ROWS = {"memory"}  # one of its cases by itself prints what the parent process would keep
@@ -51,3 +53,13 @@ def test_the_smallest_case_runs(script, tmp_path):
     if done.stdout.startswith("skipped"):
         pytest.skip(done.stdout.strip())
     assert script in WITHOUT_ROWS or list(tmp_path.glob("*.jsonl"))
+
+
+@pytest.mark.bench
+def test_the_peers_that_need_no_package_of_their_own_run(tmp_path):
+    command = [sys.executable, "-m", "peers", "--only", "posterity,nuts,laplace", "--task", "T1"]
+    command += ["--repeats", "1", "--batch", "4", "--judged", "2", "--draws", "200"]
+    environment = {**os.environ, "POSTERITY_RESULTS": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=BENCHMARKS, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "peers.jsonl").read_text().splitlines()) == 3
