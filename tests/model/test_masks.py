@@ -219,3 +219,10 @@ def test_rounding_is_not_taken_for_a_leak():
 
     example = {"x": np.ones((3, 10)), "y": np.ones(3)}
     build_simulator(model, example, Envelope((16, 64), {"features": (5, 10)}), covariates="normal")
+
+
+@pytest.mark.parametrize("sizes", [{"sensors": SIZE}, {"sensors": CAPACITY}, {}])
+def test_active_coordinates_are_counted_as_the_mask_has_them(sizes):
+    model = read_model(varying_scales, {"x": np.zeros((NUM_ROWS, CAPACITY))}, {"sensors": CAPACITY})
+    masks = model.plate_masks({**model.capacity, **sizes})
+    assert model.space.num_active(sizes) == int(np.sum(np.asarray(model.space.mask(masks))))

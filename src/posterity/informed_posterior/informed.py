@@ -66,9 +66,7 @@ class InformedNetwork(eqx.Module):
         """
         if self.structure.is_gaussian:
             return ()
-        masks = self.model.plate_masks(sizes)
-        num_latents = int(np.sum(np.asarray(self.model.space.mask(masks))))
-        sizes_here = {"rows": num_rows, "latents": num_latents}
+        sizes_here = {"rows": num_rows, "latents": self.model.space.num_active(sizes)}
         return tuple(
             f"{sizes_here[what]} {what} are more than the {most} that the informed posterior was trained for"
             for what, most in trained_for().items()

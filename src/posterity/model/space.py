@@ -78,6 +78,15 @@ class LatentSpace:
         """Coordinates of `z` that belong to a site."""
         return self._slices[name]
 
+    def num_active(self, sizes: Mapping[str, int]) -> int:
+        """Number of coordinates of `z` that a dataset with so many entries of each variable plate has."""
+        total = 0
+        for site in self.sites:
+            shape = self._shapes[site.name]
+            plates = (*site.plates, *[None] * len(shape))
+            total += math.prod(sizes.get(plate or "", size) for plate, size in zip(plates, shape, strict=False))
+        return total
+
     def mask(self, plate_masks: PlateMasks) -> Bool[Array, " latent"]:
         """True for the coordinates of `z` that a dataset with these plate entries has."""
         return jnp.concatenate(
