@@ -20,6 +20,7 @@ from posterity.model.dataset import PLACES, Dataset, stack_places
 from posterity.model.intake import pad_arrays, plate_sizes, read_arrays
 from posterity.model.model import Model
 from posterity.results.axes import active_entries
+from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
@@ -180,7 +181,7 @@ def _draw_all(
         started = time.perf_counter()
         reads = list(chosen.values())
         places = stack_places([read.padded for read in reads])
-        with working("compiling, if it is the first time, and drawing"):
+        with working("compiling, if it is the first time, and drawing"), no_full_collection():
             drawn = draw_batch(network, model, places, request.seed, [read.words for read in reads], request.num_draws)
         weights = _checked(model, places, drawn, pareto_smoothed_many(np.stack([own.log_ratios for own in drawn])))
         return list(zip(drawn, weights, strict=True)), (time.perf_counter() - started) / len(chosen)

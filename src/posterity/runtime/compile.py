@@ -41,6 +41,7 @@ LITTLE: Mapping[str, Any] = {
 
 
 MODERATE: Mapping[str, Any] = {
+    "xla_cpu_parallel_codegen_split_count": 1,
     "xla_backend_optimization_level": 2,
     "xla_cpu_use_fusion_emitters": False,
 }
