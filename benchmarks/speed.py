@@ -22,7 +22,7 @@ from rows import append
 
 import posterity
 from posterity.amortized.encoders import ENCODERS
-from posterity.amortized.network import build_network
+from posterity.amortized.network import AmortizedPosterior, build_network
 from posterity.runtime.compile import filter_jit, jit
 from posterity.training.step import initial_state, make_chunk
 
@@ -40,7 +40,7 @@ def median_ms(call: Callable[[], object], repeats: int) -> float:
     return float(np.median(times) * 1e3)
 
 
-def training_rate(simulator: posterity.Simulator, network: eqx.Module) -> tuple[float, float]:
+def training_rate(simulator: posterity.Simulator, network: AmortizedPosterior) -> tuple[float, float]:
     """Datasets per second of training, and seconds of compilation."""
     config = posterity.TrainingConfig(steps=10_000, batch_size=BATCH, chunk_steps=50)
     chunk = make_chunk(simulator, network, posterity.ForwardKL(), posterity.Simulated(), config)
@@ -57,7 +57,7 @@ def training_rate(simulator: posterity.Simulator, network: eqx.Module) -> tuple[
     return 50 * BATCH / best, first - best
 
 
-def step_parts(simulator: posterity.Simulator, network: eqx.Module) -> dict[str, float]:
+def step_parts(simulator: posterity.Simulator, network: AmortizedPosterior) -> dict[str, float]:
     """Milliseconds of the parts of one training step on 64 datasets of 128 rows."""
     model = simulator.model
     masks = model.plate_masks(model.capacity)
@@ -65,8 +65,12 @@ def step_parts(simulator: posterity.Simulator, network: eqx.Module) -> dict[str,
     simulate = jit(vmap(lambda key: simulator.simulate(key, jnp.ones(NUM_ROWS, bool), masks)))
     keys = random.split(random.key(0), BATCH)
     datasets, z = simulate(keys)
-    encode = filter_jit(lambda n, d: vmap(lambda one: n.encoder(n.features(one), one.row_mask))(d))
-    loss = lambda n, d, z: jnp.mean(vmap(lambda one, at: -n(one, latent_mask).log_prob(at))(d, z))  # noqa: E731
+    encode = filter_jit(lambda n, d: n.embed(d))
+
+    def loss(network, datasets, z):
+        log_prob = lambda embedding, one, at: network.posterior(embedding, one, latent_mask).log_prob(at)  # noqa: E731
+        return -jnp.mean(vmap(log_prob)(network.embed(datasets), datasets, z))
+
     forward, gradient = filter_jit(loss), filter_jit(eqx.filter_grad(loss))
     return {
         "simulate_ms": median_ms(lambda: simulate(keys), 20),
@@ -76,7 +80,7 @@ def step_parts(simulator: posterity.Simulator, network: eqx.Module) -> dict[str,
     }
 
 
-def answer_times(simulator: posterity.Simulator, network: eqx.Module) -> dict[str, float]:
+def answer_times(simulator: posterity.Simulator, network: AmortizedPosterior) -> dict[str, float]:
     """Milliseconds per posterior of 1000 weighed draws, one dataset at a time and in a batch of 256."""
     model = simulator.model
     masks = model.plate_masks(model.capacity)

@@ -46,12 +46,12 @@ def compiled(name, **options):
 
 
 @eqx.filter_jit
-def weight_gradient(encoder, rows, mask):
+def weight_gradient(encoder, rows, mask, embed=jax.vmap):
     """Gradient of a random projection of the embeddings of a batch with respect to all weights."""
     direction = random.normal(random.key(3), (encoder.embedding_size,))
 
     def projection(encoder):
-        return jnp.mean(jax.vmap(encoder)(rows, mask) @ direction)
+        return jnp.mean(embed(encoder)(rows, mask) @ direction)
 
     return eqx.filter_grad(projection)(encoder)
 
@@ -149,9 +149,21 @@ def test_batch_equals_singles(name):
     encoder = build(name)
     rows = some_rows(3)
     mask = jnp.arange(ROWS)[None, :] < jnp.array([2, 5, ROWS])[:, None]
-    together = eqx.filter_jit(eqx.filter_vmap(encoder))(rows, mask)
+    mapped, together = eqx.filter_jit(eqx.filter_vmap(encoder))(rows, mask), compiled(name)(rows, mask)
     for index in range(3):
-        assert_allclose(together[index], compiled(name)(rows[index], mask[index]), rtol=1e-5, atol=1e-5)
+        alone = compiled(name)(rows[index], mask[index])
+        assert_allclose(mapped[index], alone, rtol=1e-5, atol=1e-5)
+        assert_allclose(together[index], alone, rtol=1e-5, atol=1e-5)
+
+
+@every_encoder
+def test_gradients_of_a_batch_equal_those_of_vmap(name):
+    mask = jnp.arange(PADDED)[None, :] < jnp.arange(BATCH)[:, None]
+    rows = some_rows(BATCH, num_rows=PADDED)
+    mapped = weight_gradient(build(name), rows, mask)
+    together = weight_gradient(build(name), rows, mask, lambda e: e)
+    for left, right in zip(jax.tree.leaves(mapped), jax.tree.leaves(together), strict=True):
+        assert_allclose(left, right, rtol=1e-4, atol=1e-5)
 
 
 @every_encoder

@@ -38,6 +38,17 @@ def test_affine_is_the_layer_on_every_row():
     assert_allclose(affine(layer, rows[0]), layer(rows[0]), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("width", "out"), [(3, 2), (70, 66)], ids=["product per dataset", "one product"])
+def test_affine_gradients_are_those_of_the_formula(width, out):
+    """They are written by hand: few weights and many take different products."""
+    layer = eqx.nn.Linear(width, out, key=random.key(0))
+    rows = random.normal(random.key(1), (2, 80, width))
+    ours = jax.grad(lambda pair: jnp.sum(affine(*pair) ** 2))((layer, rows))
+    plain = jax.grad(lambda pair: jnp.sum(jax.vmap(jax.vmap(pair[0]))(pair[1]) ** 2))((layer, rows))
+    for left, right in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        assert_allclose(left, right, rtol=1e-4, atol=1e-3)
+
+
 def test_normalise_has_unit_mean_square_and_keeps_zeros():
     values = 50.0 * random.normal(random.key(0), (4, 9)) + 3.0
     assert_allclose(jnp.mean(normalise(values) ** 2, axis=-1), np.ones(4), rtol=1e-4)

@@ -28,6 +28,7 @@ SMALLEST = {
     "speed": "--encoder deep_sets",
     "tasks": "T1 --minutes 0.02",
     "throughput": "--smoke --only T1",
+    "training_step": "--encoder deep_sets --width 8 --steps 1 --repeats 1",
     "trust_study": "--only Cauchy --datasets 2",
 }
 WITHOUT_ROWS = {"memory"}  # one of its cases by itself prints what the parent process would keep

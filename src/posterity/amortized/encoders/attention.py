@@ -3,7 +3,6 @@
 import math
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax import lax, random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
@@ -15,11 +14,11 @@ __all__ = ["AttentionBlock", "attend"]
 
 
 def attend(
-    query: Float[Array, "query head_size"],
-    key: Float[Array, "obs head_size"],
-    value: Float[Array, "obs head_size"],
-    mask: Bool[Array, " obs"],
-) -> Float[Array, "query head_size"]:
+    query: Float[Array, "*batch query head_size"],
+    key: Float[Array, "*batch obs head_size"],
+    value: Float[Array, "*batch obs head_size"],
+    mask: Bool[Array, "*batch obs"],
+) -> Float[Array, "*batch query head_size"]:
     r"""One head of attention, $\mathrm{softmax}(Q K' / \sqrt{d}) V$ over the keys whose mask is True.
 
     The softmax's total divides the result, which is smaller than the matrix of weights: forward and backward
@@ -28,13 +27,14 @@ def attend(
     Returns:
         Weighted averages of the values, one per query; zeros when no key is real.
     """
-    logits = (query / math.sqrt(query.shape[-1])) @ key.T + jnp.where(mask, 0.0, -1e30)[None, :]
+    logits = jnp.einsum("...qd,...kd->...qk", query / math.sqrt(query.shape[-1]), key)
+    logits = logits + jnp.where(mask, 0.0, -1e30)[..., None, :]
     # The largest logit cancels out: it only keeps the exp in range.
     largest = lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True, initial=-1e30))
     weights = jnp.exp(logits - largest)
     total = jnp.sum(weights, axis=-1, keepdims=True)  # at least 1, unless there is no key at all
     average = (weights @ value) / jnp.where(total > 0.0, total, 1.0)
-    return jnp.where(jnp.any(mask), average, 0.0)
+    return jnp.where(jnp.any(mask, axis=-1)[..., None, None], average, 0.0)
 
 
 class AttentionBlock(eqx.Module):
@@ -71,10 +71,10 @@ class AttentionBlock(eqx.Module):
 
     def __call__(
         self,
-        tokens: Float[Array, "query width"],
-        mask: Bool[Array, " obs"],
-        memory: Float[Array, "obs width"] | None = None,
-    ) -> Float[Array, "query width"]:
+        tokens: Float[Array, "*batch query width"],
+        mask: Bool[Array, "*batch obs"],
+        memory: Float[Array, "*batch obs width"] | None = None,
+    ) -> Float[Array, "*batch query width"]:
         """Tokens after they have looked at the memory.
 
         Args:
@@ -84,14 +84,17 @@ class AttentionBlock(eqx.Module):
         """
         asking = normalise(tokens)
         source = asking if memory is None else normalise(memory)
-        heads = jax.vmap(attend, in_axes=(1, 1, 1, None), out_axes=1)(
+        heads = zip(
             self._split(affine(self.query, asking)),
             self._split(affine(self.key, source)),
             self._split(affine(self.value, source)),
-            mask,
-        )  # (query, heads, head_size)
-        tokens = tokens + affine(self.out, jnp.reshape(heads, tokens.shape))
+            strict=True,
+        )
+        # Slices, since a head as an axis means a transposed copy of queries, keys and values, forward and backward.
+        answers = [attend(query, key, value, mask) for query, key, value in heads]
+        tokens = tokens + affine(self.out, jnp.concatenate(answers, axis=-1))
         return self.feed_forward(tokens)
 
-    def _split(self, values: Float[Array, "rows width"]) -> Float[Array, "rows heads head_size"]:
-        return jnp.reshape(values, (values.shape[0], self.num_heads, values.shape[1] // self.num_heads))
+    def _split(self, values: Float[Array, "*batch rows width"]) -> list[Float[Array, "*batch rows head_size"]]:
+        """The share of each head."""
+        return jnp.split(values, self.num_heads, axis=-1)

@@ -19,20 +19,25 @@ class AbstractEncoder(eqx.Module):
     Laws, tested for all of them: rows whose mask is False do not exist (their values never matter, not even
     NaN); a dataset without rows has a finite embedding and finite gradients. Set encoders do not see the
     order of rows. Averages forget how many rows there were: who needs `n` appends it to the embedding.
+
+    Each acts on the last axes, so that training gives it a batch as it is: products over the rows of all datasets are
+    one product then, and so are their gradients (`AmortizedPosterior.embed` says what that saves). `vmap` does too.
     """
 
     embedding_size: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
-        """Embedding of one dataset; `vmap` it for a batch.
+    def __call__(
+        self, rows: Float[Array, "*batch obs feature"], mask: Bool[Array, "*batch obs"]
+    ) -> Float[Array, "*batch embedding"]:
+        """Embedding of one dataset, or of each of a batch.
 
         Args:
             rows: One observation per row, covariates and responses side by side, about mean 0 and sd 1.
             mask: True where the row is a real observation.
 
         Returns:
-            Vector of `embedding_size` numbers, unbounded.
+            Vector of `embedding_size` numbers per dataset, unbounded.
         """
 
 

@@ -6,7 +6,7 @@ from jax import random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.amortized.encoders.base import AbstractEncoder, check_sizes
-from posterity.amortized.encoders.layers import FeedForward, Stack, masked_mean, num_pairs, second_moments
+from posterity.amortized.encoders.layers import FeedForward, Stack, affine, masked_mean, num_pairs, second_moments
 from posterity.amortized.encoders.lift import RowLift
 
 __all__ = ["DeepSets"]
@@ -57,8 +57,10 @@ class DeepSets(AbstractEncoder):
         self.project = eqx.nn.Linear(2 * width + num_pairs(feature_size), embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
-    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
-        """Embedding of one dataset."""
+    def __call__(
+        self, rows: Float[Array, "*batch obs feature"], mask: Bool[Array, "*batch obs"]
+    ) -> Float[Array, "*batch embedding"]:
+        """Embedding of each dataset."""
         lifted = self.lift(rows, mask)
         averages = [masked_mean(lifted, mask), masked_mean(self.blocks(lifted), mask)]
-        return self.project(jnp.concatenate([*averages, second_moments(rows, mask)]))
+        return affine(self.project, jnp.concatenate([*averages, second_moments(rows, mask)], axis=-1))

@@ -3,10 +3,11 @@
 import equinox as eqx
 import jax.numpy as jnp
 from jax import lax, random
+from jax.nn import sigmoid
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.amortized.encoders.base import AbstractEncoder, check_sizes
-from posterity.amortized.encoders.layers import masked_mean, num_pairs, second_moments
+from posterity.amortized.encoders.layers import affine, masked_mean, num_pairs, product, second_moments, shifted
 from posterity.amortized.encoders.lift import RowLift
 
 __all__ = ["GRU"]
@@ -51,18 +52,34 @@ class GRU(AbstractEncoder):
         self.project = eqx.nn.Linear(2 * width + num_pairs(feature_size), embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
-    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
-        """Embedding of one dataset."""
+    def __call__(
+        self, rows: Float[Array, "*batch obs feature"], mask: Bool[Array, "*batch obs"]
+    ) -> Float[Array, "*batch embedding"]:
+        """Embedding of each dataset."""
         lifted = self.lift(rows, mask)
+        signals, is_real = jnp.moveaxis(lifted, -2, 0), jnp.moveaxis(mask, -1, 0)  # (obs, *batch, width), (obs, *batch)
+        for cell in self.cells:
+            last, signals = _read(cell, signals, is_real)
+        summary = [last, masked_mean(lifted, mask), second_moments(rows, mask)]
+        return affine(self.project, jnp.concatenate(summary, axis=-1))
 
-        def read(states, row_and_mask):
-            signal, is_real = row_and_mask
-            updated = []
-            for cell, state in zip(self.cells, states, strict=True):
-                signal = jnp.where(is_real, cell(signal, state), state)  # padding leaves every state alone
-                updated.append(signal)
-            return tuple(updated), None
 
-        start = tuple(jnp.zeros(cell.hidden_size) for cell in self.cells)
-        states, _ = lax.scan(read, start, (lifted, mask))
-        return self.project(jnp.concatenate([states[-1], masked_mean(lifted, mask), second_moments(rows, mask)]))
+def _read(
+    cell: eqx.nn.GRUCell, signals: Float[Array, "obs *batch width"], is_real: Bool[Array, "obs *batch"]
+) -> tuple[Float[Array, "*batch width"], Float[Array, "obs *batch width"]]:
+    """One layer over the rows in turn: its last state, and the state after each row.
+
+    Equinox's cell, but for what the rows give to the gates: that is one product for all rows of all datasets.
+    """
+    gates = shifted(product(signals, cell.weight_ih), cell.bias)
+
+    def step(state, row):
+        gates, is_real = row
+        reset, update, new = jnp.split(gates, 3, axis=-1)
+        state_reset, state_update, state_new = jnp.split(state @ cell.weight_hh.T, 3, axis=-1)
+        reset, update = sigmoid(reset + state_reset), sigmoid(update + state_update)
+        new = jnp.tanh(new + reset * shifted(state_new, cell.bias_n))
+        state = jnp.where(is_real[..., None], new + update * (state - new), state)  # padding leaves the state alone
+        return state, state
+
+    return lax.scan(step, jnp.zeros(signals.shape[1:]), (gates, is_real))

@@ -10,36 +10,90 @@ import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-__all__ = ["FeedForward", "Stack", "affine", "masked_mean", "normalise", "num_pairs", "second_moments"]
+__all__ = [
+    "FeedForward",
+    "Stack",
+    "affine",
+    "masked_mean",
+    "normalise",
+    "num_pairs",
+    "product",
+    "second_moments",
+    "shifted",
+]
 
 
 def affine(layer: eqx.nn.Linear, values: Float[Array, "*rows width"]) -> Float[Array, "*rows out"]:
-    """`layer` applied to the last axis: `W v + b` for a vector, or for every row of a matrix.
+    """`layer` applied to the last axis: `W v + b` for a vector, or for every row of all datasets."""
+    mapped = product(values, layer.weight)
+    return mapped if layer.bias is None else shifted(mapped, layer.bias)
 
-    One product `V W'` rather than a vmap of `W v`: on CPU, XLA transposes the batch around the latter, which
-    makes training a network on rows two to three times slower.
+
+@jax.custom_vjp
+def product(values: Float[Array, "*rows width"], weight: Float[Array, "out width"]) -> Float[Array, "*rows out"]:
+    """`V W'` with the rows of all datasets below each other."""
+    return jnp.reshape(_rows(values) @ weight.T, (*values.shape[:-1], weight.shape[0]))
+
+
+def _gradients_of_product(
+    saved: tuple[Float[Array, "*rows width"], Float[Array, "out width"]], slope: Float[Array, "*rows out"]
+) -> tuple[Float[Array, "*rows width"], Float[Array, "out width"]]:
+    """By the values, and by the weights: `G' V`, summed over all rows.
+
+    XLA's CPU compiler transposes a copy of the slopes where two axes, batch and rows, are summed over: a quarter of
+    the Transformer's training step at width 256 (300 ms of 1230). So the two are made one. For few weights a product
+    per dataset and their sum are better, 1.3 ms instead of 2.3 at 64 by 64; at 128 by 128 both take the same.
     """
-    product = values @ layer.weight.T
-    if layer.bias is None:
-        return product
-    return product + jnp.broadcast_to(layer.bias, product.shape)
+    values, weight = saved
+    by_values = jnp.reshape(_rows(slope) @ weight, values.shape)
+    if values.ndim < 3 or min(weight.shape) > min(values.shape[-2], 64):
+        return by_values, _rows(slope).T @ _rows(values)
+    of_datasets = jnp.swapaxes(slope, -1, -2) @ values  # (*batch, out, width)
+    return by_values, jnp.reshape(_sum_of_rows(jnp.reshape(of_datasets, (-1, weight.size))), weight.shape)
 
 
-def masked_mean(values: Float[Array, "obs width"], mask: Bool[Array, " obs"]) -> Float[Array, " width"]:
+product.defvjp(lambda values, weight: (product(values, weight), (values, weight)), _gradients_of_product)
+
+
+@jax.custom_vjp
+def shifted(values: Float[Array, "*rows width"], bias: Float[Array, " width"]) -> Float[Array, "*rows width"]:
+    """The same bias added to every row."""
+    return values + jnp.broadcast_to(bias, values.shape)
+
+
+shifted.defvjp(lambda values, bias: (shifted(values, bias), None), lambda _, slope: (slope, _sum_of_rows(_rows(slope))))
+
+
+def _rows(values: Float[Array, "*rows width"]) -> Float[Array, "row width"]:
+    """One matrix of all rows."""
+    return jnp.reshape(values, (-1, values.shape[-1]))
+
+
+def _sum_of_rows(rows: Float[Array, "row width"]) -> Float[Array, " width"]:
+    """As a product with ones: XLA's own sum of 8256 rows of width 256 takes 2.8 ms instead of 0.6 on CPU."""
+    return (jnp.ones((1, rows.shape[0]), rows.dtype) @ rows)[0]
+
+
+def masked_mean(
+    values: Float[Array, "*batch obs width"], mask: Bool[Array, "*batch obs"]
+) -> Float[Array, "*batch width"]:
     """Mean over the real rows; zero when there are none."""
-    total = jnp.sum(jnp.where(mask[:, None], values, 0.0), axis=0)
-    return total / jnp.maximum(jnp.sum(mask, dtype=total.dtype), 1.0)
+    total = jnp.sum(jnp.where(mask[..., None], values, 0.0), axis=-2)
+    return total / jnp.maximum(jnp.sum(mask, axis=-1, keepdims=True, dtype=total.dtype), 1.0)
 
 
-def second_moments(rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " pair"]:
+def second_moments(
+    rows: Float[Array, "*batch obs feature"], mask: Bool[Array, "*batch obs"]
+) -> Float[Array, "*batch pair"]:
     """Averages over the real rows of all products of two features, each pair once; zero when there are none.
 
     The posterior of a regression is a function of these (`x x'` and `x y`): given directly, no encoder has to learn
     them, and they cost one matrix product.
     """
-    kept = jnp.where(mask[:, None], rows, 0.0)
-    products = kept.T @ kept / jnp.maximum(jnp.sum(mask, dtype=kept.dtype), 1.0)
-    return products[np.triu_indices(rows.shape[1])]
+    kept = jnp.where(mask[..., None], rows, 0.0)
+    num_obs = jnp.sum(mask, axis=-1, dtype=kept.dtype)[..., None, None]
+    products = jnp.swapaxes(kept, -1, -2) @ kept / jnp.maximum(num_obs, 1.0)
+    return products[..., *np.triu_indices(rows.shape[-1])]
 
 
 def num_pairs(feature_size: int) -> int:

@@ -24,6 +24,8 @@ class RowLift(eqx.Module):
         """
         self.linear = eqx.nn.Linear(feature_size, width, key=key)
 
-    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, "obs width"]:
+    def __call__(
+        self, rows: Float[Array, "*batch obs feature"], mask: Bool[Array, "*batch obs"]
+    ) -> Float[Array, "*batch obs width"]:
         """Lifted rows. Padded rows become zeros first: garbage in them (1e6, NaN) goes no further."""
-        return affine(self.linear, jnp.where(mask[:, None], rows, 0.0))
+        return affine(self.linear, jnp.where(mask[..., None], rows, 0.0))

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.amortized.encoders.attention import AttentionBlock
 from posterity.amortized.encoders.base import AbstractEncoder, check_sizes
-from posterity.amortized.encoders.layers import Stack, masked_mean, normalise, num_pairs, second_moments
+from posterity.amortized.encoders.layers import Stack, affine, masked_mean, normalise, num_pairs, second_moments
 from posterity.amortized.encoders.lift import RowLift
 
 __all__ = ["InducedBlock", "SetTransformer"]
@@ -35,10 +35,13 @@ class InducedBlock(eqx.Module):
         self.gather = AttentionBlock(width, num_heads, hidden_size, key=gather_key)
         self.spread = AttentionBlock(width, num_heads, hidden_size, key=spread_key)
 
-    def __call__(self, rows: Float[Array, "obs width"], mask: Bool[Array, " obs"]) -> Float[Array, "obs width"]:
+    def __call__(
+        self, rows: Float[Array, "*batch obs width"], mask: Bool[Array, "*batch obs"]
+    ) -> Float[Array, "*batch obs width"]:
         """Rows after they have heard from all other real rows."""
-        summary = self.gather(self.points, mask, rows)
-        return self.spread(rows, jnp.ones(summary.shape[0], bool), summary)
+        points = jnp.broadcast_to(self.points, (*mask.shape[:-1], *self.points.shape))
+        summary = self.gather(points, mask, rows)
+        return self.spread(rows, jnp.ones(summary.shape[:-1], bool), summary)
 
 
 class SetTransformer(AbstractEncoder):
@@ -94,9 +97,14 @@ class SetTransformer(AbstractEncoder):
         self.project = eqx.nn.Linear((num_seeds + 1) * width + num_pairs(feature_size), embedding_size, key=project_key)
         self.embedding_size = embedding_size
 
-    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
-        """Embedding of one dataset."""
+    def __call__(
+        self, rows: Float[Array, "*batch obs feature"], mask: Bool[Array, "*batch obs"]
+    ) -> Float[Array, "*batch embedding"]:
+        """Embedding of each dataset."""
+        batch = mask.shape[:-1]
         lifted = self.lift(rows, mask)
-        answers = self.pool(self.seeds, mask, self.blocks(lifted, mask))  # (seeds, width)
+        seeds = jnp.broadcast_to(self.seeds, (*batch, *self.seeds.shape))
+        answers = self.pool(seeds, mask, self.blocks(lifted, mask))  # (*batch, seeds, width)
         averages = [masked_mean(lifted, mask), second_moments(rows, mask)]
-        return self.project(jnp.concatenate([jnp.ravel(normalise(answers)), *averages]))
+        answered = jnp.reshape(normalise(answers), (*batch, -1))
+        return affine(self.project, jnp.concatenate([answered, *averages], axis=-1))

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.amortized.encoders.attention import AttentionBlock
 from posterity.amortized.encoders.base import AbstractEncoder, check_sizes
-from posterity.amortized.encoders.layers import Stack, masked_mean, normalise, num_pairs, second_moments
+from posterity.amortized.encoders.layers import Stack, affine, masked_mean, normalise, num_pairs, second_moments
 from posterity.amortized.encoders.lift import RowLift
 
 __all__ = ["Transformer", "sinusoidal_positions"]
@@ -71,23 +71,27 @@ class Transformer(AbstractEncoder):
         self.positions = positions
         self.embedding_size = embedding_size
 
-    def __call__(self, rows: Float[Array, "obs feature"], mask: Bool[Array, " obs"]) -> Float[Array, " embedding"]:
-        """Embedding of one dataset."""
+    def __call__(
+        self, rows: Float[Array, "*batch obs feature"], mask: Bool[Array, "*batch obs"]
+    ) -> Float[Array, "*batch embedding"]:
+        """Embedding of each dataset."""
         lifted = self.lift(rows, mask)
         pooled = masked_mean(lifted, mask)
         if self.positions:
             lifted = lifted + sinusoidal_positions(mask, lifted.shape[-1])
-        tokens = jnp.concatenate([self.cls_token[None, :], lifted])  # (1 + obs, width)
-        present = jnp.concatenate([jnp.ones(1, bool), mask])
+        cls_token = jnp.broadcast_to(self.cls_token, (*mask.shape[:-1], 1, self.cls_token.shape[0]))
+        tokens = jnp.concatenate([cls_token, lifted], axis=-2)  # (*batch, 1 + obs, width)
+        present = jnp.concatenate([jnp.ones((*mask.shape[:-1], 1), bool), mask], axis=-1)
         tokens = self.blocks(tokens, present)
         # In the last block only [CLS] is read afterwards, so only [CLS] has to ask.
-        cls = self.last_block(tokens[:1], present, tokens)[0]
-        return self.project(jnp.concatenate([normalise(cls), pooled, second_moments(rows, mask)]))
+        cls = self.last_block(tokens[..., :1, :], present, tokens)[..., 0, :]
+        summary = [normalise(cls), pooled, second_moments(rows, mask)]
+        return affine(self.project, jnp.concatenate(summary, axis=-1))
 
 
-def sinusoidal_positions(mask: Bool[Array, " obs"], width: int) -> Float[Array, "obs width"]:
+def sinusoidal_positions(mask: Bool[Array, "*batch obs"], width: int) -> Float[Array, "*batch obs width"]:
     """Sines and cosines of each real row's place (Vaswani et al. 2017); padding does not count."""
-    place = jnp.cumsum(mask.astype(jnp.float32)) - 1.0
+    place = jnp.cumsum(mask.astype(jnp.float32), axis=-1) - 1.0
     wavelength = 10_000.0 ** (jnp.arange(0.0, width, 2.0) / width)
-    angle = place[:, None] / wavelength[None, :]
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)[:, :width]
+    angle = place[..., None] / jnp.broadcast_to(wavelength, (*place.shape, wavelength.shape[0]))
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)[..., :width]
