@@ -13,6 +13,7 @@ Hessian of all unconstrained latents.
 import argparse
 import dataclasses
 import time
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -25,7 +26,7 @@ from rows import append, read
 
 import posterity
 from posterity.informed_posterior.bend.network import RowNetwork
-from posterity.runtime.compile import jit
+from posterity.runtime.compile import filter_jit, jit
 from posterity.trust.verdict import judge
 from posterity.trust.weights import pareto_smoothed
 
@@ -82,19 +83,26 @@ def laplace_draws(model, dataset, start, rng_key):
 
 def ratios_by(simulator, draw, num_rows, num_datasets, seed):
     """Log importance ratios `(dataset, draw)` of a way to draw, and milliseconds per dataset, weighing included."""
-
-    def one(inputs):
-        dataset, key = inputs
-        z, log_q = draw(dataset, key)
-        return vmap(simulator.model.log_joint, in_axes=(0, None))(z, dataset) - log_q
-
+    weigh = jit(vmap(simulator.model.log_joint, in_axes=(0, None)))
     keys = random.split(random.key(seed), num_datasets)
     datasets, _ = jit(vmap(lambda key: simulator.simulate(key, jnp.ones(num_rows, bool), {})))(keys)
-    run = jit(lambda datasets, keys: lax.map(one, (datasets, keys)))
-    compiled = run.lower(datasets, keys).compile()
+    datasets = jax.device_get(datasets)
+
+    def ratios(i):
+        dataset = jax.tree.map(lambda leaf: leaf[i], datasets)
+        z, log_q = draw(dataset, keys[i])
+        return np.asarray(weigh(z, dataset) - log_q, np.float64)
+
+    ratios(0)  # compiles
     started = time.perf_counter()
-    found = np.asarray(compiled(datasets, keys), np.float64)
+    found = np.stack([ratios(i) for i in range(num_datasets)])
     return found, (time.perf_counter() - started) / num_datasets * 1e3
+
+
+@filter_jit
+def drawn(q, rng_key):
+    """Draws of q with their log densities."""
+    return q.sample_and_log_prob(rng_key, NUM_DRAWS)
 
 
 def rate(ratios):
@@ -119,15 +127,15 @@ def run(name, num_rows, num_features, num_datasets, prior_sd, methods):
     simulator = make_simulator(name, num_rows, num_features, prior_sd)
     network = posterity.informed(simulator, check=False).network
     trained, untrained = network.row_network, RowNetwork(key=random.key(0))
-    mask = jnp.ones(simulator.model.space.size, bool)
+    laplace = jit(partial(laplace_draws, simulator.model))
 
     def by(row_network):
         bent = dataclasses.replace(network, row_network=row_network)
-        return lambda dataset, key: bent(dataset, mask).sample_and_log_prob(key, NUM_DRAWS)
+        return lambda dataset, key: drawn(bent(dataset), key)
 
     def by_laplace(dataset, key):
         anchor = dataclasses.replace(network, row_network=straight(untrained))
-        return laplace_draws(simulator.model, dataset, anchor(dataset, mask).sample(key, 1)[0], key)
+        return laplace(dataset, drawn(anchor(dataset), key)[0][0], key)
 
     ways = {"informed": by(trained), "theory": by(untrained), "anchor": by(straight(untrained)), "laplace": by_laplace}
     row = {"model": name, "rows": num_rows, "features": num_features, "datasets": num_datasets, "prior_sd": prior_sd}

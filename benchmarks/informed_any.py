@@ -14,7 +14,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from informed import rate, ratios_by
+from informed import drawn, rate, ratios_by
 from jax import nn, random
 from rows import append, read
 
@@ -107,14 +107,13 @@ def run(case, num_datasets):
     if not isinstance(structure, Unstructured):
         probe = simulator.simulate(random.key(0), jnp.ones(16, bool), {})
         structure = Unstructured(count_directions(model, *probe), "made to")
-    mask = jnp.ones(model.space.size, bool)
     row = {"case": case, "rows": num_rows, "features": num_features, "latents": model.space.size}
     row |= {"directions": structure.num_directions, "datasets": num_datasets}
     for way, row_network in {"informed": network.row_network, "theory": RowNetwork(key=random.key(0))}.items():
         bent = dataclasses.replace(network, row_network=row_network, structure=structure)
 
         def draw(dataset, key, bent=bent):
-            return bent(dataset, mask).sample_and_log_prob(key, 1000)
+            return drawn(bent(dataset), key)
 
         ratios, milliseconds = ratios_by(simulator, draw, num_rows, num_datasets, seed=1)
         row[way] = {**rate(ratios), "milliseconds": milliseconds}

@@ -51,8 +51,7 @@ def run_case(components, dims, number):
     model = estimator.model
 
     @filter_jit
-    def cut(dataset, key):
-        q = estimator.network(dataset)
+    def cut(q, dataset, key):
         assert isinstance(q, ModesPosterior)
         best = jnp.where(jnp.arange(q.log_weights.size) == 0, 0.0, -jnp.inf)
         z, log_q = eqx.tree_at(lambda p: p.log_weights, q, best).sample_and_log_prob(key, NUM_DRAWS)
@@ -70,7 +69,7 @@ def run_case(components, dims, number):
         mu, weights = draws["mu"], np.full(NUM_DRAWS, 1.0 / NUM_DRAWS) if log_weights is None else np.exp(log_weights)
         shares = shares_of_modes(mu, weights, mu[np.argmax(density_at(posterior))])
         found["whole"].append((posterior.verdict, np.sum(shares > 0.0), np.max(np.abs(shares - 1.0 / num_modes))))
-        mu, ratios = (np.asarray(part) for part in cut(dataset, random.key(i)))
+        mu, ratios = (np.asarray(part) for part in cut(estimator.network(dataset), dataset, random.key(i)))
         weights = pareto_smoothed(ratios)
         shares = shares_of_modes(mu, np.exp(weights.log_weights), mu[0])
         found["cut"].append((judge(weights)[0], np.sum(shares > 0.0), np.max(np.abs(shares - 1.0 / num_modes))))
