@@ -17,6 +17,7 @@ from informed_models import make_simulator
 from rows import append
 
 import posterity
+from posterity.runtime.compile import jit
 
 NAME = "informed_in_context"
 MODELS = {"logistic": "logistic_regression", "linear": "linear_regression"}
@@ -40,9 +41,10 @@ def run(name, size, minutes, num_datasets):
         mask = whole.mask(estimator.model.plate_masks({"features": num_features}))
         active = jnp.flatnonzero(mask, size=simulator.model.space.size)
 
-        def draw(dataset, key, active=active):
+        @jit
+        def draw(dataset, key, mask=mask, active=active):
             dataset = widen(dataset, estimator.model)
-            z, log_q = estimator.network(dataset).sample_and_log_prob(key, 1000)
+            z, log_q = estimator.network(dataset, mask).sample_and_log_prob(key, 1000)
             return z[:, active], log_q
 
         ratios, milliseconds = ratios_by(simulator, draw, num_rows, num_datasets, seed=1)
