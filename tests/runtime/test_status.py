@@ -212,9 +212,10 @@ def test_a_process_that_was_forked_speaks_for_itself():
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no such terminals here")
 def test_an_interrupt_in_a_terminal_ends_at_once_and_cleans_up():
     script = """
-        import time
+        import signal, time
         from posterity.runtime import status
         status.PATIENCE, status.TICK = 0.05, 0.02
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background starts without it
         try:
             with status.working("sampling"):
                 time.sleep(60.0)
@@ -223,9 +224,12 @@ def test_an_interrupt_in_a_terminal_ends_at_once_and_cleans_up():
     """
     ours, theirs = os.openpty()
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=theirs) as process:
-        seen = os.read(ours, 1000)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        try:
+            seen = os.read(ours, 1000)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()  # nobody reads its terminal any more
     os.close(theirs)
     seen += os.read(ours, 1000)
     os.close(ours)
