@@ -11,7 +11,6 @@ check, the largest gap between posterior means of the two, in sds of NUTS, over 
 `first_answer_cases.py`; rows go to `results/first_answer.jsonl`.
 """
 
-import argparse
 import collections
 import json
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from first_answer_cases import CASES, by_command, write_table
-from rows import append, commit, read
+from rows import append, measure_cases
 
 NAME = "first_answer"
 NUTS_STEPS, SMOKE_STEPS = (500, 1000), (20, 20)
@@ -135,14 +134,11 @@ def measure(name: str, repeats: int, steps: tuple[int, int]) -> None:
 
 def main() -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help=f"cases, separated by commas: {', '.join(CASES)}")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--smoke", action="store_true", help="once, few steps of NUTS: to see that it runs")
-    options = parser.parse_args()
-    done = {row["case"] for row in read(NAME) if row["commit"] == commit()}
-    for name in options.only.split(",") if options.only else [name for name in CASES if name not in done]:
-        measure(name, 1 if options.smoke else options.repeats, SMOKE_STEPS if options.smoke else NUTS_STEPS)
+
+    def measured(case: str, repeats: int, is_smoke: bool) -> None:
+        measure(case, repeats, SMOKE_STEPS if is_smoke else NUTS_STEPS)
+
+    measure_cases(NAME, CASES, measured, about=__doc__, smoke="once, few steps of NUTS")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ among 20 to 40 patients an arm, log odds normal around an unknown mean with unkn
 to `results/throughput.jsonl`.
 """
 
-import argparse
 import collections
 import dataclasses
 import statistics
@@ -30,7 +29,7 @@ import numpyro.distributions as dist
 from jax import random, vmap
 from numpyro.diagnostics import effective_sample_size
 from numpyro.infer import MCMC, NUTS
-from rows import append, commit, read
+from rows import append, measure_cases
 
 import posterity
 
@@ -217,14 +216,11 @@ def measure(name: str, repeats: int, most: int | None) -> None:
 
 def main() -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help=f"cases, separated by commas: {', '.join(CASES)}")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--smoke", action="store_true", help="once, four datasets: to see that it runs")
-    options = parser.parse_args()
-    done = {row["case"] for row in read(NAME) if row["commit"] == commit()}
-    for name in options.only.split(",") if options.only else [name for name in CASES if name not in done]:
-        measure(name, 1 if options.smoke else options.repeats, 4 if options.smoke else None)
+
+    def measured(case: str, repeats: int, is_smoke: bool) -> None:
+        measure(case, repeats, 4 if is_smoke else None)
+
+    measure_cases(NAME, CASES, measured, about=__doc__, smoke="once, four datasets")
 
 
 if __name__ == "__main__":

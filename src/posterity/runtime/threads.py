@@ -2,62 +2,69 @@
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-__all__ = ["NUMPYRO", "num_cores", "one_blas_thread"]
+__all__ = ["NUMPYRO", "WhileAnyBlock", "num_cores", "one_blas_thread"]
 
 NUMPYRO = threading.RLock()
 """Held by whoever runs a NumPyro program: NumPyro keeps the handlers of all threads on one stack."""
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
+class WhileAnyBlock:
+    """A setting of the whole process, for as long as a `with` block of any thread lasts.
+
+    Blocks of several threads may overlap in any order: the first sets it, and the last puts back what the first found.
+    """
+
+    def __init__(self, change: Callable[[], Callable[[], None]]):
+        """Setting that is not set yet.
+
+        Args:
+            change: Sets it, and returns what puts it back.
+        """
+        self._change = change
+        self._lock, self._number = threading.Lock(), 0
+        self._put_back: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._number == 0:
+                self._put_back = self._change()
+            self._number += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._number -= 1
+            if self._number == 0:
+                self._put_back()
+
+
+def one_blas_thread() -> WhileAnyBlock:
     """For as long as the block lasts, BLAS and LAPACK run in the thread that calls them.
 
     JAX hands triangular solves and Cholesky factors to SciPy's OpenBLAS, which spreads even small ones over all cores
     and waits for the slowest: on a machine that does anything else, each dataset took ten times as long.
-
-    The number of threads belongs to the process. Blocks of several threads may overlap in any order: the first sets
-    it, and the last puts back what the first found.
     """
-    _blocks.enter()
-    try:
-        yield
-    finally:
-        _blocks.leave()
+    return _ONE_BLAS_THREAD
 
 
-class _Blocks:
-    """How many blocks are open, and the limit that they share."""
+def _limit_blas() -> Callable[[], None]:
+    limit = _controller().limit(limits=1, user_api="blas")
+    _hand_over()
 
-    def __init__(self) -> None:
-        self.lock, self.number = threading.Lock(), 0
-        self.limit: Any = None
+    def put_back() -> None:
+        limit.restore_original_limits()
+        _hand_over()
 
-    def enter(self) -> None:
-        """Sets the limit where no other block has."""
-        with self.lock:
-            if self.number == 0:
-                self.limit = _controller().limit(limits=1, user_api="blas")
-                _hand_over()
-            self.number += 1
-
-    def leave(self) -> None:
-        """Lifts the limit where no other block needs it."""
-        with self.lock:
-            self.number -= 1
-            if self.number == 0:
-                self.limit.restore_original_limits()
-                _hand_over()
+    return put_back
 
 
-_blocks = _Blocks()
+_ONE_BLAS_THREAD = WhileAnyBlock(_limit_blas)
 
 
 def num_cores() -> int:
