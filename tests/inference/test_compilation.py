@@ -1,6 +1,7 @@
 """A second question of the same kind compiles nothing: counted by JAX itself, not by a clock."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -77,3 +78,31 @@ def test_one_and_many_share_their_programs(estimator, compilations):
     compilations.clear()
     estimator.infer_each([regression(12, i) for i in range(17)], **SETTINGS)
     assert compilations == []
+
+
+SHARED = {"_begin", "_aim", "_laplace", "_smooth", "_choose", "_anchored", "_bent"}
+
+
+def test_a_second_model_of_one_size_finds_what_serves_every_model_compiled(compilations):
+    """Other likelihood, other number of latents and rows within the same padding: only its own programs are new."""
+
+    def logistic(x, y=None):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.3).expand([x.shape[-1]]).to_event(1))
+        with numpyro.plate("rows", x.shape[0]):
+            numpyro.sample("y", dist.Bernoulli(logits=x @ w), obs=y)
+
+    def poisson(x, y=None):
+        w = numpyro.sample("w", dist.Normal(0.0, 0.7).expand([x.shape[-1]]).to_event(1))
+        with numpyro.plate("rows", x.shape[0]):
+            numpyro.sample("y", dist.Poisson(jnp.exp(x @ w)), obs=y)
+
+    rng = np.random.default_rng(0)
+    first = {"x": rng.normal(size=(120, 11)), "y": rng.integers(0, 2, 120)}
+    second = {"x": rng.normal(size=(100, 10)), "y": rng.poisson(1.0, 100)}
+    posterity.infer(logistic, first, refine_seconds=0.0)
+    assert {name.removeprefix("jit(").removesuffix(")") for name in compilations} >= SHARED
+    compilations.clear()
+    posterity.infer(poisson, second, refine_seconds=0.0)
+    compiled = {name[len("jit(") : -1] for name in compilations}
+    assert "_advance" in compiled
+    assert not SHARED & compiled

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from informed_posterior.cases import draw, model_of, soil, stack, terms_of
 from jax import random
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from oracles import linear_regression_posterior
 from scipy import special
 
@@ -18,6 +18,7 @@ from posterity.informed_posterior.anchor.anchor import (
     laplace_anchors,
 )
 from posterity.informed_posterior.read.structure import conditional_terms, read_structure
+from posterity.informed_posterior.read.terms import padded, padded_size
 from posterity.model.dataset import Dataset, stack_datasets
 
 NUM_ROWS, SIZE = 16, 3
@@ -266,3 +267,29 @@ def test_linear_regression_with_known_noise_is_exact(reordered):
         assert_allclose(found[np.ix_(active, active)], covariance, rtol=1e-4, atol=1e-6)
         assert loc[2] == 0.0
         assert_allclose(factor[2], np.eye(4)[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["logistic", "poisson", "student"])
+def test_padding_to_one_of_a_few_sizes_changes_nothing(name):
+    """16 rows and 3 latents stay 16 and become 4; 10 rows become 12."""
+    kind, x, y = ORDINARY[name]
+    for num_rows, padded_rows in ((16, 16), (10, 12)):
+        terms = terms_of(kind, x[:num_rows], y[:num_rows])
+        wider = padded(terms)
+        assert wider.design.shape == (padded_rows, padded_size(SIZE)) == (padded_rows, 4)
+        z = jnp.asarray([0.3, -1.2, 0.7])
+        anything = jnp.concatenate([z, jnp.asarray([0.0])])
+        assert_allclose(wider.log_joint(anything), terms.log_joint(z), rtol=1e-6)
+        found, expected = find_anchor(wider), find_anchor(terms)
+        assert_allclose(found.loc[:SIZE], expected.loc, atol=1e-5)
+        assert_allclose(found.factor[:SIZE, :SIZE], expected.factor, rtol=1e-4, atol=1e-5)
+        assert_array_equal(found.loc[SIZE:], 0.0)
+        assert_allclose(found.factor[SIZE:], np.eye(4)[SIZE:], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("number", "terms", "latents"), [(0, 0, 0), (1, 8, 2), (9, 12, 12), (16, 16, 16), (17, 24, 24), (100, 128, 104)]
+)
+def test_sizes_that_are_padded_to(number, terms, latents):
+    sized = padded(terms_of("logistic", np.zeros((number, max(number, 1))), np.zeros(number)))
+    assert sized.design.shape == (terms, latents or 2)

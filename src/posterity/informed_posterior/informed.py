@@ -103,7 +103,7 @@ class InformedNetwork(eqx.Module):
 
     def _around_modes(self, structure: Unstructured, datasets: Dataset) -> ModesPosterior:
         """For models without one predictor per row; one dataset at a time."""
-        (_,) = datasets.row_mask[:, 0]
+        assert len(datasets.row_mask) == 1  # as `places` has it
         dataset = jax.tree.map(lambda leaf: leaf[0], datasets)
         gaussians = find_gaussians(self.model, dataset)
         best = jax.tree.map(lambda leaf: leaf[0], gaussians)
@@ -181,16 +181,19 @@ def _with_remainder(
 
 @partial(filter_jit, effort="moderate")
 def _bend(network: RowNetwork, affine: Terms, anchors: Anchor) -> RowMap:
+    """Maps of many datasets, along a leading axis."""
     return vmap(network)(affine, anchors)
 
 
 @partial(filter_jit, effort="moderate")
 def _anchored(network: RowNetwork, affine: Terms, anchors: Anchor) -> AnchoredPosterior:
+    """Posteriors of many datasets without a scale latent, along a leading axis."""
     return vmap(AnchoredPosterior.around)(anchors, vmap(network)(affine, anchors))
 
 
 @partial(filter_jit, effort="moderate")
 def _around(network: RowNetwork, lines: Lines, anchor: Anchor, gaussians: LocalGaussian) -> ModesPosterior:
+    """Posterior of one dataset from its modes, as a batch of one."""
     best = AnchoredPosterior.around(anchor, network(lines, anchor))
     log_weights = mode_weights(gaussians, lines.mask)
     q = ModesPosterior(best=best, gaussians=gaussians, log_weights=log_weights, mask=lines.mask)

@@ -61,8 +61,8 @@ def _noise_of_key(rng_key: PRNGKeyArray, num_draws: int, size: int) -> BaseNoise
     return BaseNoise(random.normal(key_normal, (total, size)), uniform, order)
 
 
-def _stratified(uniform, numpy):
-    """One number in each of as many intervals, ascending."""
+def _stratified(uniform: Any, numpy: Any) -> Any:
+    """One number in each of as many intervals of (0, 1), ascending; by NumPy or its twin of JAX."""
     total = uniform.shape[0]
     return numpy.clip((numpy.arange(total, dtype=numpy.float32) + uniform) / total, 1e-7, 1.0 - 1e-7)
 

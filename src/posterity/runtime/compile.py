@@ -1,4 +1,4 @@
-"""The one place where programs are compiled: right on every XLA that is known to compute wrongly, and in a hurry.
+"""The one place where programs are compiled: right on every XLA that is known to compute wrongly, and kept on disk.
 
 Two faults of XLA's CPU compiler are kept out by options (jaxlib 0.10.2). Its "ynn" fusion miscompiles some nested
 reductions: under `jit(vmap(...))`, NumPyro's `Beta.log_prob` is wrong by up to 2,000 nats from the 513th draw on. Its
@@ -38,8 +38,6 @@ LITTLE: Mapping[str, Any] = {
     "xla_cpu_use_fusion_emitters": False,
     "xla_llvm_disable_expensive_passes": True,
 }
-
-
 MODERATE: Mapping[str, Any] = {
     "xla_cpu_parallel_codegen_split_count": 1,
     "xla_backend_optimization_level": 2,

@@ -132,4 +132,4 @@ def dataset_generator(seed: int, words: UInt32[np.ndarray, " 3"], purpose: str) 
         words: What `dataset_words` gives.
         purpose: Such as `draws`.
     """
-    return np.random.default_rng([seed, *words.tolist(), zlib.crc32(purpose.encode())])
+    return np.random.default_rng([seed, *words.tolist(), _number_of(purpose)])
