@@ -1,6 +1,7 @@
 """NumPyro's NUTS run until it may stand as a reference: rank R-hat, bulk and tail ESS, no divergences."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -8,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpyro.distributions as dist
 from jax import random
+from metrics import moments
 from numpyro import handlers, sample
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.reparam import Reparam
 
-__all__ = ["MAX_R_HAT", "MIN_ESS", "Chains", "make_sampler", "non_centred", "run_nuts", "to_gates"]
+import posterity
+
+__all__ = ["MAX_R_HAT", "MIN_ESS", "Chains", "compare", "make_sampler", "non_centred", "run_nuts", "to_gates"]
 
 MAX_R_HAT, MIN_ESS = 1.01, 400.0
 NUM_CHAINS, TARGET_ACCEPT = 4, 0.95
@@ -78,6 +82,7 @@ class Chains:
         return {site: (values.mean(axis=(0, 1)), values.std(axis=(0, 1))) for site, values in flat.items()}
 
 
+@functools.lru_cache(maxsize=32)
 def make_sampler(
     model: Callable[..., Any],
     num_warmup: int = 1000,
@@ -86,7 +91,7 @@ def make_sampler(
     num_chains: int = NUM_CHAINS,
     target_accept: float = TARGET_ACCEPT,
 ) -> MCMC:
-    """Chains side by side, to be run once or again with other data of the same shapes.
+    """Chains side by side, to be run again with other data of the same shapes; the same for the same model object.
 
     Args:
         model: NumPyro model.
@@ -102,6 +107,7 @@ def make_sampler(
         num_chains=num_chains,
         chain_method="vectorized",
         progress_bar=False,
+        jit_model_args=True,
     )
 
 
@@ -176,3 +182,26 @@ def diagnose(draws: Mapping[str, np.ndarray]) -> tuple[float, float, float]:
             bulks.append(np.min(array_stats.ess(scalars, chain_axis=0, draw_axis=1, method="bulk")))
             tails.append(np.min(array_stats.ess(scalars, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))))
     return float(np.max(r_hats)), float(np.min(bulks)), float(np.min(tails))
+
+
+def compare(posterior: posterity.Posterior, exact: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """Largest difference of means in sds of a reference, range of the ratios of sds, and where they are.
+
+    Args:
+        posterior: What is held against it.
+        exact: Latent site -> means and sds.
+    """
+    sites, log_weights = posterior.weighted
+    gaps, ratios = {}, {}
+    for site, draws in sites.items():
+        mean, sd = map(np.ravel, moments(draws, log_weights))
+        exact_mean, exact_sd = map(np.ravel, exact[site])
+        for i in np.flatnonzero(exact_sd > 0.0):  # a Cholesky factor holds zeros and ones
+            gaps[f"{site}[{i}]"] = float(abs(mean[i] - exact_mean[i]) / exact_sd[i])
+            ratios[f"{site}[{i}]"] = float(sd[i] / exact_sd[i])
+    return {
+        "mean_gap": max(gaps.values()),
+        "mean_gap_at": max(gaps, key=lambda label: gaps[label]),
+        "sd_ratio": [min(ratios.values()), max(ratios.values())],
+        "sd_ratio_at": max(ratios, key=lambda label: abs(np.log(ratios[label]))),
+    }
