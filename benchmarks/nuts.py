@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import numpyro.distributions as dist
 from jax import random
@@ -16,7 +17,17 @@ from numpyro.infer.reparam import Reparam
 
 import posterity
 
-__all__ = ["MAX_R_HAT", "MIN_ESS", "Chains", "compare", "make_sampler", "non_centred", "run_nuts", "to_gates"]
+__all__ = [
+    "MAX_R_HAT",
+    "MIN_ESS",
+    "Chains",
+    "Sampler",
+    "compare",
+    "make_sampler",
+    "non_centred",
+    "run_nuts",
+    "to_gates",
+]
 
 MAX_R_HAT, MIN_ESS = 1.01, 400.0
 NUM_CHAINS, TARGET_ACCEPT = 4, 0.95
@@ -82,6 +93,19 @@ class Chains:
         return {site: (values.mean(axis=(0, 1)), values.std(axis=(0, 1))) for site, values in flat.items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """Chains of NUTS as one program, compiled once for all data of the same shapes.
+
+    Attributes:
+        program: Key and arguments -> latent site -> draws `(chain, draw, *site_shape)`, and which steps diverged.
+        steps: Steps of warm-up and steps kept, of each chain.
+    """
+
+    program: Callable[[Any, Mapping[str, Any]], tuple[dict[str, Any], Any]]
+    steps: tuple[int, int]
+
+
 @functools.lru_cache(maxsize=32)
 def make_sampler(
     model: Callable[..., Any],
@@ -90,46 +114,49 @@ def make_sampler(
     *,
     num_chains: int = NUM_CHAINS,
     target_accept: float = TARGET_ACCEPT,
-) -> MCMC:
-    """Chains side by side, to be run again with other data of the same shapes; the same for the same model object.
+) -> Sampler:
+    """NUTS on a model; the same for the same model object.
 
     Args:
         model: NumPyro model.
         num_warmup: Steps of adaptation of each chain.
         num_samples: Steps kept of each chain.
-        num_chains: Chains.
+        num_chains: Chains, side by side.
         target_accept: Acceptance probability that the step size is tuned to.
     """
-    return MCMC(
+    sampler = MCMC(
         NUTS(model, target_accept_prob=target_accept),
         num_warmup=num_warmup,
         num_samples=num_samples,
         num_chains=num_chains,
         chain_method="vectorized",
         progress_bar=False,
-        jit_model_args=True,
     )
+
+    def run(rng_key: Any, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        sampler.run(rng_key, **arguments)
+        return sampler.get_samples(group_by_chain=True), sampler.get_extra_fields()["diverging"]
+
+    return Sampler(jax.jit(run), (num_warmup, num_samples))  # MCMC.run by itself compiles anew for other data
 
 
 def run_nuts(
-    sampler: MCMC, arguments: Mapping[str, np.ndarray], sites: Collection[str] | None = None, *, seed: int = 0
+    sampler: Sampler, arguments: Mapping[str, np.ndarray], sites: Collection[str] | None = None, *, seed: int = 0
 ) -> Chains:
     """Runs the chains, and diagnoses them.
 
     Args:
-        sampler: What `make_sampler` gave; nothing is compiled where it ran on the same shapes before.
+        sampler: What `make_sampler` gave.
         arguments: Of its model.
         sites: Latent sites to keep and to judge by; all that vary if None.
         seed: Decides everything drawn.
     """
     started = time.perf_counter(), time.process_time()
-    sampler.run(random.key(seed), **arguments)
-    found = {site: np.asarray(values) for site, values in sampler.get_samples(group_by_chain=True).items()}
+    found, diverging = jax.device_get(sampler.program(random.key(seed), dict(arguments)))
     seconds = time.perf_counter() - started[0], time.process_time() - started[1]
-    divergent = int(np.sum(sampler.get_extra_fields()["diverging"]))
     kept = {site: values for site, values in found.items() if sites is None or site in sites}
     r_hat, bulk, tail = diagnose(kept)
-    return Chains(kept, (sampler.num_warmup, sampler.num_samples), r_hat, bulk, tail, divergent, seconds)
+    return Chains(kept, sampler.steps, r_hat, bulk, tail, int(np.sum(diverging)), seconds)
 
 
 def to_gates(

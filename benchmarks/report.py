@@ -1,4 +1,4 @@
-"""Writes docs/measured.md and docs/performance.md from the result rows, so that no figure is typed by hand.
+"""Writes measured.md, performance.md and nested.md in docs from the result rows, so that no figure is typed by hand.
 
 python benchmarks/report.py
 """
@@ -13,6 +13,7 @@ from report_informed import (
     informed_tasks_section,
     real_tables_section,
 )
+from report_nested import NESTED_PAGE, nested_page
 from report_performance import PERFORMANCE_PAGE, performance_page
 from report_references import posteriordb_section, sbibm_section
 from report_text import PAGE
@@ -44,6 +45,7 @@ def main() -> None:
     intro = "# Measured\n\nMade by `python benchmarks/report.py` from `benchmarks/results/`; nothing here is typed."
     PAGE.write_text("\n\n".join([intro, *filter(None, (section() for section in SECTIONS))]) + "\n")
     PERFORMANCE_PAGE.write_text(performance_page())
+    NESTED_PAGE.write_text(nested_page())
 
 
 if __name__ == "__main__":
