@@ -46,8 +46,8 @@ Arrays = dict[str, np.ndarray]
 Covariates = Callable[[np.random.Generator], Arrays]
 Model = Callable[..., None]
 
-KEPT = 0.99
-"""What was reached before may fall by no more than this factor."""
+KEPT = 0.99, 0.9
+"""What was reached before, median and 5% quantile, may fall by no more than these factors."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,10 +221,13 @@ def regression(title: str, model: Model, ess: tuple[float, float], sizes: tuple[
     return Case(f"{title} ({sizes[0]}, {sizes[1]})", model, from_prior(model, rows(*sizes)), ess, 15.0)
 
 
-def kept(title: str, model: Model, before: float, simulate: Callable[[int], Arrays] | None = None) -> Case:
-    """A regression that was near-exact before, and is to stay so."""
+def kept(
+    title: str, model: Model, before: tuple[float, float], simulate: Callable[[int], Arrays] | None = None
+) -> Case:
+    """A regression that was near-exact on the same 50 datasets before scales were nested, and is to stay so."""
     simulate = simulate or from_prior(model, rows(64, 5))
-    return Case(f"{title} (64, 5)", model, simulate, (KEPT * before, 0.0))
+    target = before[0] * KEPT[0], before[1] * KEPT[1]
+    return Case(f"{title} (64, 5), to be kept", model, simulate, target)
 
 
 NORMAL, DISCRETE, HARD = (0.95, 0.85), (0.9, 0.75), (0.9, 0.7)
@@ -282,14 +285,14 @@ CASES: dict[str, Case] = {
     "ordinal": regression("ordinal, cutpoints free", ordinal, NORMAL),
     "softmax": regression("softmax, 3 classes", softmax, NORMAL, (64, 4)),
     "quantile": regression("quantile, asymmetric Laplace", quantile, (0.85, 0.6)),
-    "weibull": kept("Weibull, censored", weibull, 0.998, survival(weibull, 64, 5)),
-    "log_normal": kept("log-normal, censored", log_normal, 0.998, survival(log_normal, 64, 5)),
-    "zero_inflated": kept("zero-inflated Poisson", zero_inflated, 0.997),
+    "weibull": kept("Weibull, censored", weibull, (0.998, 0.997), survival(weibull, 64, 5)),
+    "log_normal": kept("log-normal, censored", log_normal, (0.999, 0.999), survival(log_normal, 64, 5)),
+    "zero_inflated": kept("zero-inflated Poisson", zero_inflated, (0.992, 0.964)),
     "zero_inflated_twice": regression("zero-inflated Poisson, two predictors", zero_inflated_twice, NORMAL),
-    "multinomial": kept("multinomial", multinomial, 0.977),
-    "cauchit": kept("cauchit", cauchit, 0.952),
-    "von_mises": kept("von Mises", von_mises, 0.92),
-    "beta": kept("beta", beta, 0.999, inside(from_prior(beta, rows(64, 5)))),
+    "multinomial": kept("multinomial", multinomial, (0.975, 0.968)),
+    "cauchit": kept("cauchit", cauchit, (0.932, 0.738)),
+    "von_mises": kept("von Mises", von_mises, (0.991, 0.622)),
+    "beta": kept("beta", beta, (0.999, 0.999), inside(from_prior(beta, rows(64, 5)))),
     "item_response": Case(
         "item response, 50 persons x 20 items, 1PL",
         _items,
