@@ -3,7 +3,7 @@
 A real response is z-scored, and so is a numeric covariate, unless its own scale is said below; factors are treatment
 coded against their first level in sorted order. Priors are weakly informative on that scale: normals of sd 2.5 for the
 intercept and every slope, half-normals of sd 1 for the sds of groups and of noise, LKJ(2) for a correlation. The usual
-formula of each (lme4's notation) is its docstring.
+formula of each, in lme4's notation, stands beside it.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpyro.distributions as dist
 import polars as pl
 from jax import Array
 
-__all__ = ["TABLES", "Table", "read_table"]
+__all__ = ["TABLES", "Table", "path_of", "read_table"]
 
 COEFFICIENT_SD, SPREAD_SD, LKJ = 2.5, 1.0, 2.0
 
@@ -57,64 +57,64 @@ def normal_rows(mean: Array, y: Array | None, num_rows: int) -> None:
 
 
 def sleepstudy(days, subject, y=None):
-    """Reaction ~ Days + (Days | Subject)."""
+    """Reaction times over days without sleep, an intercept and a slope for each subject."""
     by_subject = correlated_effects("subject_effect", 18)[subject]
     mean = fixed_part(days[:, None]) + by_subject[:, 0] + by_subject[:, 1] * days
     normal_rows(mean, y, subject.shape[0])
 
 
 def dyestuff(batch, y=None):
-    """Yield ~ 1 + (1 | Batch)."""
+    """Yield of dye by batch."""
     normal_rows(fixed_part() + effects("batch_effect", 6)[batch], y, batch.shape[0])
 
 
 def penicillin(plate, sample, y=None):
-    """Diameter ~ 1 + (1 | plate) + (1 | sample)."""
+    """Diameters on crossed plates and samples."""
     mean = fixed_part() + effects("plate_effect", 24)[plate] + effects("sample_effect", 6)[sample]
     normal_rows(mean, y, plate.shape[0])
 
 
 def pastes(batch, cask, y=None):
-    """Strength ~ 1 + (1 | batch / cask)."""
+    """Strength of paste from casks within batches."""
     mean = fixed_part() + effects("batch_effect", 10)[batch] + effects("cask_effect", 30)[cask]
     normal_rows(mean, y, batch.shape[0])
 
 
 def machines(x, worker, y=None):
-    """Score ~ Machine + (1 | Worker)."""
+    """Scores of workers on three machines."""
     normal_rows(fixed_part(x) + effects("worker_effect", 6)[worker], y, worker.shape[0])
 
 
 def exam(intake, school, y=None):
-    """Normexam ~ standLRT + (standLRT | school)."""
+    """Exam results given those at intake, an intercept and a slope for each school."""
     by_school = correlated_effects("school_effect", 65)[school]
     mean = fixed_part(intake[:, None]) + by_school[:, 0] + by_school[:, 1] * intake
     normal_rows(mean, y, school.shape[0])
 
 
 def cbpp(x, size, herd, y=None):
-    """Incidence of size ~ period + (1 | herd), binomial."""
+    """Sick animals among those of a herd, over four periods."""
     logits = fixed_part(x) + effects("herd_effect", 15)[herd]
     with numpyro.plate("observations", herd.shape[0]):
         numpyro.sample("y", dist.Binomial(size, logits=logits), obs=y)
 
 
 def contraception(x, district, y=None):
-    """Use ~ age + urban + livch + (1 | district), Bernoulli."""
+    """Use of contraception by district."""
     logits = fixed_part(x) + effects("district_effect", 60)[district]
     with numpyro.plate("observations", district.shape[0]):
         numpyro.sample("y", dist.Bernoulli(logits=logits), obs=y)
 
 
 def grouseticks(x, brood, location, y=None):
-    """TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION), Poisson."""
+    """Ticks on chicks by brood and location."""
     log_rate = fixed_part(x) + effects("brood_effect", 118)[brood] + effects("location_effect", 63)[location]
     with numpyro.plate("observations", brood.shape[0]):
         numpyro.sample("y", dist.Poisson(jnp.exp(log_rate)), obs=y)
 
 
 def verbagg(x, person, item, y=None):
-    """R2 ~ Anger + Gender + btype + situ + (1 | id) + (1 | item), Bernoulli."""
+    """Verbal aggression, persons by items."""
     logits = fixed_part(x) + effects("person_effect", 316)[person] + effects("item_effect", 24)[item]
     with numpyro.plate("observations", person.shape[0]):
         numpyro.sample("y", dist.Bernoulli(logits=logits), obs=y)
@@ -127,12 +127,18 @@ class Table:
     Attributes:
         model: The model, effects centred.
         arguments: Frame -> the model's arguments.
-        non_centred: Sites of effects that NUTS draws in units of their sd: the same latents, another geometry.
+        effects: Sites of the effects of its groups.
+        formula: The usual formula.
+        family: Of its response.
+        categorical: Columns of numbers that the formula takes as factors.
     """
 
     model: Callable[..., None]
     arguments: Callable[[pl.DataFrame], Arrays]
-    non_centred: tuple[str, ...] = ()
+    effects: tuple[str, ...]
+    formula: str
+    family: str = "normal"
+    categorical: tuple[str, ...] = ()
 
 
 def scored(column: pl.Series) -> np.ndarray:
@@ -206,20 +212,53 @@ def _verbagg(t: pl.DataFrame) -> Arrays:
 
 
 TABLES = {
-    "Dyestuff": Table(dyestuff, _dyestuff, ("batch_effect",)),
-    "Machines": Table(machines, _machines, ("worker_effect",)),
-    "Pastes": Table(pastes, _pastes, ("batch_effect", "cask_effect")),
-    "cbpp": Table(cbpp, _cbpp, ("herd_effect",)),
-    "Penicillin": Table(penicillin, _penicillin, ("plate_effect", "sample_effect")),
-    "sleepstudy": Table(sleepstudy, _sleepstudy, ("subject_effect",)),
-    "grouseticks": Table(grouseticks, _grouseticks, ("brood_effect", "location_effect")),
-    "Contraception": Table(contraception, _contraception, ("district_effect",)),
-    "Exam": Table(exam, _exam, ("school_effect",)),
-    "VerbAgg": Table(verbagg, _verbagg, ("person_effect", "item_effect")),
+    "Dyestuff": Table(dyestuff, _dyestuff, ("batch_effect",), "Yield ~ 1 + (1 | Batch)"),
+    "Machines": Table(machines, _machines, ("worker_effect",), "score ~ Machine + (1 | Worker)"),
+    "Pastes": Table(pastes, _pastes, ("batch_effect", "cask_effect"), "strength ~ 1 + (1 | batch/cask)"),
+    "cbpp": Table(
+        cbpp,
+        _cbpp,
+        ("herd_effect",),
+        "cbind(incidence, size - incidence) ~ period + (1 | herd)",
+        "binomial",
+        ("period",),
+    ),
+    "Penicillin": Table(
+        penicillin, _penicillin, ("plate_effect", "sample_effect"), "diameter ~ 1 + (1 | plate) + (1 | sample)"
+    ),
+    "sleepstudy": Table(sleepstudy, _sleepstudy, ("subject_effect",), "Reaction ~ Days + (Days | Subject)"),
+    "grouseticks": Table(
+        grouseticks,
+        _grouseticks,
+        ("brood_effect", "location_effect"),
+        "TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION)",
+        "poisson",
+        ("YEAR",),
+    ),
+    "Contraception": Table(
+        contraception,
+        _contraception,
+        ("district_effect",),
+        "use ~ age + urban + livch + (1 | district)",
+        "bernoulli",
+    ),
+    "Exam": Table(exam, _exam, ("school_effect",), "normexam ~ standLRT + (standLRT | school)"),
+    "VerbAgg": Table(
+        verbagg,
+        _verbagg,
+        ("person_effect", "item_effect"),
+        "r2 ~ Anger + Gender + btype + situ + (1 | id) + (1 | item)",
+        "bernoulli",
+    ),
 }
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Where a table lies."""
+    path = folder / f"{name}.csv"
+    return path if path.exists() else path.with_suffix(".csv.gz")
 
 
 def read_table(folder: Path, name: str) -> Arrays:
     """The model's arguments of one table."""
-    path = folder / f"{name}.csv"
-    return TABLES[name].arguments(pl.read_csv(path if path.exists() else path.with_suffix(".csv.gz")))
+    return TABLES[name].arguments(pl.read_csv(path_of(folder, name)))

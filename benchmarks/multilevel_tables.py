@@ -2,26 +2,30 @@
 
     python benchmarks/multilevel_tables.py --nuts                # references, skipping those that passed already
     python benchmarks/multilevel_tables.py                       # answers, skipping those done at this commit
+    python benchmarks/multilevel_tables.py --formula             # both by formula instead of by NumPyro model
     python benchmarks/multilevel_tables.py --only sleepstudy,Exam
 
-Models and scaling are in `multilevel_models.py`. References: 4 chains, the effects in units of their sds where that is
-the better geometry, the same latents kept; rank R-hat <= 1.01, bulk and tail ESS >= 400, no divergences, with twice
-the steps until they hold or `--seconds` are spent. Their moments go to `results/multilevel_nuts.jsonl`. Answers:
-`posterity.informed(model, like).infer(data)` as a user calls it, twice; largest difference of means in sds of NUTS,
-range of the ratios of sds, verdict, seconds of both calls. Rows go to `results/multilevel_tables.jsonl`. The tables are
-looked for in `$POSTERITY_REFERENCES/multilevel` or `../shared/data/multilevel`.
+Models, scaling and formulas are in `multilevel_models.py`; a formula has its own defaults, and NUTS runs on the program
+that it makes. References: 4 chains, effects in units of their sds or by themselves, the same latents kept; rank R-hat
+<= 1.01, bulk and tail ESS >= 400, no divergences, with twice the steps until they hold or `--seconds` are spent. Their
+moments go to `results/multilevel_nuts.jsonl`. Answers, as a user asks for them, twice: largest difference of means in
+sds of NUTS, range of the ratios of sds, verdict, seconds of both calls. Rows go to `results/multilevel_tables.jsonl`.
+The tables are looked for in `$POSTERITY_REFERENCES/multilevel` or `../shared/data/multilevel`.
 """
 
 import argparse
+import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import numpyro
-from multilevel_models import TABLES, read_table
-from nuts import compare, non_centred, to_gates
+from multilevel_models import TABLES, path_of, read_table
+from numpyro import handlers
+from nuts import compare, non_centred, plain, to_gates
 from references import MissingDataError, folder
 from rows import append, commit, read
 
@@ -32,22 +36,57 @@ MEAN_TARGET, SD_TARGET, SECONDS_TARGET = 0.1, 0.1, 2.0
 DIGITS = 5
 
 
-def reference(name: str) -> dict[str, Any] | None:
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A table with one way to write its model.
+
+    Attributes:
+        name: Of the table.
+        way: `model` or `formula`.
+        path: Where the table lies.
+    """
+
+    name: str
+    way: str
+    path: Path
+
+    def program(self) -> tuple[Callable[..., Any], dict[str, np.ndarray], tuple[str, ...]]:
+        """The NumPyro model, its arguments, and the sites of its groups' effects."""
+        table = TABLES[self.name]
+        if self.way == "model":
+            return table.model, read_table(self.path.parent, self.name), table.effects
+        made = posterity.from_formula(table.formula, self.path, family=table.family, categorical=table.categorical)
+        arguments = {name: plain(values) for name, values in made.data.items()}
+        with handlers.seed(rng_seed=0), handlers.trace() as trace:
+            made.model(**arguments)
+        return made.model, arguments, tuple(site for site in trace if site.startswith("u_"))
+
+    def answer(self, num_draws: int) -> posterity.Posterior:
+        """The answer, as a user asks for it."""
+        table = TABLES[self.name]
+        if self.way == "model":
+            found = posterity.infer(table.model, read_table(self.path.parent, self.name), num_draws=num_draws)
+        else:
+            settings = {"family": table.family, "categorical": table.categorical, "num_draws": num_draws}
+            found = posterity.infer(table.formula, self.path, **settings)
+        assert isinstance(found, posterity.Posterior)
+        return found
+
+
+def reference(name: str, way: str) -> dict[str, Any] | None:
     """The newest row of NUTS on a table that passed its gates, else the newest."""
-    rows = read(REFERENCE, lambda row: row["table"] == name)
+    rows = read(REFERENCE, lambda row: (row["table"], row["way"]) == (name, way))
     return next((row for row in reversed(rows) if row["passes"]), rows[-1] if rows else None)
 
 
-def make_reference(name: str, path: Path, seconds: float, steps: int) -> None:
+def make_reference(problem: Problem, seconds: float, steps: int) -> None:
     """Runs NUTS on one table, and keeps the moments of every latent."""
-    table, arguments = TABLES[name], read_table(path, name)
-    ways = [non_centred(table.model, table.non_centred), table.model]
-    if not table.non_centred:
-        ways = [table.model]
-    chains = to_gates(ways, arguments, seconds=seconds, steps=(1000, steps))
+    model, arguments, effects = problem.program()
+    chains = to_gates([non_centred(model, effects), model], arguments, seconds=seconds, steps=(1000, steps))
     kept = {site: of for site, of in chains.moments.items() if not site.endswith("_base")}
     row = {
-        "table": name,
+        "table": problem.name,
+        "way": problem.way,
         "rows": len(arguments["y"]),
         "mean": {site: _rounded(mean) for site, (mean, _) in kept.items()},
         "sd": {site: _rounded(sd) for site, (_, sd) in kept.items()},
@@ -62,7 +101,7 @@ def make_reference(name: str, path: Path, seconds: float, steps: int) -> None:
     }
     append(REFERENCE, row)
     told = {key: row[key] for key in ("passes", "r_hat", "bulk_ess", "tail_ess", "divergent", "steps", "seconds")}
-    print(f"{name} NUTS {told}", flush=True)
+    print(f"{problem.name} by {problem.way}, NUTS {told}", flush=True)
 
 
 def _rounded(values: np.ndarray) -> list[float]:
@@ -78,39 +117,41 @@ def against(posterior: posterity.Posterior, nuts: dict[str, Any]) -> dict[str, A
     return {**found, "within": within, "nuts_passes": nuts["passes"]}
 
 
-def answer(name: str, path: Path, num_draws: int) -> None:
+def measure(problem: Problem, num_draws: int) -> None:
     """Answers one table twice, and appends its row."""
-    arguments, nuts = read_table(path, name), reference(name)
+    nuts = reference(problem.name, problem.way)
     started = time.perf_counter()
-    estimator = posterity.informed(TABLES[name].model, arguments)
-    estimator.infer(arguments, num_draws=num_draws)
+    problem.answer(num_draws)
     first_seconds = time.perf_counter() - started
-    posterior = estimator.infer(arguments, num_draws=num_draws)
+    started = time.perf_counter()
+    posterior = problem.answer(num_draws)
+    seconds = time.perf_counter() - started
     row = {
-        "table": name,
+        "table": problem.name,
+        "way": problem.way,
         "rows": posterior.num_rows,
         "latents": posterior.model.space.size,
         "draws": num_draws,
-        "structure": estimator.record["informed"],
         "verdict": posterior.verdict,
         "reasons": list(posterior.reasons),
         "pareto_k": posterior.pareto_k,
         "ess": posterior.ess / num_draws,
         **({} if nuts is None else against(posterior, nuts)),
         "first_seconds": first_seconds,
-        "seconds": posterior.seconds,
+        "seconds": seconds,
     }
     append(NAME, row)
-    print({key: value for key, value in row.items() if key not in ("structure",)}, flush=True)
+    print(row, flush=True)
 
 
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help=f"tables, separated by commas: {', '.join(TABLES)}")
+    parser.add_argument("--formula", action="store_true", help="by formula instead of by NumPyro model")
     parser.add_argument("--nuts", action="store_true", help="make references instead of answers")
     parser.add_argument("--seconds", type=float, default=900.0, help="most time for the NUTS of one table")
-    parser.add_argument("--steps", type=int, default=2500, help="steps of NUTS kept of each chain, at first")
+    parser.add_argument("--steps", type=int, default=10_000, help="steps of NUTS kept of each chain, at first")
     parser.add_argument("--draws", type=int, default=10_000)
     options = parser.parse_args()
     try:
@@ -118,12 +159,14 @@ def main() -> None:
     except MissingDataError as error:
         print(f"skipped: {error}")
         return
-    done = {row["table"] for row in read(NAME) if row["commit"] == commit()}
+    way = "formula" if options.formula else "model"
+    done = {(row["table"], row["way"]) for row in read(NAME) if row["commit"] == commit()}
     for name in options.only.split(",") if options.only else TABLES:
-        if options.nuts and (options.only or not (reference(name) or {"passes": False})["passes"]):
-            make_reference(name, found, options.seconds, options.steps)
-        elif not options.nuts and (options.only or name not in done):
-            answer(name, found, options.draws)
+        problem = Problem(name, way, path_of(found, name))
+        if options.nuts and (options.only or not (reference(name, way) or {"passes": False})["passes"]):
+            make_reference(problem, options.seconds, options.steps)
+        elif not options.nuts and (options.only or (name, way) not in done):
+            measure(problem, options.draws)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from jax import random
@@ -39,6 +38,7 @@ from nested_models import (
     zero_inflated_twice,
 )
 from numpyro import handlers
+from nuts import plain
 
 __all__ = ["CASES", "Case"]
 
@@ -69,12 +69,6 @@ class Case:
     ess: tuple[float, float] = (float("nan"), float("nan"))
     milliseconds: float = float("nan")
     centred: tuple[str, ...] = ()
-
-
-def plain(values: Any) -> np.ndarray:
-    """As 32-bit numbers."""
-    values = np.asarray(values)
-    return values.astype(np.float32 if np.issubdtype(values.dtype, np.floating) else np.int32)
 
 
 def prior_trace(model: Model, seed: int, arguments: Arrays) -> Arrays:

@@ -33,6 +33,12 @@ MAX_R_HAT, MIN_ESS = 1.01, 400.0
 NUM_CHAINS, TARGET_ACCEPT = 4, 0.95
 
 
+def plain(values: Any) -> np.ndarray:
+    """As 32-bit numbers."""
+    values = np.asarray(values)
+    return values.astype(np.float32 if np.issubdtype(values.dtype, np.floating) else np.int32)
+
+
 class Standardised(Reparam):
     """Draws a normal site, of one number or of several, as standard normals, and maps them back to its own values."""
 
