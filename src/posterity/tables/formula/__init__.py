@@ -1,0 +1,6 @@
+"""Formulas in the notation of lme4: a table and a formula in, the dataset of a program out, and the way back."""
+
+from posterity.tables.formula.parse import Formula, is_formula, parse_formula
+from posterity.tables.formula.recipe import FormulaFamily, FormulaRecipe
+
+__all__ = ["Formula", "FormulaFamily", "FormulaRecipe", "is_formula", "parse_formula"]
