@@ -41,13 +41,17 @@ Categorical = Annotated[
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with a missing cell.")]
 Family = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Of the response of a formula: normal, bernoulli, poisson, ... (normal if none)."),
+    typer.Option(
+        metavar="NAME", help="Of the response of a formula: normal, bernoulli, poisson, ... (normal if none)."
+    ),
 ]
 Priors = Annotated[
     list[str] | None,
     typer.Option("--prior", metavar="LATENT=DIST", help='Of a formula, such as sd="HalfNormal(1)"; may be repeated.'),
 ]
-Trials = Annotated[str | None, typer.Option(metavar="COL", help="Trials of each row, for a formula of --family binomial.")]
+Trials = Annotated[
+    str | None, typer.Option(metavar="COL", help="Trials of each row, for a formula of --family binomial.")
+]
 Weights = Annotated[str | None, typer.Option(metavar="COL", help="Weight of each row of a formula.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
 ModelFile = Annotated[

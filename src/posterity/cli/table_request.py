@@ -40,8 +40,8 @@ EstimatorName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A built-in model, FILE.py:FUNCTION or a formula such as 'y ~ x + (1 | school)', answered without training; "
-        "or a trained estimator's directory.",
+        help="A built-in model, FILE.py:FUNCTION, or a formula such as 'y ~ x + (1 | school)', answered without "
+        "training; or a trained estimator's directory.",
     ),
 ]
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (also .csv.gz) or Parquet, with a header.")]

@@ -74,8 +74,8 @@ def from_formula(
 
     Args:
         formula: `RESPONSE ~ TERMS`; for successes out of trials `cbind(SUCCESSES, FAILURES) ~ TERMS`.
-        data: A frame of Polars, pandas, Arrow or any other library that narwhals knows, a CSV or Parquet file, or a dict
-            of columns.
+        data: A frame of Polars, pandas, Arrow or any other library that narwhals knows, a CSV or Parquet file, or a
+            dict of columns.
         family: A key of `posterity.model.formula.RESPONSE_FAMILIES`.
         priors: Latent -> distribution with numbers, `{"sd": "HalfNormal(1)"}`, in the units of the program; the
             defaults and the keys are told in the documentation of formulas.

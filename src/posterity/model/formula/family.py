@@ -20,7 +20,7 @@ class ResponseFamily:
         own: Latents of its own, all positive -> default prior.
         in_target_units: Those that are scales of the response.
         standardized: The response is z-scored, so that priors know its scale.
-        location: `intercept`; `cutpoints`, which stand in its place; `classes`, one predictor for each beyond the first.
+        location: `intercept`; `cutpoints`, in its place; or `classes`, one predictor for each beyond the first.
         log_link: eta is a log mean: the intercept's prior is centred at the log of the mean response.
         sd: Default prior of the sds of effects that vary by group.
         takes: Arguments of the program that it can do with besides: `offset`, `trials`, `weights`.

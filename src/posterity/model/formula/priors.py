@@ -1,4 +1,4 @@
-"""Priors as text, `HalfNormal(1)` or `Normal(0, scale=2.5)`: read by a grammar of a name and numbers, never evaluated."""
+"""Priors as text, `HalfNormal(1)` or `Normal(0, scale=2.5)`: read as a name and numbers, never evaluated."""
 
 import ast
 import inspect

@@ -136,7 +136,7 @@ def _location(layout: Layout, family: ResponseFamily, priors: Mapping[str, Prior
     if layout.num_columns:
         plates = 'numpyro.plate("columns", x.shape[-1])'
         if family.location == "classes":
-            plates = f'{plates[:-1]}, dim=-2), {classes[:-1]}, dim=-1)'
+            plates = f"{plates[:-1]}, dim=-2), {classes[:-1]}, dim=-1)"
         yield from (f"with {plates}:", f"    {_sample('b', priors['b'].source)}")
 
 
@@ -147,9 +147,7 @@ def _cutpoints(num_classes: int, priors: Mapping[str, Prior]) -> Iterator[str]:
     locs, scales = ([prior[number] for prior in (first, *gaps)] for number in ("loc", "scale"))
     base = f"dist.Normal(jnp.array({locs}), jnp.array({scales}))"
     yield f"first_and_log_gaps = {base}"
-    yield _sample(
-        "cutpoints", "dist.TransformedDistribution(first_and_log_gaps, dist.transforms.OrderedTransform())"
-    )
+    yield _sample("cutpoints", "dist.TransformedDistribution(first_and_log_gaps, dist.transforms.OrderedTransform())")
 
 
 def _effects(term: EffectsLayout, by_class: bool, priors: Mapping[str, Prior]) -> Iterator[str]:

@@ -76,8 +76,9 @@ class Design:
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise InputError(
-                f"{where}: '{self.columns[column]}' is not a finite number in {counted(int(bad.any(axis=1).sum()), 'row')}, "
-                f"the first is row {row + 1} of those that are complete. Mend its cells, or transform it otherwise"
+                f"{where}: '{self.columns[column]}' is no finite number in "
+                f"{counted(int(bad.any(axis=1).sum()), 'row')}, the first is row {row + 1} of those that are complete. "
+                "Mend its cells, or transform it otherwise"
             )
         return matrix
 

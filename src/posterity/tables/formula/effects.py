@@ -2,7 +2,7 @@
 
 import keyword
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,17 @@ from posterity.runtime.errors import InputError
 from posterity.tables.cells import is_constant
 from posterity.tables.formula.design import INTERCEPT, Design
 from posterity.tables.formula.factors import Grouping
+from posterity.tables.formula.family import FormulaFamily
+from posterity.tables.formula.parse import Bar, Formula
+from posterity.tables.formula.reading import CompleteRows
 
-__all__ = ["GroupEffects", "effect_scales", "identifier", "split_uncorrelated"]
+__all__ = ["GroupEffects", "learnt_effects"]
+
+RESERVED = (
+    *("x", "y", "offset", "trials", "weights", "columns", "classes", "observations"),
+    *("b", "eta", "Intercept", "cutpoints", "jax", "jnp", "numpyro", "dist", "model"),
+)
+"""Names that programs of formulas have already."""
 
 _FAR = 50.0  # sds between 0 and the values of a column; beyond, "the effect at 0" is an extrapolation nobody has seen
 
@@ -39,21 +48,64 @@ class GroupEffects:
     scales: np.ndarray
     grouping: Grouping
 
-    def values(self, matrix: np.ndarray) -> np.ndarray | None:
-        """Its argument: shape `(rows,)` for one column, else `(rows, columns)`; None where it takes none.
+    def values(self, matrix: np.ndarray) -> np.ndarray:
+        """Its argument, where it takes one: shape `(rows,)` for one column, else `(rows, columns)`.
 
         Args:
             matrix: Columns of its design, shape `(rows, columns of the design)`.
         """
-        if self.argument is None:
-            return None
         chosen = matrix[:, [self.design.columns.index(name) for name in self.columns]] / self.scales
         return chosen[:, 0] if len(self.columns) == 1 else chosen
 
 
-def split_uncorrelated(columns: tuple[str, ...], correlated: bool) -> list[tuple[str, ...]]:
-    """Columns that share correlations: all of them, or each by itself."""
-    return [columns] if correlated else [(name,) for name in columns]
+def learnt_effects(
+    formula: Formula, family: FormulaFamily, read: CompleteRows, where: str, source: str
+) -> tuple[GroupEffects, ...]:
+    """Bar terms of a formula with their groups, scales and names.
+
+    Args:
+        formula: The formula.
+        family: Of the response.
+        read: Rows that it is learnt from.
+        where: Start of error messages on the formula.
+        source: What messages call the table.
+
+    Raises:
+        InputError: A bar term has nothing that varies, or what varies already; a group has one level only.
+    """
+    taken = [*RESERVED, *family.own]
+    groupings: dict[str, tuple[Grouping, str]] = {}
+    found: list[GroupEffects] = []
+    for bar in formula.bars:
+        if bar.group not in groupings:
+            index = identifier(bar.group, taken)
+            groupings[bar.group] = Grouping.fit(bar.factors, read.factors, source), index
+            taken += [index, f"num_{index}"]
+        grouping, index = groupings[bar.group]
+        design, matrix = Design.fit(bar.effects, read.table, where)
+        _check_bar(bar, design, family, [term for term in found if term.index == index], where)
+        scales = dict(zip(design.columns, effect_scales(design, matrix, where), strict=True))
+        for columns in [design.columns] if bar.correlated else [(name,) for name in design.columns]:
+            site = index if all(term.site != index for term in found) else identifier(f"{index}_{columns[0]}", taken)
+            argument = None if columns == (INTERCEPT,) else identifier(f"z_{site}", taken)
+            taken += [site, *([argument] if argument else [])]
+            divisors = np.array([scales[name] for name in columns])
+            found.append(GroupEffects(site, index, argument, design, columns, divisors, grouping))
+    return tuple(found)
+
+
+def _check_bar(bar: Bar, design: Design, family: FormulaFamily, earlier: Sequence[GroupEffects], where: str) -> None:
+    """Refuses a bar term without effects, with those of an earlier one, or with correlations between classes."""
+    if not design.columns:
+        raise InputError(f"{where}: nothing varies in '({bar.effects} | {bar.group})'. Write (1 | {bar.group})")
+    again = [name for term in earlier for name in term.columns if name in design.columns]
+    if again:
+        raise InputError(f"{where}: '{again[0]}' varies by '{bar.group}' twice. Keep one of the two terms")
+    if bar.correlated and len(design.columns) > 1 and family.location == "classes":
+        raise InputError(
+            f"{where}: family '{family.name}' takes effects by group without correlations. Write "
+            f"({bar.effects} || {bar.group})"
+        )
 
 
 def effect_scales(design: Design, matrix: np.ndarray, where: str) -> np.ndarray:
@@ -76,12 +128,14 @@ def effect_scales(design: Design, matrix: np.ndarray, where: str) -> np.ndarray:
         if name == INTERCEPT or np.isin(column, (0.0, 1.0)).all():
             continue
         if is_constant(column):
-            raise InputError(f"{where}: '{name}' is {column[0]:g} in every row, so that its effect is an intercept. Write 1")
+            raise InputError(
+                f"{where}: '{name}' is {column[0]:g} in every row, so that its effect is an intercept. Write 1"
+            )
         sd = float(np.std(column))
         if has_intercept and abs(float(np.mean(column))) > _FAR * sd:
             raise InputError(
-                f"{where}: '{name}' has mean {np.mean(column):.4g} and sd {sd:.4g}, so that an intercept by group would be "
-                f"that at 0, {abs(np.mean(column)) / sd:.0f} sds away. Subtract a number near its mean, such as "
+                f"{where}: '{name}' has mean {np.mean(column):.4g} and sd {sd:.4g}, so that an intercept by group would "
+                f"be that at 0, {abs(np.mean(column)) / sd:.0f} sds away. Subtract a number near its mean, such as "
                 f"I({name} - {np.mean(column):.0f})"
             )
         scales[place] = sd if has_intercept else np.sqrt(np.mean(column**2))

@@ -81,8 +81,8 @@ class Grouping:
         if len(new):
             shown = ":".join(show(cells[name][int(new[0])]) for name in self.factors)
             raise InputError(
-                f"{source}: group '{self.name}' has the new level '{shown}' ({counted(len(new), 'row')} with new ones in "
-                "all). Leave such rows out, or infer from a table that has it"
+                f"{source}: group '{self.name}' has the new level '{shown}' ({counted(len(new), 'row')} with new ones "
+                "in all). Leave such rows out, or infer from a table that has it"
             )
         return found
 
@@ -115,7 +115,7 @@ def factor_cells(column: pl.Series, source: str, like: pl.Series | None = None) 
     if levels.dtype.is_float() and (levels != levels.round()).any():
         stray = levels.filter(levels != levels.round())[0]
         raise InputError(
-            f"{where} holds measurements, such as {show(stray)}; a group is told by labels or whole numbers. Did you mean "
-            f"it as an effect, (x | group)? Else turn it into text."
+            f"{where} holds measurements, such as {show(stray)}; a group is told by labels or whole numbers. Did you "
+            "mean it as an effect, (x | group)? Else turn it into text."
         )
     return levels

@@ -121,7 +121,9 @@ def _response(left: str, where: str) -> tuple[str, str | None]:
         return left, None
     trials = whole_call(parts[1], "trials", where) if len(parts) == 2 else None
     if trials is None or not parts[0]:
-        raise InputError(f"{where}: a bar on the left is for trials alone, as in 'dead | trials(size) ~ x'; got '{left}'")
+        raise InputError(
+            f"{where}: a bar on the left is for trials alone, as in 'dead | trials(size) ~ x'; got '{left}'"
+        )
     return parts[0], trials
 
 
@@ -132,7 +134,9 @@ def _bars(term: str, where: str) -> list[Bar]:
     if len(parts) == 3 and not parts[1][1] and "||" in term:
         correlated = False
     elif len(parts) != 2:
-        raise InputError(f"{where}: '{term}' has {len(parts) - 1} bars. Write one term for each group: (1 | a) + (1 | b)")
+        raise InputError(
+            f"{where}: '{term}' has {len(parts) - 1} bars. Write one term for each group: (1 | a) + (1 | b)"
+        )
     if not effects or not groups:
         side = "effects before" if not effects else "group after"
         raise InputError(f"{where}: '{term}' has no {side} its bar. Write it as (1 + x | group)")
@@ -155,8 +159,8 @@ def _factors(text: str, term: str, where: str) -> tuple[str, ...]:
     factors = [plain_name(piece) for _, piece in split_at(text, ":", where)]
     if None in factors:
         raise InputError(
-            f"{where}: '{text}' in '{term}' is no group. A group is a column, a:b for the combinations of two, or a/b for "
-            "b within a; for several groups write several terms, (1 | a) + (1 | b)"
+            f"{where}: '{text}' in '{term}' is no group. A group is a column, a:b for the combinations of two, or a/b "
+            "for b within a; for several groups write several terms, (1 | a) + (1 | b)"
         )
     return tuple(name for name in factors if name is not None)
 
@@ -182,4 +186,6 @@ def _refuse_response_on_the_right(formula: Formula, where: str) -> None:
     right = [formula.fixed, *formula.offsets, *(bar.effects for bar in formula.bars)]
     used = {name.text for part in right for name in names_in(part)} | set(formula.factors)
     if own & used:
-        raise InputError(f"{where}: the response {listed(sorted(own & used))} stands on the right side, too. Remove it there")
+        raise InputError(
+            f"{where}: the response {listed(sorted(own & used))} stands on the right side, too. Remove it there"
+        )

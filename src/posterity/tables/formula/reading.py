@@ -120,7 +120,9 @@ def read_rows(
     )
 
 
-def _covariate_cells(column: pl.Series, levels: Mapping[str, pl.Series | None], is_first: bool, source: str) -> pl.Series:
+def _covariate_cells(
+    column: pl.Series, levels: Mapping[str, pl.Series | None], is_first: bool, source: str
+) -> pl.Series:
     """Numbers, whole ones as integers, or levels of words; missing cells null."""
     numbers = None if column.name in levels else as_numbers(column)
     if numbers is not None:
@@ -128,8 +130,8 @@ def _covariate_cells(column: pl.Series, levels: Mapping[str, pl.Series | None], 
     words = as_levels(column, levels.get(column.name)) if column.name in levels or is_text(column) else None
     if words is None:
         raise InputError(
-            f"{source}: column '{column.name}' holds {column.dtype} values, which no formula takes. Turn them into numbers "
-            "or text"
+            f"{source}: column '{column.name}' holds {column.dtype} values, which no formula takes. Turn them into "
+            "numbers or text"
         )
     if column.name not in levels and not is_first:
         raise InputError(f"{source}: column '{column.name}' holds words; expected numbers, as the first table has")
@@ -141,8 +143,12 @@ def _refuse_many(levels: Mapping[str, pl.Series], source: str) -> None:
     for name, known in levels.items():
         if len(known) > MAX_LEVELS:
             stray = split_cells(known.cast(pl.String))[1]
-            told = f" If '{show(stray[0])}' stands for a missing cell, give --missing '{show(stray[0])}'." if len(stray) else ""
+            told = (
+                f" If '{show(stray[0])}' stands for a missing cell, give --missing '{show(stray[0])}'."
+                if len(stray)
+                else ""
+            )
             raise InputError(
-                f"{source}: column '{name}' has {len(known)} levels of words; at most {MAX_LEVELS} are taken as fixed effects."
-                f"{told} Else let effects vary by it: (1 | {name})"
+                f"{source}: column '{name}' has {len(known)} levels of words; at most {MAX_LEVELS} are taken as fixed "
+                f"effects.{told} Else let effects vary by it: (1 | {name})"
             )

@@ -38,8 +38,8 @@ def response_cells(column: pl.Series, kind: str, source: str) -> pl.Series:
     cells = target_cells(column, RESPONSE_KINDS[kind][0], source)
     if kind == "ordered" and cells.dtype in (pl.String, pl.Categorical):
         raise InputError(
-            f"{source}: response '{column.name}' holds text, such as '{show(cells.drop_nulls()[0])}', whose order is not "
-            "known. Write whole numbers in its place, or give a frame with an Enum column"
+            f"{source}: response '{column.name}' holds text, such as '{show(cells.drop_nulls()[0])}', whose order is "
+            "not known. Write whole numbers in its place, or give a frame with an Enum column"
         )
     return cells
 
@@ -76,8 +76,8 @@ def check_trials(counts: np.ndarray, trials: np.ndarray, source: str) -> None:
     few = np.flatnonzero(counts > trials)
     if len(few):
         raise InputError(
-            f"{source}: {counted(len(few), 'row')} with more successes than trials, the first with {counts[few[0]]:g} out of "
-            f"{trials[few[0]]:g}. Write cbind(SUCCESSES, FAILURES), or mend the cells"
+            f"{source}: {counted(len(few), 'row')} with more successes than trials, the first with {counts[few[0]]:g} "
+            f"out of {trials[few[0]]:g}. Write cbind(SUCCESSES, FAILURES), or mend the cells"
         )
 
 
@@ -85,8 +85,8 @@ def _positive(cells: pl.Series, where: str) -> None:
     stray = cells.filter(cells <= 0)
     if len(stray):
         raise InputError(
-            f"{where} holds {counted(len(stray), 'value')} that are not above 0, such as {show(stray[0])}; this family takes "
-            "positive numbers. Take another family, or mend them"
+            f"{where} holds {counted(len(stray), 'value')} that are not above 0, such as {show(stray[0])}; this family "
+            "takes positive numbers. Take another family, or mend them"
         )
 
 
@@ -94,8 +94,8 @@ def _proportion(cells: pl.Series, where: str) -> None:
     stray = cells.filter((cells <= 0) | (cells >= 1))
     if len(stray):
         raise InputError(
-            f"{where} holds {counted(len(stray), 'value')} not between 0 and 1, such as {show(stray[0])}; this family takes "
-            "proportions, both ends excluded. Divide by 100 if they are per cent, or take another family"
+            f"{where} holds {counted(len(stray), 'value')} not between 0 and 1, such as {show(stray[0])}; this family "
+            "takes proportions, both ends excluded. Divide by 100 if they are per cent, or take another family"
         )
 
 

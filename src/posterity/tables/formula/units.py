@@ -6,7 +6,7 @@ terms. With $\eta = a + \sum_j b_j (x_j - m_j) / s_j + \sum_k u_{gk} z_k / t_k$,
     slope of x_j         s b_j / s_j               intercept   m + s (a - sum_j b_j m_j / s_j)
     effect of z_k        s u_gk / t_k              its sd      s sd_k / t_k         correlations are the same
 
-exactly, draw by draw, so that importance weights stay as they are. Cutpoints go the other way: $c + \sum_j b_j m_j / s_j$.
+exactly, draw by draw, so that importance weights stay as they are. Cutpoints become $c + \sum_j b_j m_j / s_j$.
 """
 
 from collections.abc import Mapping, Sequence

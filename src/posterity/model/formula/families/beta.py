@@ -1,4 +1,7 @@
-r"""Proportions of mean $\mu_i = \text{logit}^{-1} \eta_i$ and variance $\mu_i (1 - \mu_i) / (1 + \phi)$, $\phi$ the `precision`."""
+r"""Proportions of mean $\mu_i = \text{logit}^{-1} \eta_i$ and variance $\mu_i (1 - \mu_i) / (1 + \phi)$.
+
+$\phi$ is the `precision`.
+"""
 
 from posterity.model.formula.family import ResponseFamily
 

@@ -1,4 +1,7 @@
-r"""Positive response of mean $\mu_i = e^{\eta_i}$ and sd $\mu_i / \sqrt{\alpha}$, with $\alpha$ the `shape`; $w_i \alpha$ with weights."""
+r"""Positive response of mean $\mu_i = e^{\eta_i}$ and sd $\mu_i / \sqrt{\alpha}$.
+
+$\alpha$ is the `shape`; with weights it is $w_i \alpha$.
+"""
 
 from posterity.model.formula.family import ResponseFamily
 

@@ -1,4 +1,4 @@
-r"""Ordered categories: $P(y_i \le k) = \text{logit}^{-1}(c_k - \eta_i)$ with free cutpoints $c_1 < c_2 < \dots$"""
+r"""Ordered categories: $P(y_i \le k) = \text{logit}^{-1}(c_k - \eta_i)$ with free cutpoints $c_1 < c_2 < \dots$."""
 
 from posterity.model.formula.family import ResponseFamily
 
