@@ -217,7 +217,8 @@ def _open_formula(
     frame, source = as_frame(as_columns(data), source, text_columns=text_columns)
     groups = None
     if group is not None:
-        groups = split_groups(frame, group, others=text_columns[:-1], drop_missing=drop_missing, source=source)
+        others = (*categorical, *parsed.columns)
+        groups = split_groups(frame, group, others=others, drop_missing=drop_missing, source=source)
         frame = frame.drop(group)
     made = from_formula(
         formula,

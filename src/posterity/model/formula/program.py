@@ -142,12 +142,11 @@ def _location(layout: Layout, family: ResponseFamily, priors: Mapping[str, Prior
 
 def _cutpoints(num_classes: int, priors: Mapping[str, Prior]) -> Iterator[str]:
     """The first is normal, and the gaps between neighbours are log-normal."""
-    first, gap = priors["cutpoints"], priors.get("gaps")
-    gaps = [] if gap is None else [gap] * (num_classes - 2)
-    locs, scales = ([prior[number] for prior in (first, *gaps)] for number in ("loc", "scale"))
-    base = f"dist.Normal(jnp.array({locs}), jnp.array({scales}))"
-    yield f"first_and_log_gaps = {base}"
-    yield _sample("cutpoints", "dist.TransformedDistribution(first_and_log_gaps, dist.transforms.OrderedTransform())")
+    first, gap = priors["cutpoints"], priors.get("gaps", priors["cutpoints"])  # two classes have no gap
+    both = [f"jnp.append({first[n]}, jnp.full({num_classes - 2}, {gap[n]}))" for n in ("loc", "scale")]
+    yield f"first_and_log_gaps = dist.Normal({both[0]}, {both[1]})"
+    yield "ordered = dist.transforms.OrderedTransform()"
+    yield _sample("cutpoints", "dist.TransformedDistribution(first_and_log_gaps, ordered)")
 
 
 def _effects(term: EffectsLayout, by_class: bool, priors: Mapping[str, Prior]) -> Iterator[str]:

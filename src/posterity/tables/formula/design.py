@@ -52,7 +52,8 @@ class Design:
             InputError: Formulaic cannot read or evaluate it, or a value is not finite.
         """
         formulaic = _formulaic()
-        made = _told(lambda: formulaic.Formula(text).get_model_matrix(table, context={}, output="numpy"), text, where)
+        how = {"context": {}, "output": "numpy", "na_action": "ignore"}  # it would drop rows without a word
+        made = _told(lambda: formulaic.Formula(text).get_model_matrix(table, **how), text, where)
         if not hasattr(made, "model_spec") or not hasattr(made.model_spec, "column_names"):
             raise InputError(f"{where}: '{text}' has several sides. Write one sum of terms")
         design = cls(text, tuple(made.model_spec.column_names), made.model_spec)

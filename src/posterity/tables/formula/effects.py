@@ -134,8 +134,8 @@ def effect_scales(design: Design, matrix: np.ndarray, where: str) -> np.ndarray:
         sd = float(np.std(column))
         if has_intercept and abs(float(np.mean(column))) > _FAR * sd:
             raise InputError(
-                f"{where}: '{name}' has mean {np.mean(column):.4g} and sd {sd:.4g}, so that an intercept by group would "
-                f"be that at 0, {abs(np.mean(column)) / sd:.0f} sds away. Subtract a number near its mean, such as "
+                f"{where}: '{name}' has mean {np.mean(column):.4g} and sd {sd:.4g}, so that an intercept by group "
+                f"would be that at 0, {abs(np.mean(column)) / sd:.0f} sds away. Subtract a number near its mean: "
                 f"I({name} - {np.mean(column):.0f})"
             )
         scales[place] = sd if has_intercept else np.sqrt(np.mean(column**2))

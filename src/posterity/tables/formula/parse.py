@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from posterity.runtime.errors import InputError
 from posterity.tables.cells import listed
-from posterity.tables.formula.syntax import is_enclosed, names_in, plain_name, split_at, whole_call
+from posterity.tables.formula.syntax import columns_in, is_enclosed, names_in, plain_name, split_at, whole_call
 
 __all__ = ["Bar", "Formula", "is_formula", "parse_formula"]
 
@@ -54,6 +54,12 @@ class Formula:
     bars: tuple[Bar, ...]
     offsets: tuple[str, ...] = ()
     trials: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that it mentions, each once."""
+        texts = [self.response, self.fixed, *(bar.effects for bar in self.bars), *self.offsets, self.trials or ""]
+        return tuple(dict.fromkeys([*columns_in(texts), *self.factors]))
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -182,7 +188,7 @@ def _refuse_stray_bars(term: str, where: str) -> None:
 
 def _refuse_response_on_the_right(formula: Formula, where: str) -> None:
     """The response explains nothing of itself."""
-    own = {name.text for name in names_in(formula.response) if name.is_column}
+    own = set(columns_in([formula.response]))
     right = [formula.fixed, *formula.offsets, *(bar.effects for bar in formula.bars)]
     used = {name.text for part in right for name in names_in(part)} | set(formula.factors)
     if own & used:

@@ -14,7 +14,7 @@ from posterity.tables.formula.design import as_pandas, refuse_new_levels
 from posterity.tables.formula.factors import factor_cells
 from posterity.tables.formula.syntax import names_in
 
-__all__ = ["CompleteRows", "check_names", "columns_in", "read_rows"]
+__all__ = ["CompleteRows", "check_names", "read_rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,6 @@ class CompleteRows:
     response: pl.Series | None
     rows: np.ndarray
     dropped: int
-
-
-def columns_in(texts: Sequence[str]) -> tuple[str, ...]:
-    """Columns that expressions mention, each once, in order."""
-    return tuple(dict.fromkeys(name.text for text in texts for name in names_in(text) if name.is_column))
 
 
 def check_names(texts: Sequence[str], columns: Sequence[str], where: str) -> None:

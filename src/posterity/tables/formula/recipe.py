@@ -15,10 +15,10 @@ from posterity.tables.formula.effects import GroupEffects, learnt_effects
 from posterity.tables.formula.family import FormulaFamily
 from posterity.tables.formula.numbers import check_numbers, number_expressions
 from posterity.tables.formula.parse import Formula
-from posterity.tables.formula.reading import CompleteRows, check_names, columns_in, read_rows
+from posterity.tables.formula.reading import CompleteRows, check_names, read_rows
 from posterity.tables.formula.response import learn_response, response_cells
 from posterity.tables.formula.scales import fixed_columns, fixed_scaling
-from posterity.tables.formula.syntax import plain_name
+from posterity.tables.formula.syntax import columns_in, plain_name
 from posterity.tables.formula.units import draws_in_table_units, labels_in_table_units
 from posterity.tables.groups import owners
 from posterity.tables.scaling import Scaling, far_scales

@@ -1,12 +1,12 @@
 """The letters of a formula: brackets, quotes and names, so that `+` inside `log(a + b)` is not one of ours."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from posterity.runtime.errors import InputError
 
-__all__ = ["Name", "is_enclosed", "names_in", "plain_name", "split_at", "whole_call"]
+__all__ = ["Name", "columns_in", "is_enclosed", "names_in", "plain_name", "split_at", "whole_call"]
 
 _OPENING = {"(": ")", "[": "]", "{": "}"}
 _QUOTES = ("'", '"', "`")
@@ -108,3 +108,8 @@ def names_in(text: str) -> list[Name]:
             is_attribute = "." in match["name"] or text[: match.start()].rstrip().endswith(".")
             found.append(Name(match["name"], not (is_call or is_keyword or is_attribute)))
     return found
+
+
+def columns_in(texts: Sequence[str]) -> tuple[str, ...]:
+    """Columns that expressions mention, each once, in order."""
+    return tuple(dict.fromkeys(name.text for text in texts for name in names_in(text) if name.is_column))
