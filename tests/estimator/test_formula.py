@@ -1,5 +1,7 @@
 """Formulas end to end: programs against hand-written models and SciPy, their posteriors, and the classic tables."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -210,6 +212,16 @@ def test_tables_of_any_kind_are_taken(tmp_path):
         found = posterity.from_formula("height ~ rain + (1 | plot)", table).data
         for name, array in expected.items():
             assert_allclose(found[name], array)
+
+
+def test_the_documentation_tells_the_program_and_the_priors():
+    page = (Path(__file__).parents[2] / "docs" / "formulas.md").read_text()
+    formula = posterity.from_formula("Reaction ~ Days + (Days | Subject)", classic("sleepstudy.csv"))
+    assert str(formula)[str(formula).index("# Reaction") :].strip() in page
+    for family in RESPONSE_FAMILIES.values():
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `{family.name}` |"))
+        assert all(f"`{latent}`" in line and f"`{prior}`" in line for latent, prior in family.own.items())
+        assert f"`{family.sd}`" in page
 
 
 # --- Posteriors ---
