@@ -224,6 +224,19 @@ def test_the_documentation_tells_the_program_and_the_priors():
         assert f"`{family.sd}`" in page
 
 
+def test_a_dict_of_columns_may_have_missing_cells_but_not_missing_rows():
+    columns = {"y": [1.0, 2.5, None, 4.0], "x": np.arange(4), "g": ["a", "b", "a", "b"]}
+    formula = posterity.from_formula("y ~ x + (1 | g)", columns, drop_missing=True)
+    assert formula.table.dropped_rows == 1 and len(formula.data["y"]) == 3
+    with pytest.raises(InputError, match="the dict of columns is no table"):
+        posterity.from_formula("y ~ x", columns | {"x": np.arange(5)})
+
+
+def test_a_formula_is_text(no_shape_checks):
+    with pytest.raises(InputError, match="the formula must be text"):
+        posterity.from_formula(3, plants())
+
+
 # --- Posteriors ---
 
 

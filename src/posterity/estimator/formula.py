@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from posterity.model.formula import RESPONSE_FAMILIES, EffectsLayout, Layout, priors_of, run_program, write_program
-from posterity.runtime.errors import lookup
+from posterity.runtime.errors import InputError, lookup
 from posterity.tables.abstract_recipe import TableData
 from posterity.tables.formula import FormulaRecipe, parse_formula
 from posterity.tables.read import as_frame
@@ -90,6 +90,8 @@ def from_formula(
         InputError: The formula, the table or a prior cannot serve; formulaic is not installed.
     """
     entry = lookup("family", family, RESPONSE_FAMILIES)
+    if not isinstance(formula, str):
+        raise InputError(f"from_formula: the formula must be text, such as 'y ~ x'; got {type(formula).__name__}")
     parsed = parse_formula(formula)
     frame, source = as_frame(as_columns(data), source, text_columns=(*parsed.factors, *categorical))
     recipe, table = FormulaRecipe.fit(
@@ -114,7 +116,13 @@ def as_columns(data: Any) -> Any:
     """A dict of columns as a frame; anything else as it is."""
     if not isinstance(data, Mapping):
         return data
-    return pl.DataFrame({name: np.asarray(column) for name, column in data.items()}, strict=False)
+    columns = {str(n): c if isinstance(c, (list, tuple, pl.Series)) else np.asarray(c) for n, c in data.items()}
+    try:
+        return pl.DataFrame(columns, strict=False)
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the dict of columns is no table: {error}. Give one cell for each row in every column"
+        ) from error
 
 
 def _layout(recipe: FormulaRecipe, table: TableData) -> Layout:

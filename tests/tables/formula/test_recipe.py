@@ -88,6 +88,11 @@ def test_names_that_programs_have_already_are_kept_apart():
     recipe, table = fit("height ~ rain + (1 | x) + (1 | `my group`) + (1 | class)", frame)
     assert [term.index for term in recipe.effects] == ["x_2", "my_group", "group_class"]
     assert table.values["x"].shape == (48, 1)
+    frame = plants().rename({"bed": "sd_plot", "soil": "num_plot"})
+    for first, second in (("plot", "sd_plot"), ("sd_plot", "plot")):
+        recipe, table = fit(f"height ~ (1 | {first}) + (1 | {second}) + (1 | num_plot)", frame)
+        names = [f"{prefix}{t.site}" for t in recipe.effects for prefix in ("", "sd_", "u_", "num_")]
+        assert len(set(names)) == len(names)
 
 
 def test_offset_trials_and_weights_are_expressions():
@@ -215,6 +220,7 @@ def test_labels_say_what_a_person_would():
         ("height ~ rain + (1 + rain | plot) + (1 | plot)", "normal", "'Intercept' varies by 'plot' twice"),
         ("height ~ (0 | plot)", "normal", "nothing varies in"),
         ("height ~ 0", "normal", "nothing is left to explain"),
+        ("height ~ rain + offset(3)", "normal", "offset '\\(3\\)' mentions no column"),
         ("height ~ (I(rain + 5000) | plot)", "normal", r"would be that at 0, \d+ sds away. Subtract"),
         ("height ~ 0 + rain", "bernoulli", "has 48 distinct values"),
         ("colour ~ rain", "normal", "holds class labels"),
@@ -237,6 +243,12 @@ def test_what_does_not_suit_is_refused_with_the_cure(formula, family, message):
 
 def test_more_is_refused():
     frame = plants()
+    with pytest.raises(InputError, match="a column cannot be called 'Intercept'"):
+        fit("height ~ Intercept", frame.rename({"rain": "Intercept"}))
+    with pytest.raises(InputError, match="column 'soil' is constant"):
+        fit("height ~ soil", frame.with_columns(soil=pl.lit("clay")))
+    with pytest.raises(InputError, match="--categorical 'height': the formula has no effect of it"):
+        fit("height ~ rain", categorical=["height"])
     with pytest.raises(InputError, match=r"family 'bernoulli' takes no weights. Repeat the rows"):
         fit("alive ~ rain", family="bernoulli", weights="area")
     with pytest.raises(InputError, match="weights must be above 0"):

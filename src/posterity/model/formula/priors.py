@@ -64,8 +64,8 @@ def parse_prior(latent: str, text: str, support: str) -> Prior:
     where = f"prior of '{latent}', '{text}'"
     known = DISTRIBUTIONS[support]
     try:
-        call = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+        call = ast.parse(str(text).strip(), mode="eval").body
+    except (SyntaxError, ValueError):
         call = None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         raise InputError(f"{where}: expected a distribution with numbers, such as '{known[0]}{_EXAMPLES[support]}'")

@@ -1,8 +1,9 @@
 """What varies by group: the columns of a bar term, their scales, and the names that a program gives them."""
 
+import itertools
 import keyword
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,9 @@ RESERVED = (
     *("b", "eta", "Intercept", "cutpoints", "jax", "jnp", "numpyro", "dist", "model"),
 )
 """Names that programs of formulas have already."""
+
+PREFIXES = ("", "num_", "z_", "sd_", "L_", "cor_", "u_")
+"""What they put before the name of a group."""
 
 _FAR = 50.0  # sds between 0 and the values of a column; beyond, "the effect at 0" is an extrapolation nobody has seen
 
@@ -80,15 +84,14 @@ def learnt_effects(
         if bar.group not in groupings:
             index = identifier(bar.group, taken)
             groupings[bar.group] = Grouping.fit(bar.factors, read.factors, source), index
-            taken += [index, f"num_{index}"]
         grouping, index = groupings[bar.group]
         design, matrix = Design.fit(bar.effects, read.table, where)
         _check_bar(bar, design, family, [term for term in found if term.index == index], where)
         scales = dict(zip(design.columns, effect_scales(design, matrix, where), strict=True))
         for columns in [design.columns] if bar.correlated else [(name,) for name in design.columns]:
-            site = index if all(term.site != index for term in found) else identifier(f"{index}_{columns[0]}", taken)
-            argument = None if columns == (INTERCEPT,) else identifier(f"z_{site}", taken)
-            taken += [site, *([argument] if argument else [])]
+            is_first = all(term.site != index for term in found)
+            site = index if is_first else identifier(f"{index}_{columns[0]}", taken)
+            argument = None if columns == (INTERCEPT,) else f"z_{site}"
             divisors = np.array([scales[name] for name in columns])
             found.append(GroupEffects(site, index, argument, design, columns, divisors, grouping))
     return tuple(found)
@@ -142,15 +145,19 @@ def effect_scales(design: Design, matrix: np.ndarray, where: str) -> np.ndarray:
     return scales
 
 
-def identifier(name: str, taken: Collection[str]) -> str:
-    """A name that Python accepts and nothing else has: `batch:cask` becomes `batch_cask`.
+def identifier(name: str, taken: list[str]) -> str:
+    """A name that Python accepts, and that no name made of it clashes with any other: `batch:cask` -> `batch_cask`.
 
     Args:
         name: Of a column, or of several.
-        taken: Names that are in use.
+        taken: Names that are in use; those that are made of this one are added.
     """
     word = re.sub(r"\W+", "_", name).strip("_") or "group"
     if word[0].isdigit() or keyword.iskeyword(word):
         word = f"group_{word}"
-    candidates = (word, *(f"{word}_{number}" for number in range(2, len(taken) + 3)))
-    return next(candidate for candidate in candidates if candidate not in taken)
+    for number in itertools.count(1):
+        made = [f"{prefix}{word}{f'_{number}' if number > 1 else ''}" for prefix in PREFIXES]
+        if not set(made) & set(taken):
+            taken += made
+            return made[0]
+    raise AssertionError

@@ -8,6 +8,7 @@ from posterity.runtime.errors import InputError
 from posterity.tables.formula.family import FormulaFamily
 from posterity.tables.formula.parse import Formula
 from posterity.tables.formula.response import check_trials
+from posterity.tables.formula.syntax import columns_in
 
 __all__ = ["check_numbers", "number_expressions"]
 
@@ -41,7 +42,11 @@ def number_expressions(
         "weights": weights,
     }
     found = {name: text for name, text in given.items() if text is not None}
-    for name in found:
+    for name, text in found.items():
+        if not columns_in([text]):
+            raise InputError(
+                f"{where}: {name} '{text}' mentions no column. Give the name of one, or add one to the table"
+            )
         if name not in family.takes:
             raise InputError(f"{where}: family '{family.name}' takes no {name}. {_CURES[name]}")
     if "trials" in family.takes and "trials" not in found:

@@ -10,7 +10,7 @@ import polars as pl
 from posterity.runtime.errors import InputError, did_you_mean
 from posterity.tables.cells import as_levels, as_numbers, in_order, is_text, listed, show, split_cells
 from posterity.tables.columns import MAX_LEVELS, complete_rows, refuse_infinite
-from posterity.tables.formula.design import as_pandas, refuse_new_levels
+from posterity.tables.formula.design import INTERCEPT, as_pandas, refuse_new_levels
 from posterity.tables.formula.factors import factor_cells
 from posterity.tables.formula.syntax import names_in
 
@@ -50,6 +50,10 @@ def check_names(texts: Sequence[str], columns: Sequence[str], where: str) -> Non
         InputError: There is one; the message names the nearest column.
     """
     for name in (name for text in texts for name in names_in(text)):
+        if name.is_column and name.text == INTERCEPT and name.text in columns:
+            raise InputError(
+                f"{where}: a column cannot be called '{INTERCEPT}', which is the column of ones. Rename it"
+            )
         if name.is_column and name.text not in columns:
             nearest = did_you_mean(name.text, columns)
             raise InputError(f"{where}: no column '{name.text}'. Columns: {listed(columns)}.{nearest}")
@@ -101,7 +105,7 @@ def read_rows(
     kept = numbers[rows] if cells else numbers
     if known_from is None:
         learnt = {c.name: in_order(c) for c in kept if c.dtype in (pl.String, pl.Enum) or c.name in levels}
-        _refuse_many(learnt, source)
+        _check_levels(learnt, source)
     else:
         learnt = {name: known for name, known in levels.items() if known is not None}
         refuse_new_levels(kept, learnt, known_from, source)
@@ -133,9 +137,11 @@ def _covariate_cells(
     return words
 
 
-def _refuse_many(levels: Mapping[str, pl.Series], source: str) -> None:
+def _check_levels(levels: Mapping[str, pl.Series], source: str) -> None:
     """Each level but the first becomes a column: too many are groups, or numbers with a stray word among them."""
     for name, known in levels.items():
+        if len(known) < 2:
+            raise InputError(f"{source}: column '{name}' is constant ('{show(known[0])}' in every row). Remove it")
         if len(known) > MAX_LEVELS:
             stray = split_cells(known.cast(pl.String))[1]
             told = (

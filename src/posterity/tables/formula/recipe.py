@@ -268,9 +268,13 @@ def _read_first(
     names = [f"`{name}`" for name in (*formula.factors, *categorical)]
     check_names([formula.response, *texts, *names], frame.columns, where)
     column = plain_name(formula.response)
+    covariates = columns_in(texts if column else [formula.response, *texts])
+    for name in categorical:
+        if name not in covariates:
+            raise InputError(f"{where}: --categorical '{name}': the formula has no effect of it. Leave it out")
     return read_rows(
         frame,
-        columns_in(texts if column else [formula.response, *texts]),
+        covariates,
         dict.fromkeys(formula.factors),
         response_cells(frame[column], family.response, source) if column else None,
         levels=dict.fromkeys(categorical),
