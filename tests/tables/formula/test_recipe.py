@@ -187,6 +187,22 @@ def test_table_units_give_the_same_predictor(formula, rng_key):
         assert_allclose(own["cor_plot"][:, 0], [-0.9, 0.0, 0.3, 0.99])
 
 
+def test_table_units_of_cutpoints_and_classes_give_the_same_predictors():
+    rng = np.random.default_rng(1)
+    ordinal, table = fit("grade ~ rain + soil", family="ordinal")
+    draws = {"b": rng.normal(size=(5, 3)), "cutpoints": np.sort(rng.normal(size=(5, 3)), axis=1)}
+    own, raw = ordinal.to_table_units(draws), raw_columns(ordinal, table.values)
+    for k in range(3):
+        expected = draws["cutpoints"][:, k, None] - draws["b"] @ table.values["x"].T
+        assert_allclose(own["cutpoints"][:, k, None] - own["b"] @ raw.T, expected, atol=1e-9)
+    classes, table = fit("colour ~ rain + soil", family="categorical")
+    draws = {"b": rng.normal(size=(5, 3, 2)), "Intercept": rng.normal(size=(5, 2))}
+    own, raw = classes.to_table_units(draws), raw_columns(classes, table.values)
+    for k in range(2):
+        expected = draws["Intercept"][:, k, None] + draws["b"][:, :, k] @ table.values["x"].T
+        assert_allclose(own["Intercept"][:, k, None] + own["b"][:, :, k] @ raw.T, expected, atol=1e-9)
+
+
 def test_labels_say_what_a_person_would():
     recipe, _ = fit("height ~ rain + (rain | plot)")
     labels = recipe.table_labels({"sigma": ("sigma",)})
