@@ -178,6 +178,23 @@ def test_priors_stand_in_the_program():
     assert formula.priors["sd_plot"] == "HalfCauchy(0.5)" and formula.priors["sigma"] == "HalfNormal(1.0)"
 
 
+def test_entries_have_priors_of_their_own_in_the_program():
+    priors = {"b[soil[T.loam]]": "Normal(1, 0.5)", "sd_plot[rain]": "HalfNormal(0.2)"}
+    formula = by_family("normal", "rain + soil + (rain | plot)", priors=priors)
+    latents = prior_draw(formula)
+    _, trace = log_density(formula.model, (), arrays(formula), latents)
+    b, sd = np.asarray(latents["b"]), np.asarray(latents["sd_plot"])
+    expected = stats.norm.logpdf(b, [0.0, 1.0, 0.0], [2.5, 0.5, 2.5])
+    assert_allclose(trace["b"]["fn"].log_prob(b), expected, rtol=1e-4)
+    expected = stats.halfnorm.logpdf(sd, scale=[1.0, 0.2]).sum()
+    assert float(trace["sd_plot"]["fn"].log_prob(sd)) == pytest.approx(expected, rel=1e-4)
+    by_class = by_family("categorical", "rain + soil", priors={"b[rain]": "Normal(0, 0.1)"})
+    latents = prior_draw(by_class)
+    _, trace = log_density(by_class.model, (), arrays(by_class), latents)
+    b = np.asarray(latents["b"])
+    assert_allclose(trace["b"]["fn"].log_prob(b), stats.norm.logpdf(b, 0.0, [[0.1], [2.5], [2.5]]), rtol=1e-3)
+
+
 def test_the_intercept_of_a_log_link_starts_at_the_mean():
     frame = plants().with_columns(leaves=1000 * pl.col("leaves") + 1)
     formula = posterity.from_formula("leaves ~ rain + offset(log(area))", frame, family="poisson")

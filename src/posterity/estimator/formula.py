@@ -128,11 +128,11 @@ def as_columns(data: Any) -> Any:
 def _layout(recipe: FormulaRecipe, table: TableData) -> Layout:
     """What the program consists of."""
     effects = tuple(
-        EffectsLayout(e.site, e.index, e.argument, len(e.columns), len(e.grouping.places)) for e in recipe.effects
+        EffectsLayout(e.site, e.index, e.argument, e.columns, len(e.grouping.places)) for e in recipe.effects
     )
     return Layout(
         comments=tuple(_comments(recipe)),
-        num_columns=len(recipe.columns),
+        columns=recipe.columns,
         has_intercept=recipe.has_intercept,
         effects=effects,
         numbers=tuple(recipe.numbers),

@@ -8,7 +8,10 @@ from posterity.model.formula.priors import DISTRIBUTIONS, parse_prior
 from posterity.runtime.errors import InputError
 
 SLOPES_BY_GROUP = Layout(
-    ("y ~ x",), 1, True, (EffectsLayout("g", "g", "z_g", 2, 3), EffectsLayout("h", "h", None, 1, 3))
+    ("y ~ x + w",),
+    ("x", "w"),
+    True,
+    (EffectsLayout("g", "g", "z_g", ("Intercept", "x"), 3), EffectsLayout("h", "h", None, ("Intercept",), 3)),
 )
 
 
@@ -78,3 +81,15 @@ def test_keys_stand_for_one_latent_or_for_all_of_a_kind():
         priors_of(SLOPES_BY_GROUP, RESPONSE_FAMILIES["normal"], {"sd_k": "HalfNormal(1)"})
     with pytest.raises(InputError, match="no latent 'sigma'"):
         priors_of(SLOPES_BY_GROUP, RESPONSE_FAMILIES["poisson"], {"sigma": "HalfNormal(1)"})
+
+
+def test_one_entry_may_have_numbers_of_its_own():
+    given = {"b[w]": "Normal(0, 1)", "sd": "HalfNormal(3)", "sd_g[x]": "HalfNormal(0.5)"}
+    found = priors_of(SLOPES_BY_GROUP, RESPONSE_FAMILIES["normal"], given)
+    assert found["b"].source == "dist.Normal(0.0, jnp.array([2.5, 1.0]))"
+    assert found["sd_g"].source == "dist.HalfNormal(jnp.array([3.0, 0.5]))"
+    assert found["sd_h"].source == "dist.HalfNormal(3.0)"
+    with pytest.raises(InputError, match=r"entries of 'b' share one distribution.*got Normal, StudentT"):
+        priors_of(SLOPES_BY_GROUP, RESPONSE_FAMILIES["normal"], {"b[w]": "StudentT(3)"})
+    with pytest.raises(InputError, match=r"no latent 'b\[v\]'"):
+        priors_of(SLOPES_BY_GROUP, RESPONSE_FAMILIES["normal"], {"b[v]": "Normal(0, 1)"})

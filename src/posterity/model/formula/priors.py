@@ -3,14 +3,15 @@
 import ast
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import numpyro.distributions as dist
 
 from posterity.runtime.errors import InputError, lookup
 
-__all__ = ["Prior", "parse_prior"]
+__all__ = ["Prior", "joined", "parse_prior"]
 
 _REAL = ("Normal", "StudentT", "Laplace", "Logistic", "Cauchy")
 _POSITIVE = ("HalfNormal", "HalfCauchy", "Exponential", "Gamma", "InverseGamma", "LogNormal", "Weibull")
@@ -33,21 +34,58 @@ class Prior:
 
     Attributes:
         name: Name of the class in `numpyro.distributions`.
-        numbers: Argument -> number, in the order of the class.
+        numbers: Argument -> number, or one for each entry of the latent; in the order of the class.
     """
 
     name: str
-    numbers: tuple[tuple[str, float], ...]
+    numbers: tuple[tuple[str, float | tuple[float, ...]], ...]
 
-    def __getitem__(self, argument: str) -> float:
+    def __getitem__(self, argument: str) -> float | tuple[float, ...]:
         """One of its numbers."""
         return dict(self.numbers)[argument]
 
     @property
+    def is_vector(self) -> bool:
+        """Entries of the latent have numbers of their own."""
+        return any(isinstance(number, tuple) for _, number in self.numbers)
+
+    @property
     def source(self) -> str:
         """The expression that makes it."""
-        shown = [repr(float(number)) for _, number in self.numbers]
+        return self.along("")
+
+    def along(self, index: str) -> str:
+        """The same, with numbers of entries laid along an axis: `[:, None]` for rows of a matrix.
+
+        Args:
+            index: What is put behind each array.
+        """
+        shown = [f"jnp.array({[*n]}){index}" if isinstance(n, tuple) else repr(n) for _, n in self.numbers]
         return f"dist.{self.name}({', '.join(shown)})"
+
+
+def joined(latent: str, priors: Sequence[Prior]) -> Prior:
+    """The prior of a latent whose entries have priors of their own: one distribution, with a number for each entry.
+
+    Args:
+        latent: Whose they are, for messages.
+        priors: One for each entry.
+
+    Raises:
+        InputError: They are different distributions.
+    """
+    first = priors[0]
+    if all(prior == first for prior in priors):
+        return first
+    names = sorted({prior.name for prior in priors})
+    if len(names) > 1:
+        raise InputError(
+            f"priors: entries of '{latent}' share one distribution, and differ in its numbers only; got "
+            f"{', '.join(names)}. Give '{latent}' the distribution of its entries"
+        )
+    each = np.array([[number for _, number in prior.numbers] for prior in priors])  # (entry, argument)
+    columns = {argument: tuple(each[:, place].tolist()) for place, (argument, _) in enumerate(first.numbers)}
+    return Prior(first.name, tuple((a, n if len(set(n)) > 1 else n[0]) for a, n in columns.items()))
 
 
 def parse_prior(latent: str, text: str, support: str) -> Prior:
@@ -106,7 +144,7 @@ def _number(node: ast.expr, where: str) -> float:
 
 def _with_numbers(name: str, given: Mapping[str, float], where: str) -> Prior:
     """With the defaults of the class filled in, and numbers that it accepts."""
-    numbers: list[tuple[str, float]] = []
+    numbers: list[tuple[str, float | tuple[float, ...]]] = []
     for argument, default in _parameters(name).items():
         number = given.get(argument, default)
         if number is None:

@@ -23,14 +23,14 @@ class EffectsLayout:
         site: Sites are `sd_SITE`, `L_SITE` (several effects only) and `u_SITE`.
         index: Argument that holds the group of each row; also the plate.
         argument: Argument that holds the columns; None for an intercept.
-        num_columns: How many effects each group has.
+        columns: Names of the effects that each group has.
         num_groups: How many groups there are.
     """
 
     site: str
     index: str
     argument: str | None
-    num_columns: int
+    columns: tuple[str, ...]
     num_groups: int
 
 
@@ -40,7 +40,7 @@ class Layout:
 
     Attributes:
         comments: Lines that stand above it.
-        num_columns: Columns of the fixed part beside the intercept.
+        columns: Names of the columns of the fixed part, the intercept not among them.
         has_intercept: Whether there is an intercept.
         effects: What varies by group.
         numbers: Of `offset`, `trials` and `weights` those that there are.
@@ -49,7 +49,7 @@ class Layout:
     """
 
     comments: tuple[str, ...]
-    num_columns: int
+    columns: tuple[str, ...]
     has_intercept: bool
     effects: tuple[EffectsLayout, ...]
     numbers: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Layout:
     def arguments(self) -> tuple[str, ...]:
         """Covariates of the program, in order."""
         groups = [name for term in self.effects for name in (term.index, term.argument) if name is not None]
-        return tuple(dict.fromkeys([*(["x"] if self.num_columns else []), *groups, *self.numbers]))
+        return tuple(dict.fromkeys([*(["x"] if self.columns else []), *groups, *self.numbers]))
 
 
 def write_program(layout: Layout, family: ResponseFamily, priors: Mapping[str, Prior]) -> str:
@@ -133,11 +133,12 @@ def _location(layout: Layout, family: ResponseFamily, priors: Mapping[str, Prior
         yield from (f"with {classes}:", f"    {_sample('Intercept', priors['Intercept'].source)}")
     elif layout.has_intercept:
         yield _sample("Intercept", priors["Intercept"].source)
-    if layout.num_columns:
+    if layout.columns:
         plates = 'numpyro.plate("columns", x.shape[-1])'
         if family.location == "classes":
             plates = f"{plates[:-1]}, dim=-2), {classes[:-1]}, dim=-1)"
-        yield from (f"with {plates}:", f"    {_sample('b', priors['b'].source)}")
+        slopes = priors["b"].along("[:, None]" if family.location == "classes" else "")
+        yield from (f"with {plates}:", f"    {_sample('b', slopes)}")
 
 
 def _cutpoints(num_classes: int, priors: Mapping[str, Prior]) -> Iterator[str]:
@@ -160,13 +161,14 @@ def _effects(term: EffectsLayout, by_class: bool, priors: Mapping[str, Prior]) -
         yield f"with {groups[:-1]}, dim=-2), {classes}, dim=-1):"
         yield f"    {_sample(effects, f'dist.Normal(0.0, {sd})')}"
         return
-    if term.num_columns == 1:
+    if len(term.columns) == 1:
         yield _sample(sd, prior)
         yield from (f"with {groups}:", f"    {_sample(effects, f'dist.Normal(0.0, {sd})')}")
         return
     concentration = priors[f"cor_{term.site}"]["concentration"]
-    yield _sample(sd, f"{prior}.expand([{term.num_columns}]).to_event(1)")
-    yield _sample(factor, f"dist.LKJCholesky({term.num_columns}, concentration={concentration})")
+    size = len(term.columns)
+    yield _sample(sd, f"{prior}.to_event(1)" if priors[sd].is_vector else f"{prior}.expand([{size}]).to_event(1)")
+    yield _sample(factor, f"dist.LKJCholesky({size}, concentration={concentration})")
     yield f"with {groups}:"
     yield f"    {_sample(effects, f'dist.MultivariateNormal(0.0, scale_tril={sd}[:, None] * {factor})')}"
 
@@ -175,12 +177,12 @@ def _predictor(layout: Layout, family: ResponseFamily) -> Iterator[str]:
     """The line of `eta`."""
     by_class = family.location == "classes"
     parts = ["Intercept"] if layout.has_intercept and family.location != "cutpoints" else []
-    parts += ["x @ b"] if layout.num_columns else []
+    parts += ["x @ b"] if layout.columns else []
     for term in layout.effects:
         own = f"u_{term.site}[{term.index}]"
         if term.argument is None:
             parts.append(own)
-        elif term.num_columns == 1:
+        elif len(term.columns) == 1:
             parts.append(f"{term.argument}[:, None] * {own}" if by_class else f"{term.argument} * {own}")
         else:
             parts.append(f"jnp.sum({term.argument} * {own}, axis=-1)")
