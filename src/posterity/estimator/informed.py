@@ -20,6 +20,7 @@ from posterity.informed_posterior.read.structure import (
     NotInformedError,
     Structure,
     Unstructured,
+    check_scales,
     find_structure,
     read_structure,
 )
@@ -60,10 +61,11 @@ def informed(
 ) -> Estimator:
     """The informed posterior of a model, ready for any dataset of its shape; nothing is trained.
 
-    The model's own log joint anchors a Gaussian, which is bent along every row, and nested inside at most one latent
-    that scales the rest, such as a noise sd. It is near-exact for models in which every row depends on the latents
-    through one number that is affine in them (a linear predictor with any link and likelihood); others are answered
-    around the modes that are found.
+    The model's own log joint anchors a Gaussian, which is bent along every row, and nested inside the latents that
+    scale the rest, such as noise sds, spreads of group effects, correlations and degrees of freedom: up to eight
+    numbers. It is near-exact for models in which, given those, every row depends on the latents through one number that
+    is affine in them (a linear predictor with any link and likelihood); others are answered around the modes that are
+    found.
 
     Args:
         model: Name of a built-in model, a NumPyro model, or what simulates one.
@@ -150,7 +152,8 @@ def _find(
         structure = None
         if scales is not None:
             raise
-    if structure is not None and not check:
+    few = min(2, len(model.space.sites))  # one that scales others has no twin
+    if structure is not None and not check and len(structure.scale_sites) < few:
         return structure
     arrays = read_arrays(model, {name: example.get(name) for name in example_arrays(model.function, example)})
     look = check_at_rows if check else look_at_rows
@@ -160,7 +163,12 @@ def _find(
         probe = look(model, _supported_rows(model, arrays))
     # Where the posterior is Gaussian there are no terms, and most others show by their form that they are apart.
     if structure is not None and (structure.is_gaussian or terms_are_apart(model, structure, probe)):
-        return structure
+        try:
+            if scales is None:
+                check_scales(model, structure, probe)
+            return structure
+        except NotInformedError:
+            pass
     return find_structure(model, probe, scales, check=check)
 
 

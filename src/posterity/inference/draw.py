@@ -76,7 +76,8 @@ def draw_batch(
     if isinstance(network, InformedNetwork):
         q = _informed(network, places, len(words))
         size = q.mask.shape[-1]
-        noise = [base_noise(dataset_generator(seed, own, "draws"), num_draws, size) for own in words]
+        generators = [dataset_generator(seed, own, "draws") for own in words]
+        noise = [base_noise(rng, num_draws, size, q.num_uniform) for rng in generators]
         z, log_q = _bent(q, stack_places(noise), count)
     else:
         own = np.stack([*words, *[words[0]] * (PLACES - len(words))])

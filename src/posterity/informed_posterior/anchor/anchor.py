@@ -272,8 +272,8 @@ def _gaussian(affine: Terms) -> tuple[Anchor, Array]:
     for _ in range(NUM_REFINED):
         loc += cho_solve((factor, True), affine.linear - affine.precision @ loc)
     anchor = _geometry(affine, loc, factor, jnp.zeros_like(affine.offset))
-    averaged = _averaged(affine, anchor, jnp.zeros(()))
-    return anchor, jnp.where(_is_finite(anchor), averaged, -jnp.inf)
+    half_trace = 0.5 * affine.mask.size  # of the precision over the posterior, which is its inverse
+    return anchor, jnp.where(_is_finite(anchor), _entropy(affine, factor) - half_trace, -jnp.inf)
 
 
 @partial(jit, effort="moderate")
@@ -356,10 +356,14 @@ def _choose(
 
 def _averaged(affine: Terms, anchor: Anchor, expected: Array) -> Float[Array, ""]:
     """What the bound on the evidence adds to the quadratic part of the log joint at `loc`."""
-    half_trace = 0.5 * jnp.trace(cho_solve((anchor.factor, True), affine.precision))
-    per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(anchor.factor))
-    entropy = jnp.sum(jnp.where(affine.mask, per_latent, 0.5))  # 0.5 cancels a masked latent's half trace
-    return expected - half_trace + entropy
+    half_trace = 0.5 * jnp.sum(spread_of(anchor.factor) * (affine.precision @ spread_of(anchor.factor)))
+    return expected - half_trace + _entropy(affine, anchor.factor)
+
+
+def _entropy(affine: Terms, factor: Array) -> Float[Array, ""]:
+    """Of the Gaussian in nats, and 0.5 for each masked latent, to cancel its half trace."""
+    per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(factor))
+    return jnp.sum(jnp.where(affine.mask, per_latent, 0.5))
 
 
 def _is_finite(anchor: Anchor) -> Bool[Array, ""]:

@@ -33,8 +33,8 @@ from posterity.informed_posterior.anchor.anchor import (
     whiten,
 )
 from posterity.informed_posterior.anchor.newton import damped_newton
-from posterity.informed_posterior.anchor.relabelling import relabelled
 from posterity.informed_posterior.read.lines import Lines
+from posterity.informed_posterior.read.relabelling import relabelled
 from posterity.informed_posterior.read.rows import lone_row_log_likelihood
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model

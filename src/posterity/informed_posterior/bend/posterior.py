@@ -54,6 +54,11 @@ class AnchoredPosterior(AbstractNoisePosterior, AbstractTransport):
         """True for active latents."""
         return self.row_map.mask
 
+    @property
+    def num_uniform(self) -> int:
+        """None."""
+        return 0
+
     def from_noise(self, noise: BaseNoise) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
         """Draws with their log densities."""
         normal = jnp.where(self.mask, noise.normal, 0.0)

@@ -67,6 +67,11 @@ class ModesPosterior(AbstractNoisePosterior):
     mask: Bool[Array, " latent"]
 
     @property
+    def num_uniform(self) -> int:
+        """One for the mode, one for the stretch."""
+        return 2
+
+    @property
     def num_modes(self) -> Array:
         """Number of modes in the mixture."""
         return jnp.sum(jnp.isfinite(self.log_weights))
@@ -74,7 +79,7 @@ class ModesPosterior(AbstractNoisePosterior):
     def from_noise(self, noise: BaseNoise) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
         """Draws with their log densities."""
         ends = jnp.cumsum(jnp.exp(self.log_weights))
-        mode = jnp.minimum(jnp.searchsorted(ends, noise.uniform[:, 1] * ends[-1]), ends.size - 1)
+        mode = jnp.minimum(jnp.searchsorted(ends, noise.uniform[:, 0] * ends[-1]), ends.size - 1)
         stretched = _stretched_noise(noise, self.mask)
         draws = jnp.arange(len(stretched))
         spreads = vmap(lambda factor: stretched @ spread_of(factor).T)(self.gaussians.factor)
@@ -110,7 +115,7 @@ class ModesPosterior(AbstractNoisePosterior):
 def _stretched_noise(noise: BaseNoise, mask: Bool[Array, " latent"]) -> Float[Array, "draw latent"]:
     """Noise of which a share is stretched along one active coordinate, each as often."""
     normal = jnp.where(mask, noise.normal, 0.0)
-    share = noise.uniform[:, 2] / SHARE  # in (0, 1) for those that are stretched: which share of the coordinates
+    share = noise.uniform[:, 1] / SHARE  # in (0, 1) for those that are stretched: which share of the coordinates
     count = jnp.cumsum(mask)
     which = jnp.searchsorted(count, jnp.floor(share * count[-1]) + 1)
     chosen = (jnp.arange(mask.size) == which[:, None]) & (share < 1.0)[:, None]

@@ -6,7 +6,7 @@ algebra, and where that ends stands the predictor of a row.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,16 @@ from posterity.model.model import Model
 from posterity.model.sites import DataSite
 from posterity.model.space import broadcast_mask
 
-__all__ = ["NotInformedError", "Parts", "Reading", "SiteTerms", "odd_latents", "read_sites"]
+__all__ = [
+    "NotInformedError",
+    "Parts",
+    "Reading",
+    "SiteTerms",
+    "dependence_of",
+    "log_probs_of",
+    "read_sites",
+    "tail_of",
+]
 
 Parts = Mapping[str, Array]
 """Latent site -> its unconstrained value."""
@@ -72,7 +81,7 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
     Raises:
         NotInformedError: Some site depends on the latents otherwise than through one number per log probability.
     """
-    graph, outputs = trace_graph(_log_probs_of(model), rest, given, dataset)
+    graph, outputs = trace_graph(log_probs_of(model), rest, given, dataset)
     leaves = jax.tree.leaves((rest, given, dataset))
     chosen = graph.inputs[: len(rest)]
     dependence = graph.dependence(chosen)
@@ -86,7 +95,7 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
         found = graph.run(graph.upstream(value), known | dict(zip(chosen, (parts[n] for n in names), strict=True)))
         return found[value]
 
-    easy = [o for o in outputs.values() if _dependence_of(o, dependence) <= Dependence.QUADRATIC]
+    easy = [o for o in outputs.values() if dependence_of(o, dependence) <= Dependence.QUADRATIC]
 
     def quadratic(parts: Parts) -> Array:
         return sum((jnp.sum(run_on(parts, o) if o in dependence else o) for o in easy), jnp.zeros(()))
@@ -94,10 +103,15 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
     sites = {site.name: site for site in (*model.space.sites, *model.data_sites)}
     groups = []
     for name, output in outputs.items():
-        if _dependence_of(output, dependence) is not Dependence.CURVED:
+        if dependence_of(output, dependence) is not Dependence.CURVED:
             continue
-        root = _root(model, name, graph, output, dependence)
-        tail = _downstream(graph, root, output, known)
+        found = tail_of(graph, output, dependence, known)
+        if found is None:
+            raise NotInformedError(
+                f"each entry of site '{name}' of '{model.name}' must depend on the latents through one number; it has "
+                f"shape {graph.shapes[output]}"
+            )
+        root, tail = found
         site = sites[name]
         groups.append(
             SiteTerms(
@@ -113,7 +127,8 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
     return Reading(quadratic, tuple(groups))
 
 
-def _dependence_of(output: Any, dependence: Mapping[int, Dependence]) -> Dependence:
+def dependence_of(output: Any, dependence: Mapping[int, Dependence]) -> Dependence:
+    """Of an output, which may be a constant of the trace instead of a number of a value."""
     return dependence.get(output, Dependence.CONSTANT) if isinstance(output, int) else Dependence.CONSTANT
 
 
@@ -127,8 +142,8 @@ def _value(
     return value
 
 
-def _log_probs_of(model: Model) -> Callable[[Parts, Parts, Dataset], dict[str, Array]]:
-    """The function that is traced: unconstrained latents -> log probabilities of every site, entry by entry.
+def log_probs_of(model: Model) -> Callable[[Parts, Parts, Dataset], dict[str, Array]]:
+    """The function to trace: unconstrained latents -> log probabilities of every site, entry by entry.
 
     The log-det of `constrain` is added to its site; sites of other shape than their latents get it in one number.
     """
@@ -153,7 +168,11 @@ def _log_probs_of(model: Model) -> Callable[[Parts, Parts, Dataset], dict[str, A
 
 
 def _frontier(graph: Graph, output: int, dependence: Mapping[int, Dependence]) -> set[int]:
-    """Where being affine ends on the way to an output, each value traced back to the first one of its kind."""
+    """Where being affine ends on the way to an output, each value traced back to the first one of its kind.
+
+    Never beyond a value of the output's size: that is the predictor, though it may be larger where it is compared with
+    several cutpoints, and smaller before it is spread over rows.
+    """
     ends = {
         i
         for equation in graph.upstream(output)
@@ -162,18 +181,21 @@ def _frontier(graph: Graph, output: int, dependence: Mapping[int, Dependence]) -
         if dependence[i] is Dependence.AFFINE
     }
     makers = {result: equation for equation in graph.equations for result in equation.results}
-    return {_first_of_kind(graph, i, makers, dependence) for i in ends}
+    return {_first_of_kind(graph, i, makers, dependence, graph.size(output)) for i in ends}
 
 
 def _first_of_kind(
-    graph: Graph, value: int, makers: Mapping[int, Equation], dependence: Mapping[int, Dependence]
+    graph: Graph, value: int, makers: Mapping[int, Equation], dependence: Mapping[int, Dependence], size: int
 ) -> int:
-    """Steps back over elementwise maps of one affine value with constants, such as `(y - loc) / 2`."""
+    """Steps back over elementwise maps of one affine value with constants, such as `(y - loc) / 2`.
+
+    To a smaller value only where that has a certain size.
+    """
     while value in makers:
         moving = [i for i in makers[value].inputs() if dependence[i] is Dependence.AFFINE]
         if len(moving) != 1 or makers[value].name not in _ELEMENTWISE:
             return value
-        if graph.size(moving[0]) != graph.size(value):
+        if graph.size(moving[0]) not in (graph.size(value), size) or graph.size(value) < size:
             return value
         value = moving[0]
     return value
@@ -185,40 +207,26 @@ _ELEMENTWISE = {
 }  # fmt: skip
 
 
-def _root(model: Model, name: str, graph: Graph, output: int, dependence: Mapping[int, Dependence]) -> int:
+def tail_of(
+    graph: Graph, output: int, dependence: Mapping[int, Dependence], known: Collection[int]
+) -> tuple[int, tuple[Equation, ...]] | None:
+    """The predictor behind an output, and the equations between them; None unless there is one, of the output's size.
+
+    Args:
+        graph: The graph.
+        output: Number of log probabilities.
+        dependence: Of every value, on the latents that are followed.
+        known: Numbers of the values that do not depend on them.
+    """
     roots = _frontier(graph, output, dependence)
-    if len(roots) == 1 and graph.size(next(iter(roots))) == graph.size(output):
-        return next(iter(roots))
-    shapes = ", ".join(str(graph.shapes[i]) for i in sorted(roots))
-    raise NotInformedError(
-        f"each entry of site '{name}' of '{model.name}' must depend on the latents through one number; it has shape "
-        f"{graph.shapes[output]} and depends on values of shape {shapes}"
-    )
-
-
-def _downstream(graph: Graph, root: int, output: int, known: Mapping[int, Array]) -> tuple[Equation, ...]:
-    """Equations from a predictor to an output."""
+    if len(roots) != 1:
+        return None
+    (root,) = roots
+    if graph.size(root) != graph.size(output):
+        return None
     have, kept = {root, *known}, []
     for equation in graph.upstream(output):
         if not set(equation.results) <= have and set(equation.inputs()) <= have:
             kept.append(equation)
             have |= set(equation.results)
-    if output not in have:
-        raise NotInformedError("a value between the predictor and the log probability depends on other latents as well")
-    return tuple(kept)
-
-
-def odd_latents(model: Model, parts: Parts, dataset: Dataset) -> tuple[str, ...]:
-    """Latent sites that enter some site's log probability otherwise than through one number per entry."""
-    graph, outputs = trace_graph(_log_probs_of(model), parts, {}, dataset)
-    chosen = graph.inputs[: len(parts)]
-    dependence = graph.dependence(chosen)
-    names = dict(zip(chosen, sorted(parts), strict=True))
-    found = set()
-    for output in outputs.values():
-        if _dependence_of(output, dependence) is Dependence.CURVED:
-            for root in _frontier(graph, output, dependence):
-                if graph.size(root) != graph.size(output):
-                    sources = {root} | {i for e in graph.upstream(root) for i in e.inputs()}
-                    found |= {names[i] for i in sources if i in names}
-    return tuple(site.name for site in model.space.sites if site.name in found)
+    return (root, tuple(kept)) if output in have else None

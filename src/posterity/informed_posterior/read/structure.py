@@ -15,8 +15,10 @@ from jax import lax, random
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed_posterior.read.predictors import NotInformedError, Parts, odd_latents, read_sites
+from posterity.informed_posterior.read.predictors import NotInformedError, Parts, read_sites
 from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
+from posterity.informed_posterior.read.scales import find_scales
+from posterity.informed_posterior.read.symmetry import scales_have_twins
 from posterity.informed_posterior.read.terms import Terms
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
@@ -24,18 +26,16 @@ from posterity.runtime.compile import jit
 from posterity.runtime.keys import key_for
 
 __all__ = [
-    "MAX_SCALES",
     "NotInformedError",
     "Probe",
     "Structure",
     "Unstructured",
     "check_rows_apart",
+    "check_scales",
     "conditional_terms",
     "find_structure",
     "read_structure",
 ]
-
-MAX_SCALES = 1
 
 Probe = tuple[Dataset, Float[Array, " latent"]]
 
@@ -86,6 +86,8 @@ def find_structure(
     """
     try:
         structure = read_structure(model, scale_sites)
+        if scale_sites is None:
+            check_scales(model, structure, probe)
         if check:
             check_rows_apart(model, structure, probe)
     except NotInformedError as error:
@@ -115,19 +117,23 @@ def read_structure(model: Model, scale_sites: Collection[str] | None = None) -> 
 
 
 def _structure(model: Model, parts: Parts, dataset: Dataset, scale_sites: Collection[str] | None) -> Structure:
-    scales = odd_latents(model, parts, dataset) if scale_sites is None else tuple(scale_sites)
-    num_scales = sum(model.space.site_size(name) for name in scales)
-    if num_scales > MAX_SCALES:
-        names = ", ".join(f"'{name}'" for name in scales)
-        raise NotInformedError(
-            f"{num_scales} latents ({names}) enter '{model.name}' otherwise than through the rows' predictors; the "
-            f"informed posterior can condition on {MAX_SCALES}"
-        )
+    scales = find_scales(model, parts, dataset) if scale_sites is None else tuple(scale_sites)
+    for site in model.space.sites:
+        if site.name in scales and set(site.plates) & set(model.capacity):
+            raise NotInformedError(f"scale latent '{site.name}' of '{model.name}' lies in a plate that varies in size")
     rest = {name: part for name, part in parts.items() if name not in scales}
-    if not rest:
-        raise NotInformedError(f"'{model.name}' has no latents but {', '.join(scales)}")
     fixed = {name: part for name, part in parts.items() if name in scales}
     return Structure(scales, not read_sites(model, rest, fixed, dataset).terms)
+
+
+def check_scales(model: Model, structure: Structure, probe: Probe) -> None:
+    """Makes sure that the scales' density has no twin of its peak that the model itself demands.
+
+    Raises:
+        NotInformedError: It has.
+    """
+    if structure.scale_sites and scales_have_twins(model, structure.scale_sites, *probe):
+        raise NotInformedError(f"the log joint of '{model.name}' is the same where its latents change places or signs")
 
 
 def check_rows_apart(model: Model, structure: Structure, probe: Probe) -> None:

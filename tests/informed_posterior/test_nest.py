@@ -1,4 +1,4 @@
-"""Densities of a scale: laws of the piecewise one, peaks that must be found, and linear regression as an oracle."""
+"""Densities of scales: laws of the piecewise one, peaks that must be found, and regressions as oracles."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,9 @@ from scipy import special, stats
 from posterity.informed_posterior.anchor.anchor import Anchor
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.informed import InformedNetwork
-from posterity.informed_posterior.nest.scale import LOWEST, NUM_KNOTS, PiecewiseDensity, find_grids
+from posterity.informed_posterior.nest.density import LOWEST, AxesDensity, PiecewiseDensity
+from posterity.informed_posterior.nest.interpolation import design, interpolation_weights
+from posterity.informed_posterior.nest.search import NUM_KNOTS, find_density
 from posterity.informed_posterior.read.structure import read_structure
 
 # ---------------------------------------------------------------------------------- the piecewise density
@@ -126,10 +128,10 @@ def find_grid(value_at):
 
     def look(scales, starts):
         anchors = vmap(vmap(lambda start: Anchor(start, *NO_TERMS)))(starts)
-        return anchors, vmap(vmap(value_at))(scales)
+        return anchors, vmap(vmap(lambda scale: value_at(scale[0])))(scales)
 
-    knots, _, values = find_grids(look, look, jnp.zeros((1, 1)))
-    return PiecewiseDensity(knots[0], values[0])
+    density, _ = find_density(look, look, jnp.zeros((1, 1)), 1)
+    return jax.tree.map(lambda leaf: leaf[0, 0], density.profiles)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +191,91 @@ def test_grid_survives_what_cannot_be_evaluated():
     assert density.knots[0] < -1.0
     assert density.knots[-1] > 3.0
     assert_allclose(density.log_prob(jnp.asarray(1.0)), -0.5 * np.log(2.0 * np.pi), atol=0.1)
+
+
+# ----------------------------------------------------------------------------------------- several scales
+
+
+def funnel(tau):
+    """The second is e^(first / 2) wide, and the third follows the first."""
+    first = -0.5 * jnp.square(tau[0] / 1.5)
+    second = -0.5 * jnp.square(tau[1]) * jnp.exp(-tau[0]) - 0.5 * tau[0]
+    return first + second - 0.5 * jnp.square((tau[2] - 0.2 * jnp.square(tau[0])) / 0.3)
+
+
+def variance_that_may_be_none(tau):
+    """Two log sds of which the first may be as small as it likes, but for its prior: nearly flat far down."""
+    total = jnp.logaddexp(2.0 * tau[0], 2.0 * tau[1])
+    prior = tau[0] - 0.5 * jnp.exp(2.0 * tau[0]) + tau[1] - 0.5 * jnp.exp(2.0 * tau[1])
+    return prior - 6.0 * (2.0 * tau[1] + jnp.exp(-2.0 * tau[1])) - 4.0 * (total + jnp.exp(-total))
+
+
+ROTATED = np.linalg.qr(np.random.default_rng(5).normal(size=(4, 4)))[0]
+SHAPES = {  # name -> number of scales, log density up to a constant, least importance ESS
+    "normal": (2, lambda tau: -0.5 * jnp.sum(jnp.square((tau - jnp.asarray([3.0, -6.0])) / 0.3)), 0.97),
+    "narrow": (4, lambda tau: -0.5 * jnp.sum(jnp.square(ROTATED @ tau / jnp.asarray([0.02, 0.1, 0.5, 1.0]))), 0.95),
+    "gammas": (3, lambda tau: jnp.sum(3.0 * (tau @ jnp.asarray(ROTATED[:3, :3])) - jnp.exp(tau) - jnp.exp(-tau)), 0.85),
+    "eight": (8, lambda tau: -0.5 * jnp.sum(jnp.square(tau - 1.0)) - 0.5 * jnp.square(jnp.sum(tau) - 4.0), 0.9),
+    "funnel": (3, funnel, 0.6),
+    "none": (2, variance_that_may_be_none, 0.9),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_density_of_several_scales_is_close(name):
+    """Importance ESS of 4000 draws, of which it takes the share; the density's log_prob is used as it is."""
+    num_scales, value_at, least = SHAPES[name]
+    no_terms = (jnp.eye(1), jnp.zeros(0), jnp.zeros(0), jnp.zeros(0), jnp.zeros((0, 9)))
+
+    def look(scales, starts):
+        anchors = vmap(vmap(lambda start: Anchor(start, *no_terms)))(starts)
+        return anchors, vmap(vmap(lambda tau: value_at(tau) - 700.0))(scales)
+
+    def rate(rng_key):
+        density, _ = find_density(look, look, jnp.zeros((1, 1)), num_scales)
+        density = jax.tree.map(lambda leaf: leaf[0], density)
+        tau = vmap(density.quantile)(random.uniform(rng_key, (4000, num_scales), minval=1e-6, maxval=1.0 - 1e-6))
+        return ess_share(vmap(value_at)(tau) - vmap(density.log_prob)(tau)), tau, vmap(density.normal_scores)(tau)
+
+    share, _, scores = jax.jit(rate)(random.key(1))
+    assert share > least
+    # Normal scores of draws are standard normal: means and sds within 4.5 standard errors, 8 scales at most.
+    assert (np.abs(np.mean(scores, axis=0)) < 4.5 / np.sqrt(4000)).all()
+    assert (np.abs(np.std(scores, axis=0) - 1.0) < 4.5 / np.sqrt(8000)).all()
+
+
+def test_density_along_a_ridge_integrates_to_one():
+    """In two dimensions, over a grid in float64."""
+    knots = jnp.linspace(-4.0, 4.0, NUM_KNOTS)
+    profiles = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), PiecewiseDensity(knots, -0.5 * jnp.square(knots)))
+    bend, stretch = 0.1 * jnp.square(knots), 0.2 * knots
+    axes = jnp.asarray([[1.0, 0.3], [-0.5, 0.8]])
+    nothing = jnp.zeros(NUM_KNOTS)
+    density = AxesDensity(
+        jnp.asarray([1.0, -2.0]),
+        axes,
+        jnp.linalg.inv(axes),
+        profiles,
+        jnp.stack([nothing, bend], 1),
+        jnp.stack([nothing, stretch], 1),
+    )
+    one, other = jnp.linspace(-9.0, 11.0, 801), jnp.linspace(-16.0, 12.0, 801)
+    grid = jnp.stack(jnp.meshgrid(one, other, indexing="ij"), axis=-1).reshape(-1, 2)
+    log_density = np.asarray(jax.jit(vmap(density.log_prob))(grid), np.float64)
+    assert_allclose(np.exp(log_density).sum() * (20.0 / 800) * (28.0 / 800), 1.0, atol=2e-3)
+
+
+@pytest.mark.parametrize("num_axes", range(1, 9))
+def test_interpolation_is_exact_at_the_design_and_for_straight_lines(num_axes):
+    points = jnp.asarray(design(num_axes))
+    inside = points[jnp.linalg.norm(points, axis=1) < np.sqrt(num_axes) + 1.5]
+    weights = vmap(interpolation_weights)(inside)
+    assert_allclose(weights @ jnp.sin(points[:, 0]), jnp.sin(inside[:, 0]), atol=6e-3)  # float32: large terms cancel
+    v = 0.8 * random.normal(random.key(0), (200, num_axes))
+    v = v[jnp.linalg.norm(v, axis=1) < np.sqrt(num_axes) + 1.5]
+    weights = vmap(interpolation_weights)(v)
+    assert_allclose(jnp.sum(weights, axis=1), 1.0, atol=1e-5)
+    assert_allclose(weights @ points, v, atol=1e-2)
 
 
 # ------------------------------------------------------------------ linear regression with unknown noise
