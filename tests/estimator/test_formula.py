@@ -354,3 +354,23 @@ def test_sleepstudy_is_read_as_a_model():
     assert {a.name: a.num_entries for a in model.arguments if a.is_index} == {"Subject": 18}
     assert model.space.size == 1 + 1 + 2 + 1 + 36 + 1
     assert {site.name: site.plates for site in model.space.sites}["u_Subject"] == ("Subject",)
+
+
+@pytest.mark.slow
+def test_sleepstudy_agrees_with_what_is_published():
+    """REML estimates of lme4's own documentation, each within 0.7 posterior sds of the mean (sds are skewed)."""
+    text, _ = CLASSICS["sleepstudy.csv"]
+    posterior = posterity.infer(text, classic("sleepstudy.csv"))
+    assert posterior.verdict in ("corrected", "refined")
+    published = {
+        "Intercept": 251.405,
+        "Days": 10.467,
+        "sd_Subject[Intercept]": 24.741,
+        "sd_Subject[Days]": 5.922,
+        "cor_Subject[Intercept, Days]": 0.066,
+        "sigma": 25.592,
+        "Subject[308, Days]": 9.199,
+    }
+    summary = {line["latent"]: line for line in posterior.summary().to_dicts()}
+    for latent, value in published.items():
+        assert abs(summary[latent]["mean"] - value) < 0.7 * summary[latent]["sd"], latent
