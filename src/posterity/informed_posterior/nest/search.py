@@ -7,6 +7,7 @@ the peak. Along the widest axis, a ridge is followed: where the others have thei
 With one scale there are no axes to find.
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -15,16 +16,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import vmap
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from posterity.informed_posterior.anchor.anchor import Anchor
 from posterity.informed_posterior.nest.density import AxesDensity, PiecewiseDensity, knot_weights
-from posterity.runtime.compile import jit
+from posterity.runtime.compile import jit, while_loop
 
 __all__ = ["NUM_KNOTS", "Look", "find_density"]
 
 NUM_KNOTS = 13
-NUM_WIDE, NUM_STENCILS, NUM_NARROW, NUM_RIDGE = 2, 4, 1, 2  # rounds
+NUM_WIDE, NUM_NARROW, NUM_RIDGE = 2, 1, 2  # rounds
+MOST_TURNED, CLOSE = 16, 0.3  # rounds; length of a step, in standard deviations, that ends them
 NUM_WIDE_ONE = 3  # with one scale, where wide profiles are all there is
 UNKNOWN = -1e30  # log density, in nats, where none can be had
 WIDEST = 12.0  # the first profiles reach from -12 to 12: from e^-12 to e^12 for a positive latent
@@ -38,7 +40,7 @@ LONGEST_AXIS = 3.0  # of a standard deviation, on the scale of logarithms
 LONGEST_LEAP = 5.0  # to the ridge, in standard deviations across it
 MOST_STRETCHED = 16.0  # factor of the curvature across the ridge, from one round to the next
 DEFENSIVE = 0.95  # power of the profiles of several scales
-FALLEN = 2.0  # nats below the best point at which the peak is looked for there instead
+FALLEN = 1.0  # nats that a step may lose before it is taken back
 
 Look = Callable[
     [Float[Array, "dataset point scale"], Float[Array, "dataset point latent"]],
@@ -56,14 +58,23 @@ class Region(eqx.Module):
         best: The best scales so far.
         value: Log density there, up to a constant.
         loc: Location of the rest there.
+        count: Rounds of second differences so far.
+        is_close: The last of them changed little.
     """
 
-    centre: Float[Array, " scale"]
-    axes: Float[Array, "scale axis"]
-    ends: Float[Array, "axis 2"]
-    best: Float[Array, " scale"]
-    value: Float[Array, ""]
-    loc: Float[Array, " latent"]
+    centre: Float[Array, "*dataset scale"]
+    axes: Float[Array, "*dataset scale axis"]
+    ends: Float[Array, "*dataset axis 2"]
+    best: Float[Array, "*dataset scale"]
+    value: Float[Array, "*dataset"]
+    loc: Float[Array, "*dataset latent"]
+    count: Int[Array, "*dataset"]
+    is_close: Bool[Array, "*dataset"]
+
+    @property
+    def is_turning(self) -> Bool[Array, "*dataset"]:
+        """Whether another round is worth it."""
+        return ~self.is_close & (self.count < MOST_TURNED)
 
 
 def find_density(
@@ -93,10 +104,12 @@ def find_density(
         region = _narrowed(num_scales > 1, region, points, *look(rough, region, points))
     if num_scales == 1:
         return _line_density(region, look(fine, region, _on_axes(region))[1]), region.loc
-    region = _at_best(region)
-    for _ in range(NUM_STENCILS):
+
+    def turned(region: Region) -> Region:
         points = _stencil(region)
-        region = _turned(region, points, *look(rough, region, points))
+        return _turned(region, points, *look(rough, region, points))
+
+    region = while_loop(lambda region: jnp.any(region.is_turning), turned, _at_best(region))
     for _ in range(NUM_NARROW):
         points = _on_axes(region)
         region = _narrowed(False, region, points, *look(rough, region, points))
@@ -112,7 +125,8 @@ def _everywhere(num_scales: int, start: Float[Array, "dataset latent"]) -> Regio
 
     def one(start: Array) -> Region:
         zeros, ends = jnp.zeros(num_scales), jnp.broadcast_to(jnp.asarray([-WIDEST, WIDEST]), (num_scales, 2))
-        return Region(zeros, jnp.eye(num_scales), ends, zeros, jnp.asarray(-jnp.inf), start)
+        nothing = jnp.asarray(-jnp.inf), start, jnp.asarray(0), jnp.asarray(False)
+        return Region(zeros, jnp.eye(num_scales), ends, zeros, *nothing)
 
     return vmap(one)(start)
 
@@ -140,8 +154,8 @@ def _narrowed_one(moves: bool, region: Region, points: Array, locs: Array, value
     peaks = jnp.take_along_axis(knots, jnp.argmax(by_axis, axis=1)[:, None], axis=1)[:, 0]
     if moves:
         centre, ends = region.centre + region.axes @ peaks, ends - peaks[:, None]
-        return Region(centre, region.axes, ends, region.best, region.value, region.loc)
-    return Region(region.centre, region.axes, ends, region.best, region.value, region.loc)
+        return dataclasses.replace(region, centre=centre, ends=ends)
+    return dataclasses.replace(region, ends=ends)
 
 
 @partial(jit, effort="moderate")
@@ -150,7 +164,7 @@ def _at_best(region: Region) -> Region:
     """Around the best point so far, with steps of a standard deviation along the axes as they are."""
     widths = jnp.clip((region.ends[:, 1] - region.ends[:, 0]) / WIDTH, 0.02, 2.0)
     ends = jnp.broadcast_to(jnp.asarray([-REACH, REACH]), region.ends.shape)
-    return Region(region.best, region.axes * widths, ends, region.best, region.value, region.loc)
+    return dataclasses.replace(region, centre=region.best, axes=region.axes * widths, ends=ends)
 
 
 @partial(jit, effort="moderate")
@@ -176,7 +190,7 @@ def _turned(region: Region, points: Array, locs: Array, values: Array) -> Region
     """Axes and centre from second differences: towards the peak, and turned and stretched until the peak is round."""
     values = _usable(points, values)
     size = region.centre.size
-    region = _with_best(region, points, locs, values)
+    before, region = region, _with_best(region, points, locs, values)
     middle, up, down = values[0], values[1 : size + 1], values[size + 1 : 2 * size + 1]
     slope, curvature = 0.5 * (up - down), jnp.diag(2.0 * middle - up - down)
     for k, (i, j) in enumerate(_pairs(size)):
@@ -189,12 +203,14 @@ def _turned(region: Region, points: Array, locs: Array, values: Array) -> Region
     step *= jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(jnp.sqrt(jnp.sum(jnp.square(step))), 1e-6))
     axes = region.axes @ (turn / jnp.sqrt(found))
     # Where the centre turns out to be low, nothing seen from there is worth much.
-    fallen = region.value > middle + FALLEN
+    fallen = before.value > middle + FALLEN
     centre = jnp.where(fallen, region.best, region.centre + axes @ step)
+    close = ~fallen & (jnp.sum(jnp.square(step)) < CLOSE**2) & (region.value < middle + FALLEN)
     axes = jnp.where(fallen, 0.5 * region.axes, axes)
     lengths = jnp.sqrt(jnp.sum(jnp.square(axes), axis=0))
     axes = (axes * jnp.minimum(1.0, LONGEST_AXIS / lengths))[:, jnp.argsort(-lengths)]
-    return Region(centre, axes, region.ends, region.best, region.value, region.loc)
+    moved = dataclasses.replace(region, centre=centre, axes=axes, count=region.count + 1, is_close=close)
+    return jax.tree.map(lambda new, old: jnp.where(before.is_turning, new, old), moved, before)
 
 
 class Ridge(eqx.Module):
@@ -297,7 +313,7 @@ def _with_best(region: Region, points: Array, locs: Array, values: Array) -> Reg
     found = points[i], values[i], locs[i]
     kept = region.best, region.value, region.loc
     best, value, loc = jax.tree.map(lambda new, old: jnp.where(values[i] > region.value, new, old), found, kept)
-    return Region(region.centre, region.axes, region.ends, best, value, loc)
+    return dataclasses.replace(region, best=best, value=value, loc=loc)
 
 
 def _ends(knots: Array, values: Array) -> Float[Array, "2"]:

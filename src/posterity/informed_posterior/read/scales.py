@@ -22,7 +22,6 @@ from posterity.model.model import Model
 __all__ = ["MOST_SCALES", "find_scales"]
 
 MOST_SCALES = 8
-MOST_COVER = 3  # scalars that are given only because they meet others: rows with two predictors are no scales
 
 
 def find_scales(model: Model, parts: Parts, dataset: Dataset) -> tuple[str, ...]:
@@ -44,8 +43,6 @@ def find_scales(model: Model, parts: Parts, dataset: Dataset) -> tuple[str, ...]
     if not sites.are_read(set(rest)):
         pairs = [set(pair) for pair in itertools.combinations(rest, 2) if not sites.are_read(set(pair))]
         cover = _smallest_cover(pairs, sizes)
-        if sum(sizes[name] for name in cover) > MOST_COVER:
-            raise NotInformedError(f"rows of '{model.name}' have several predictors: {_names(cover)} and others")
         scales |= cover
         rest = [name for name in rest if name not in cover]
         if not sites.are_read(set(rest)):  # three that only together are not affine
