@@ -128,11 +128,9 @@ class TableRequest:
 
     def _factors(self) -> tuple[str, ...]:
         """Columns of groups that a formula mentions: "05" is not 5 there, either."""
-        from posterity.tables.formula import is_formula, parse_formula
+        from posterity.tables.formula import names_formula, parse_formula
 
-        if not is_formula(self.estimator) or self.estimator.startswith("~") or Path(self.estimator).exists():
-            return ()
-        return parse_formula(self.estimator).factors
+        return parse_formula(self.estimator).factors if names_formula(self.estimator) else ()
 
     def note_guesses(self) -> None:
         """What was found out about the tables; said at the end, since bad input gets one line."""
@@ -149,8 +147,10 @@ class TableRequest:
         Raises:
             InputError: There is no such model, the table does not suit it, or an option cannot be read.
         """
+        from posterity.tables.formula import names_formula
+
         with working("loading JAX and the model"):
-            is_file = names_a_file(self.estimator) and "~" not in self.estimator
+            is_file = names_a_file(self.estimator) and not names_formula(self.estimator)
             which: Any = load_model(self.estimator) if is_file else self.estimator
             from posterity.estimator.infer import open_table
 

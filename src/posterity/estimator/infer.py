@@ -20,7 +20,7 @@ from posterity.model.builtin import MODELS, builtin_entry
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
 from posterity.tables.abstract_recipe import AbstractRecipe, TableData
-from posterity.tables.formula import is_formula, parse_formula
+from posterity.tables.formula import names_formula, parse_formula
 from posterity.tables.groups import members, split_groups
 from posterity.tables.read import as_frame
 from posterity.tables.recipe import Recipe
@@ -86,7 +86,8 @@ def infer(
         InputError: The data do not suit the model, or the estimator cannot be loaded.
     """
     formula_settings: dict[str, Any] = {"family": family, "priors": priors, "trials": trials, "weights": weights}
-    if isinstance(data, Mapping) and data and not _names_formula(model):
+    is_formula = isinstance(model, str) and names_formula(model)
+    if isinstance(data, Mapping) and data and not is_formula:
         _refuse_formula_options(formula_settings)
         _refuse_table_options(
             target=target, group=group, standardize=standardize, categorical=categorical, drop_missing=drop_missing
@@ -163,7 +164,7 @@ def open_table(
         InputError: The table does not suit the model, there is no such column, or the estimator cannot be loaded.
     """
     formula_settings: dict[str, Any] = {"family": family, "priors": priors, "trials": trials, "weights": weights}
-    if isinstance(model, str) and _names_formula(model):
+    if isinstance(model, str) and names_formula(model):
         not_for_formulas = {"target": target, "standardize": standardize, "model": trained_model, "options": options}
         _refuse_for_formula(not_for_formulas)
         return _open_formula(model, data, group, categorical, drop_missing, source, formula_settings)
@@ -240,11 +241,6 @@ def _datasets(
         return {None: table.values}
     found = members(groups, table.rows)
     return {name: {a: values[rows] for a, values in table.values.items()} for name, rows in found.items()}
-
-
-def _names_formula(model: Which) -> bool:
-    """Whether a model is a formula, and not the path of an estimator that has a tilde in it."""
-    return isinstance(model, str) and is_formula(model) and not os.path.exists(model)
 
 
 def _refuse_formula_options(given: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from posterity.runtime.errors import InputError
-from posterity.tables.formula import is_formula, parse_formula
+from posterity.tables.formula import names_formula, parse_formula
 from posterity.tables.formula.parse import Bar
 from posterity.tables.formula.syntax import names_in
 
@@ -85,6 +85,10 @@ def test_names_that_must_be_columns():
     assert [name.text for name in names_in(text) if name.is_column] == ["x", "g", "z", "a b", "w"]
 
 
-def test_a_path_is_no_formula():
-    assert is_formula("y ~ x") and is_formula("y~(1|g)")
-    assert not any(map(is_formula, ("~/my.estimator", "linear_regression", "backup~", "my.py:model")))
+def test_a_path_is_no_formula(tmp_path):
+    assert names_formula("y ~ x") and names_formula("y~(1|g)")
+    assert not any(map(names_formula, ("~/my.estimator", "linear_regression", "backup~", "my.py:model")))
+    place = tmp_path / "old~1"
+    assert names_formula(str(place))
+    place.mkdir()
+    assert not names_formula(str(place))

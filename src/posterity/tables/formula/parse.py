@@ -6,13 +6,14 @@
 The fixed part stays text, for formulaic; here only the bar terms are taken out of it, which it does not know.
 """
 
+import os
 from dataclasses import dataclass
 
 from posterity.runtime.errors import InputError
 from posterity.tables.cells import listed
 from posterity.tables.formula.syntax import columns_in, is_enclosed, names_in, plain_name, split_at, whole_call
 
-__all__ = ["Bar", "Formula", "is_formula", "parse_formula"]
+__all__ = ["Bar", "Formula", "names_formula", "parse_formula"]
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Formula:
         return tuple(dict.fromkeys(factor for bar in self.bars for factor in bar.factors))
 
 
-def is_formula(text: str) -> bool:
+def names_formula(text: str) -> bool:
     """Whether a text is a formula, and not the name of a model or a path: it has two sides of a `~`."""
     left, tilde, right = text.partition("~")
-    return bool(tilde and left.strip() and right.strip())
+    return bool(tilde and left.strip() and right.strip()) and not os.path.exists(text)
 
 
 def parse_formula(text: str) -> Formula:
