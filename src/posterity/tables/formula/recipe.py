@@ -40,7 +40,6 @@ class FormulaRecipe(AbstractRecipe):
         levels: Column of words -> its levels.
         target_levels: What the codes 0, 1, ... of the response stand for; None for other responses.
         scaling: Of the columns of the fixed part without the intercept, and of the response.
-        unused: Columns that the formula does not mention.
     """
 
     source: str
@@ -52,9 +51,9 @@ class FormulaRecipe(AbstractRecipe):
     levels: Mapping[str, pl.Series]
     target_levels: pl.Series | None
     scaling: Scaling
-    unused: tuple[str, ...]
     units: ClassVar[Literal["model", "table"]] = "table"
     target_argument: ClassVar[str] = "y"
+    unused: ClassVar[tuple[str, ...]] = ()  # a formula says itself what it takes
 
     @classmethod
     def fit(
@@ -112,7 +111,6 @@ class FormulaRecipe(AbstractRecipe):
             levels=read.levels,
             target_levels=levels,
             scaling=fixed_scaling(fixed, matrix, residual, weight, where),
-            unused=_unused(frame.columns, [formula.response, *texts], formula.factors),
         )
         values = recipe._arguments(read, matrix, numbers, source) | {"y": recipe._scaled(y)}
         return recipe, TableData(values, read.rows, read.dropped)
@@ -282,11 +280,6 @@ def _read_first(
         drop_missing=drop_missing,
         source=source,
     )
-
-
-def _unused(columns: Sequence[str], texts: Sequence[str], factors: Sequence[str]) -> tuple[str, ...]:
-    used = {*columns_in(texts), *factors}
-    return tuple(name for name in columns if name not in used)
 
 
 def _check_location(fixed: Design, formula: Formula, family: FormulaFamily, where: str) -> None:
