@@ -16,7 +16,7 @@ from posterity.model.model import Model
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
 from posterity.simulation.simulator import Simulator
-from posterity.tables.recipe import Recipe
+from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.training.data_envelope import DataEnvelope
 
 __all__ = ["Estimator", "load"]
@@ -121,7 +121,7 @@ class Estimator:
 
     def infer_table(
         self,
-        recipe: Recipe,
+        recipe: AbstractRecipe,
         datasets: Mapping[str | None, Mapping[str, Any]],
         *,
         num_draws: int = NUM_DRAWS,
@@ -145,7 +145,7 @@ class Estimator:
         """
         settings = self._request(num_draws, seed, refine_seconds, recipe.columns_of)
         entry = builtin_entry(self.model.function)
-        is_linear = entry is not None and entry.linear
+        is_linear = recipe.units == "table" or (entry is not None and entry.linear)
         request = dataclasses.replace(settings, recipe=recipe, is_linear=is_linear, dropped_rows=dropped_rows)
         names = list(datasets)
         for first in range(0, len(names), at_once):

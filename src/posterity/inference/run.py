@@ -27,7 +27,7 @@ from posterity.runtime.errors import InputError
 from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for
 from posterity.runtime.status import working
 from posterity.runtime.threads import num_cores, one_blas_thread
-from posterity.tables.recipe import Recipe
+from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.training.data_envelope import DataEnvelope
 from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, log_joint_again, worth_a_look
 from posterity.trust.ladder import climb
@@ -63,7 +63,7 @@ class Request:
     refine_seconds: float = REFINE_SECONDS
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     envelope: DataEnvelope | None = None
-    recipe: Recipe | None = None
+    recipe: AbstractRecipe | None = None
     is_linear: bool = False
     dropped_rows: int = 0
 

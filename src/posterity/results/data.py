@@ -11,7 +11,7 @@ from posterity.model.model import Model
 from posterity.results.axes import argument_axes, latent_axes, latent_entries
 from posterity.results.resampling import resampled_indices
 from posterity.runtime.errors import InputError
-from posterity.tables.recipe import Recipe
+from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.trust.refinement import Refinement
 from posterity.trust.verdict import Verdict
 from posterity.trust.weights import ImportanceWeights
@@ -40,7 +40,7 @@ class PosteriorData:
         refinement: What sampling from q on came to, where weights were unhealthy; None where it was not tried.
         columns: Argument -> names of its columns.
         recipe: How the dataset was made of a table; None where it was given as arrays.
-        is_linear: Latents `w`, `b` and perhaps `sigma` are of a linear predictor, and convert to a table's units.
+        is_linear: The latents are those of a linear predictor, and convert to a table's units.
         dropped_rows: Rows of the table that were left out because a cell was missing.
         seconds: Wall time that it took.
     """
@@ -59,7 +59,7 @@ class PosteriorData:
     refined_log_joint: np.ndarray | None = None
     refinement: Refinement | None = None
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    recipe: Recipe | None = None
+    recipe: AbstractRecipe | None = None
     is_linear: bool = False
     dropped_rows: int = 0
     seconds: float = 0.0
@@ -131,7 +131,8 @@ class PosteriorData:
 
     @cached_property
     def _entries(self) -> dict[str, list[str]]:
-        return latent_entries(self.model, plate_sizes(self.model, self.data), self.columns)
+        entries = latent_entries(self.model, plate_sizes(self.model, self.data), self.columns)
+        return entries if self.recipe is None else entries | self.recipe.entries
 
     def require_draws(self, what: str) -> None:
         """Raises InputError where there is no posterior: the dataset could not be read."""

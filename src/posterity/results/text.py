@@ -1,7 +1,7 @@
 """A posterior on a few lines of text: what printing it says."""
 
 from posterity.results.data import PosteriorData
-from posterity.results.summary import summarise_posterior
+from posterity.results.summary import usual_summary
 from posterity.results.table import k_hat_text, number_text
 
 __all__ = ["posterior_text"]
@@ -17,7 +17,7 @@ def posterior_text(posterior: PosteriorData) -> str:
         lines[0] += f" ({posterior.num_draws} draws, ESS {posterior.ess:.0f}, k-hat {k_hat_text(posterior.pareto_k)})"
     lines += [f"  - {_cut(reason)}" for reason in posterior.reasons[:MOST_REASONS]]
     lines += _more(len(posterior.reasons) - MOST_REASONS, "reasons")
-    summary = summarise_posterior(posterior) if posterior.num_draws else {}
+    summary = usual_summary(posterior) if posterior.num_draws else {}
     width = max((len(label) for label in list(summary)[:MOST_LATENTS]), default=0)
     for label, numbers in list(summary.items())[:MOST_LATENTS]:
         mean, sd = (number_text(numbers[key], numbers["sd"]) for key in ("mean", "sd"))
