@@ -42,7 +42,8 @@ class Estimator:
 
     def __repr__(self) -> str:
         if self.architecture is None or self.simulator is None:
-            return f"Estimator of {self.model.name}: informed, nothing trained; {self.model.space.size} latents"
+            told = f"Estimator of {self.model.name}: informed, nothing trained; {self.model.space.size} latents"
+            return f"{told}; a dataset counts as one observation: {self.model.whole}" if self.model.whole else told
         envelope = self.simulator.envelope
         sizes = {"rows": envelope.rows, **envelope.plates}
         told = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())

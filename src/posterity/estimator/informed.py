@@ -23,16 +23,18 @@ from posterity.informed_posterior.read.structure import (
     find_structure,
     read_structure,
 )
-from posterity.model.arguments import example_arrays
+from posterity.model.arguments import argument_arrays, example_arrays
+from posterity.model.bound import bind_plain
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import num_rows_of
 from posterity.model.intake import pad_dataset, read_arrays
 from posterity.model.model import Model
-from posterity.model.read import read_model
+from posterity.model.read import read_model, read_whole
 from posterity.model.soundness import UnsupportedRowsError, check_at_rows, look_at_rows
+from posterity.model.whole_soundness import check_whole
 from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import jit
-from posterity.runtime.errors import InputError, lookup
+from posterity.runtime.errors import InputError, RowsError, lookup
 from posterity.runtime.status import working
 from posterity.simulation.simulator import Simulator
 
@@ -63,11 +65,13 @@ def informed(
     The model's own log joint anchors a Gaussian, which is bent along every row, and nested inside at most one latent
     that scales the rest, such as a noise sd. It is near-exact for models in which every row depends on the latents
     through one number that is affine in them (a linear predictor with any link and likelihood); others are answered
-    around the modes that are found.
+    around the modes that are found. A model of your own without exchangeable rows (a time series, a Gaussian process,
+    states along time) is answered too: each dataset, of the shapes of `like`, counts as one observation of it.
 
     Args:
         model: Name of a built-in model, a NumPyro model, or what simulates one.
-        like: One dataset: argument name -> array with rows first. A model of your own needs it.
+        like: One dataset: argument name -> array with rows first. A model of your own needs it. Plain numbers and
+            words are written into the model.
         columns: For a built-in model, most columns; those of `like`, or its usual ones, if None.
         scales: Latent sites that scale others; found from the model if None.
         check: Make sure that the masks of a model of your own are sound, and that no row's likelihood depends on
@@ -78,10 +82,15 @@ def informed(
         InputError: The model cannot serve.
     """
     with working("reading and checking the model"), no_full_collection():
-        read, example = _model_and_example(model, like, columns, options)
-        for name in scales or ():
-            lookup("latent site", name, dict.fromkeys(site.name for site in read.space.sites))
-        structure = _structure(read, example, scales, check=check and not isinstance(model, str))
+        check = check and not isinstance(model, str)
+        try:
+            read, example = _model_and_example(model, like, columns, options)
+            structure = _structure(read, example, scales, check=check)
+        except RowsError as error:
+            if isinstance(model, (str, Simulator)):
+                raise
+            read, example = _as_one_observation(model, like or {}, error)
+            structure = _structure(read, example, scales, check=check)
         network = InformedNetwork(shipped_network(), read, structure)
     return Estimator(read, network, record={"informed": dataclasses.asdict(structure)})
 
@@ -115,13 +124,31 @@ def _model_and_example(
             f"informed({getattr(model, '__name__', model)}): a model of your own needs one dataset that shows its "
             "arguments: like={...}, argument name -> array with rows first"
         )
-    return read_model(model, like), like
+    function, arrays = bind_plain(model, like)
+    return read_model(function, arrays), arrays
+
+
+def _as_one_observation(
+    model: Callable[..., Any], like: Mapping[str, Any], error: RowsError
+) -> tuple[Model, Mapping[str, Any]]:
+    """A model of the user's own without exchangeable rows.
+
+    Raises:
+        RowsError: The one given, where the model cannot serve so either.
+    """
+    function, arrays = bind_plain(model, like)
+    try:
+        return read_whole(function, arrays, str(error)), arrays
+    except InputError:
+        raise error from None
 
 
 def _structure(
     model: Model, example: Mapping[str, Any], scales: Collection[str] | None, *, check: bool
 ) -> Structure | Unstructured:
     """What was read off the model, once for each model."""
+    for name in scales or ():
+        lookup("latent site", name, dict.fromkeys(site.name for site in model.space.sites))
     key = model, None if scales is None else tuple(scales), check
     with _lock:
         if key in _structures:
@@ -152,8 +179,9 @@ def _find(
             raise
     if structure is not None and not check:
         return structure
-    arrays = read_arrays(model, {name: example.get(name) for name in example_arrays(model.function, example)})
-    look = check_at_rows if check else look_at_rows
+    names = argument_arrays if model.whole else example_arrays
+    arrays = read_arrays(model, {name: example.get(name) for name in names(model.function, example)})
+    look = check_whole if model.whole else check_at_rows if check else look_at_rows
     try:
         probe = look(model, arrays)
     except UnsupportedRowsError:

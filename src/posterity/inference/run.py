@@ -17,7 +17,7 @@ from posterity.inference.draw import Drawn, Network, draw_batch
 from posterity.inference.posterior import Posterior
 from posterity.inference.proposal import proposal_of
 from posterity.model.dataset import PLACES, Dataset, stack_places
-from posterity.model.intake import pad_arrays, plate_sizes, read_arrays
+from posterity.model.intake import num_rows_in, pad_arrays, plate_sizes, read_arrays
 from posterity.model.model import Model
 from posterity.results.axes import active_entries
 from posterity.runtime.collection import no_full_collection
@@ -150,7 +150,8 @@ def posteriors_of(
 def _read(model: Model, network: Network, dataset: Mapping[str, Any], name: str | None, place: int) -> _Read:
     arrays = read_arrays(model, dataset)
     sizes = plate_sizes(model, arrays)
-    padded = pad_arrays(model, arrays, sizes, network.padded_rows(len(next(iter(arrays.values())))))
+    num_rows = num_rows_in(model, arrays)
+    padded = pad_arrays(model, arrays, sizes, num_rows if model.whole else network.padded_rows(num_rows))
     return _Read(name, arrays, sizes, padded, dataset_words(name, place))
 
 
@@ -161,7 +162,7 @@ def _unanswered(
     return Posterior(
         model=model,
         name=name,
-        num_rows=max(sizes, default=0),
+        num_rows=1 if model.whole else max(sizes, default=0),
         verdict="unanswered",
         reasons=(str(error),),
         columns=request.columns,
@@ -220,7 +221,7 @@ def _finish(
 ) -> Posterior:
     """Verdict, refinement and names of one dataset."""
     refuse_unsupported(model, drawn.unsupported, read.arrays)
-    num_rows = read.arrays[model.arguments[0].name].shape[0]
+    num_rows = num_rows_in(model, read.arrays)
     outside = network.outside(num_rows, read.sizes)
     if request.envelope is not None:
         outside += request.envelope.reasons(read.arrays, request.columns)
@@ -296,6 +297,10 @@ def refuse_unsupported(model: Model, unsupported: Mapping[str, np.ndarray], arra
         arrays: Argument -> array with rows first.
     """
     for name, rows in unsupported.items():
+        if rows.any() and model.whole:
+            raise InputError(
+                f"dataset for '{model.name}': '{name}' holds values that its likelihood cannot produce; leave them out"
+            )
         if rows.any():
             first = int(np.argmax(rows))
             raise InputError(

@@ -3,13 +3,13 @@
 import dataclasses
 import itertools
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from posterity.model.arguments import Argument, ModelFunction, example_arrays, model_name
+from posterity.model.arguments import Argument, ModelFunction, argument_arrays, example_arrays, model_name
 from posterity.model.fingerprint import fingerprint
 from posterity.model.indices import index_sizes
 from posterity.model.inspect import inspect_model
@@ -18,10 +18,11 @@ from posterity.model.plates import axis_groups, resize, variable_axes
 from posterity.model.sites import AxisGroup, DataSite, ModelTrace
 from posterity.model.space import LatentSpace
 from posterity.model.trace import Shapes, abstract_trace, shapes_of
+from posterity.model.whole import WholeProgram, inspect_whole, whole_arguments
 from posterity.runtime.errors import InputError
 from posterity.runtime.threads import NUMPYRO
 
-__all__ = ["read_model"]
+__all__ = ["read_model", "read_whole"]
 
 MOST_KEPT = 128
 FEWEST_ROWS = 7
@@ -45,11 +46,31 @@ def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Ma
     capacity = dict(capacity or {})
     shapes = shapes_of(example_arrays(function, example))
     key = (fingerprint(function), _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
+    return _interned(key, lambda: _read(function, shapes, capacity, key))
+
+
+def read_whole(function: ModelFunction, example: Mapping[str, Any], reason: str) -> Model:
+    """The same for a program without exchangeable rows: each dataset of these shapes counts as one observation.
+
+    Args:
+        function: A NumPyro program.
+        example: One dataset: argument name -> array of any shape.
+        reason: Why it has no exchangeable rows, for messages.
+
+    Raises:
+        InputError: The program cannot serve; the message names the site and the cure.
+    """
+    shapes = shapes_of(argument_arrays(function, example))
+    key = (fingerprint(function), _plain(shapes), "one observation")
+    return _interned(key, lambda: _read_whole(function, shapes, reason, key))
+
+
+def _interned(key: Hashable, read: Callable[[], Model]) -> Model:
     with NUMPYRO:  # one at a time; it guards the models that are kept as well
         model = _kept.get(key)
         if model is None:
-            read = _read(function, shapes, capacity, key)
-            model = _kept.setdefault(read.key, read)
+            made = read()
+            model = _kept.setdefault(made.key, made)
         _kept.move_to_end(model.key)
         while len(_kept) > MOST_KEPT:
             _kept.popitem(last=False)
@@ -100,6 +121,26 @@ def _read_shapes(function: ModelFunction, example: Shapes, capacity: Mapping[str
     )
 
 
+def _read_whole(function: ModelFunction, example: Shapes, reason: str, key: tuple[Any, ...]) -> Model:
+    trace = inspect_whole(function, example)
+    arguments = whole_arguments(function, example, trace)
+    served = {a.name: jax.ShapeDtypeStruct(a.shape, np.dtype(a.dtype)) for a in arguments}
+    if served != example:
+        trace = inspect_whole(function, served)
+    return Model(
+        function=WholeProgram(function),
+        arguments=_with_indices(function, served, arguments),
+        space=LatentSpace(trace.latents),
+        data_sites=trace.data,
+        capacity={},
+        plate_axes={},
+        axis_groups=(),
+        example_shapes={name: (shape.shape, str(shape.dtype)) for name, shape in example.items()},
+        key=key,
+        whole=reason,
+    )
+
+
 def _check_capacity(function: ModelFunction, trace: ModelTrace, capacity: Mapping[str, int]) -> None:
     for plate, size in capacity.items():
         if trace.plates.get(plate) != size:
@@ -143,7 +184,7 @@ def _is_whole(function: ModelFunction, shapes: Shapes, argument: Argument) -> bo
     """Whether the program refuses real numbers for a covariate."""
     real = jax.ShapeDtypeStruct(shapes[argument.name].shape, np.dtype("float32"))
     try:
-        abstract_trace(function, {**shapes, argument.name: real}, lambda trace: None)
+        abstract_trace(function, {**shapes, argument.name: real}, lambda trace: None, by_row=False)
     except InputError:
         return True
     return False

@@ -19,7 +19,7 @@ from posterity.model.flat import flattened
 from posterity.model.model import Model
 from posterity.model.plates import cut
 from posterity.runtime.compile import jit
-from posterity.runtime.errors import InputError
+from posterity.runtime.errors import InputError, RowsError
 from posterity.runtime.keys import for_purpose, quick_key
 from posterity.runtime.threads import NUMPYRO
 
@@ -284,18 +284,18 @@ def _judge(model: Model, probe: _Probe) -> None:
         raise InputError(f"{where}: the gradient of its log joint is not finite at a draw from its own prior")
     for argument, blind in probe.blind.items():
         for name in _differing(probe.whole, blind, probe.rounding):
-            raise InputError(
+            raise RowsError(
                 f"{where}: argument '{argument}' is data, but site '{name}' also uses its values besides obs=, which "
                 "cannot be simulated; use what numpyro.sample(..., obs=...) returns, or pass such numbers as covariates"
             )
     half = probe.dataset.row_mask.shape[0] // 2
     for name in _differing(_tail(probe.whole, half), probe.last, _tail(probe.rounding, half)):
         if name in {site.name for site in model.space.sites}:
-            raise InputError(
+            raise RowsError(
                 f"{where}: the prior of latent site '{name}' depends on the rows (their values or their number). "
                 "Quantities such as x.std(0) must be fixed before the model is called, with functools.partial"
             )
-        raise InputError(
+        raise RowsError(
             f"{where}: at site '{name}' a row's likelihood depends on the other rows or on its place among them, so "
             "rows are not exchangeable. Quantities such as x.mean(0) must be computed before the model is called"
         )

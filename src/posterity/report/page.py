@@ -60,12 +60,12 @@ def report_html(
         _original(summarise_in_table_units(posterior)),
         card("Each latent against its prior", *_marginals(latents)),
         _pairs(latents),
-        card("Would this model make such data?", *_check(posterior, seed)),
+        "" if posterior.model.whole else card("Would this model make such data?", *_check(posterior, seed)),
         card("How it was made", _made(posterior, command, seed)),
     ]
     return sheet(
         kind="Posterior report",
-        title=title or f"{posterior.model.name}, {posterior.num_rows} rows",
+        title=title or f"{posterior.model.name}, {posterior.size_in_words}",
         verdict=Verdict(posterior.verdict, posterior.verdict, said.headline, said.explanation, said.limits),
         facts=_facts(posterior, latents),
         sections=sections,
@@ -90,6 +90,8 @@ def _remarks(posterior: PosteriorData) -> list[str]:
         remarks.append(
             "The dataset lies inside what the estimator was made for, and nothing speaks against the weights."
         )
+    if posterior.model.whole:
+        remarks.append(f"The dataset counts as one observation. {posterior.model.whole}")
     recipe = posterior.recipe
     if recipe is None:
         return remarks

@@ -62,11 +62,14 @@ def to_arviz(
 
     Raises:
         InputError: A plate is called `chain` or `draw`, as ArviZ calls its own axes; more draws are asked for than
-            there are; a group on request would have more than `MAX_VALUES` values.
+            there are; a group on request would have more than `MAX_VALUES` values, or there are no rows.
     """
     import xarray as xr  # here, since it takes half a second
 
     posterior.require_draws("to_arviz")
+    for group, wanted in (("log_likelihood", log_likelihood), ("posterior_predictive", posterior_predictive)):
+        if wanted:
+            posterior.model.require_rows(f"to_arviz({group}=True)")
     dims = _dims(posterior)
     index = posterior.resampled(_checked(posterior, num_draws))
     draws = {site: values[index] for site, values in posterior.weighted[0].items()}

@@ -114,6 +114,7 @@ def predict(
     """
     model = posterior.model
     posterior.require_draws("predict")
+    model.require_rows("predict")
     if not 0.0 < interval < 1.0:
         raise InputError(
             f"predict: the interval must be a probability above 0 and below 1, such as 0.9; got {interval}"
