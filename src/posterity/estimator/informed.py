@@ -26,8 +26,8 @@ from posterity.informed_posterior.read.structure import (
 from posterity.model.arguments import argument_arrays, example_arrays
 from posterity.model.bound import bind_plain
 from posterity.model.builtin import MODELS
-from posterity.model.dataset import num_rows_of
-from posterity.model.intake import pad_dataset, read_arrays
+from posterity.model.derivatives import check_derivatives
+from posterity.model.intake import num_rows_in, pad_dataset, read_arrays
 from posterity.model.model import Model
 from posterity.model.read import read_model, read_whole
 from posterity.model.soundness import UnsupportedRowsError, check_at_rows, look_at_rows
@@ -134,13 +134,13 @@ def _as_one_observation(
     """A model of the user's own without exchangeable rows.
 
     Raises:
-        RowsError: The one given, where the model cannot serve so either.
+        RowsError: The model cannot serve so either.
     """
     function, arrays = bind_plain(model, like)
     try:
         return read_whole(function, arrays, str(error)), arrays
-    except InputError:
-        raise error from None
+    except InputError as other:
+        raise RowsError(f"{error}. Nor can a dataset count as one observation: {other}") from None
 
 
 def _structure(
@@ -186,6 +186,8 @@ def _find(
         probe = look(model, arrays)
     except UnsupportedRowsError:
         probe = look(model, _supported_rows(model, arrays))
+    if structure is None:
+        check_derivatives(model, probe[0])
     # Where the posterior is Gaussian there are no terms, and most others show by their form that they are apart.
     if structure is not None and (structure.is_gaussian or terms_are_apart(model, structure, probe)):
         return structure
@@ -198,7 +200,7 @@ def _supported_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str,
     Raises:
         InputError: There are none.
     """
-    num_rows = num_rows_of(dict(arrays))
+    num_rows = num_rows_in(model, arrays)
     dataset = pad_dataset(model, arrays, num_rows)
     unsupported = jax.device_get(jit(model.unsupported_rows, effort="little")(dataset))
     supported = ~np.any([*unsupported.values(), np.zeros(num_rows, bool)], axis=0)

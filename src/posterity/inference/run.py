@@ -17,6 +17,7 @@ from posterity.inference.draw import Drawn, Network, draw_batch
 from posterity.inference.posterior import Posterior
 from posterity.inference.proposal import proposal_of
 from posterity.model.dataset import PLACES, Dataset, stack_places
+from posterity.model.derivatives import explained_derivatives
 from posterity.model.intake import num_rows_in, pad_arrays, plate_sizes, read_arrays
 from posterity.model.model import Model
 from posterity.results.axes import active_entries
@@ -182,7 +183,8 @@ def _draw_all(
         started = time.perf_counter()
         reads = list(chosen.values())
         places = stack_places([read.padded for read in reads])
-        with working("compiling, if it is the first time, and drawing"), no_full_collection():
+        doing = working("compiling, if it is the first time, and drawing")
+        with doing, no_full_collection(), explained_derivatives(model):
             drawn = draw_batch(network, model, places, request.seed, [read.words for read in reads], request.num_draws)
         weights = _checked(model, places, drawn, pareto_smoothed_many(np.stack([own.log_ratios for own in drawn])))
         return list(zip(drawn, weights, strict=True)), (time.perf_counter() - started) / len(chosen)

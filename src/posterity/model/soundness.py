@@ -15,6 +15,7 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
 
 from posterity.model.dataset import Dataset
+from posterity.model.derivatives import explained_derivatives
 from posterity.model.flat import flattened
 from posterity.model.model import Model
 from posterity.model.plates import cut
@@ -110,7 +111,8 @@ def _probe_of_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> Callable[[
 def _check(
     model: Model, probe: Callable[[int, Mapping[str, int]], "_Probe"], smallest: Mapping[str, int]
 ) -> tuple[Dataset, Float[Array, " latent"]]:
-    probes = [probe(seed, model.capacity) for seed in range(NUM_PROBES)]
+    with explained_derivatives(model):
+        probes = [probe(seed, model.capacity) for seed in range(NUM_PROBES)]
     for probed in probes:
         _judge(model, probed)
     for plate, capacity in model.capacity.items():

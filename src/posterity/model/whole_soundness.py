@@ -4,7 +4,7 @@ Nothing is drawn from the prior, which may be improper or reach far beyond what 
 near the origin of unconstrained space, and at a point that a few steps uphill lead to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from posterity.model.dataset import Dataset
+from posterity.model.derivatives import check_derivatives
 from posterity.model.intake import pad_arrays
 from posterity.model.model import Model
+from posterity.model.soundness import UnsupportedRowsError
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError
 
@@ -33,12 +35,12 @@ def check_whole(model: Model, arrays: Mapping[str, np.ndarray]) -> tuple[Dataset
         arrays: Argument -> array, as `read_arrays` gives it.
 
     Raises:
-        InputError: The log joint cannot be differentiated twice, or is finite nowhere near; or the model cannot
-            produce what is observed.
+        UnsupportedRowsError: No latents can produce what is observed.
+        InputError: The log joint cannot be differentiated twice, or is finite nowhere near.
     """
     where = f"model '{model.name}'"
     dataset = jax.device_put(pad_arrays(model, arrays, {}, 1))
-    _check_differentiable(where, model, dataset)
+    check_derivatives(model, dataset)
 
     def look(z: Array) -> Looked:
         def joint(z: Array) -> tuple[Array, tuple[Array, dict[str, Array]]]:
@@ -55,6 +57,8 @@ def check_whole(model: Model, arrays: Mapping[str, np.ndarray]) -> tuple[Dataset
     found = [(start, program(jnp.asarray(start))) for start in starts]
     start, looked = next(((z, one) for z, one in found if _is_finite(one)), found[0])
     if not _is_finite(looked):
+        if any(np.any(one) for one in jax.device_get(jit(model.unsupported_rows, effort="little")(dataset)).values()):
+            raise UnsupportedRowsError
         value, (_, parts), _ = looked
         sites = ", ".join(f"site '{name}'" for name, part in parts.items() if not np.isfinite(part))
         what = "gradient of the log joint" if np.isfinite(value) else "log joint"
@@ -70,7 +74,7 @@ def check_whole(model: Model, arrays: Mapping[str, np.ndarray]) -> tuple[Dataset
     return dataset, jnp.asarray(start)
 
 
-def _uphill(program, z: np.ndarray, looked: Looked) -> tuple[np.ndarray, Looked] | None:
+def _uphill(program: Callable[[Array], Looked], z: np.ndarray, looked: Looked) -> tuple[np.ndarray, Looked] | None:
     """A point that a step along the gradient, of length 1 at most, makes better; None if none does."""
     gradient = np.asarray(looked[2])
     direction = gradient / max(1.0, float(np.linalg.norm(gradient)))
@@ -84,29 +88,3 @@ def _uphill(program, z: np.ndarray, looked: Looked) -> tuple[np.ndarray, Looked]
 
 def _is_finite(looked: Looked) -> bool:
     return bool(np.isfinite(looked[0])) and bool(np.all(np.isfinite(looked[2])))
-
-
-def _check_differentiable(where: str, model: Model, dataset: Dataset) -> None:
-    """Traces second derivatives, forward over reverse, as all that follows takes them.
-
-    Raises:
-        InputError: A part of the program has no such derivatives.
-    """
-    try:
-        jax.eval_shape(jax.hessian(lambda z: model.log_joint(z, dataset)), jnp.zeros(model.space.size))
-    except (TypeError, ValueError, NotImplementedError) as error:
-        text = str(error)
-        if "forward-mode" in text or "custom_vjp" in text:
-            reason = (
-                "has a part with derivatives in reverse mode only (a custom_vjp, as jax.experimental.ode.odeint is); "
-                "its curvature needs forward mode too. Take fixed steps with lax.scan, such as Runge-Kutta ones, or "
-                "diffrax with adjoint=DirectAdjoint()"
-            )
-        elif "Reverse-mode" in text:
-            reason = (
-                "has a loop without derivatives in reverse mode (lax.while_loop, or lax.fori_loop with bounds that are "
-                "computed); take lax.scan, or lax.fori_loop with bounds that are plain numbers"
-            )
-        else:
-            reason = f"cannot be differentiated twice: {type(error).__name__}: {(text.splitlines() or [''])[0]}"
-        raise InputError(f"{where} {reason}") from error

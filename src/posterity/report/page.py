@@ -108,7 +108,7 @@ def _remarks(posterior: PosteriorData) -> list[str]:
 
 
 def _forest(latents: Sequence[Latent], summary: Mapping[str, Mapping[str, float]]) -> Iterable[str]:
-    yield key("thick", "thin", "prior-band")
+    yield key("thick", "thin", *_if_known(latents, "prior-band"))
     yield forest_table(latents[:MAX_LATENTS], summary)
     if len(latents) > MAX_LATENTS:
         yield f'<p class="lead">The first {MAX_LATENTS} of {len(latents)} latents are shown.</p>'
@@ -116,6 +116,11 @@ def _forest(latents: Sequence[Latent], summary: Mapping[str, Mapping[str, float]
     if spoilt:
         names = html.escape(", ".join(spoilt))
         yield f'<p class="lead">Some draws are not finite and left out of the figures: {names}.</p>'
+
+
+def _if_known(latents: Sequence[Latent], mark: str) -> tuple[str, ...]:
+    """The mark of priors, where there are any: improper ones have no draws."""
+    return (mark,) if any(len(latent.prior) for latent in latents) else ()
 
 
 def _original(summary: Mapping[str, Mapping[str, float]] | None) -> str:
@@ -134,7 +139,7 @@ def _original(summary: Mapping[str, Mapping[str, float]] | None) -> str:
 
 def _marginals(latents: Sequence[Latent]) -> Iterable[str]:
     shown = [latent for latent in latents if latent.is_shown][:MAX_MARGINALS]
-    yield key("posterior-line", "prior-line")
+    yield key("posterior-line", *_if_known(shown, "prior-line"))
     yield f'<div class="panels">{marginal_panels(shown)}</div>'
     if len(latents) > len(shown):
         yield f'<p class="lead">{len(shown)} of {len(latents)} latents are shown.</p>'
