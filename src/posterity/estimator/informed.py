@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,17 +25,16 @@ from posterity.informed_posterior.read.structure import (
     read_structure,
 )
 from posterity.model.arguments import argument_arrays, example_arrays
-from posterity.model.bound import bind_plain
 from posterity.model.builtin import MODELS
 from posterity.model.derivatives import check_derivatives
 from posterity.model.intake import num_rows_in, pad_dataset, read_arrays
 from posterity.model.model import Model
-from posterity.model.read import read_model, read_whole
+from posterity.model.reading import read_as_it_serves
 from posterity.model.soundness import UnsupportedRowsError, check_at_rows, look_at_rows
 from posterity.model.whole_soundness import check_whole
 from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import jit
-from posterity.runtime.errors import InputError, RowsError, lookup
+from posterity.runtime.errors import InputError, lookup
 from posterity.runtime.status import working
 from posterity.simulation.simulator import Simulator
 
@@ -83,23 +83,18 @@ def informed(
     """
     with working("reading and checking the model"), no_full_collection():
         check = check and not isinstance(model, str)
-        try:
+        structure_of = partial(_structure, scales=scales, check=check)
+        if isinstance(model, (str, Simulator)):
             read, example = _model_and_example(model, like, columns, options)
-            structure = _structure(read, example, scales, check=check)
-        except RowsError as error:
-            if isinstance(model, (str, Simulator)):
-                raise
-            read, example = _as_one_observation(model, like or {}, error)
-            structure = _structure(read, example, scales, check=check)
+            structure = structure_of(read, example)
+        else:
+            read, structure = read_as_it_serves(model, _shown(model, like, columns, options), structure_of)
         network = InformedNetwork(shipped_network(), read, structure)
     return Estimator(read, network, record={"informed": dataclasses.asdict(structure)})
 
 
 def _model_and_example(
-    model: str | Callable[..., Any] | Simulator,
-    like: Mapping[str, Any] | None,
-    columns: int | None,
-    options: Mapping[str, Any],
+    model: str | Simulator, like: Mapping[str, Any] | None, columns: int | None, options: Mapping[str, Any]
 ) -> tuple[Model, Mapping[str, Any]]:
     """The model, and a dataset at which to look at it, every plate at its capacity."""
     if isinstance(model, str):
@@ -111,36 +106,31 @@ def _model_and_example(
         read = entry.read(columns, **options)
         return read, _made_up(read)
     if options or columns is not None:
-        name = next(iter(options), "columns")
-        raise InputError(f"informed: '{name}' is for built-in models; set the defaults of your own instead")
-    if isinstance(model, Simulator):
-        if like is None:
-            masks = model.model.plate_masks(model.model.capacity)
-            dataset, _ = model.simulate(random.key(0), jnp.ones(min(model.envelope.rows[1], 16), bool), masks)
-            like = {name: np.asarray(values) for name, values in dataset.values.items()}
-        return model.model, like
+        raise _only_for_builtin(options)
+    if like is None:
+        masks = model.model.plate_masks(model.model.capacity)
+        dataset, _ = model.simulate(random.key(0), jnp.ones(min(model.envelope.rows[1], 16), bool), masks)
+        like = {name: np.asarray(values) for name, values in dataset.values.items()}
+    return model.model, like
+
+
+def _shown(
+    model: Callable[..., Any], like: Mapping[str, Any] | None, columns: int | None, options: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The dataset that shows the arguments of a model of the user's own."""
+    if options or columns is not None:
+        raise _only_for_builtin(options)
     if like is None:
         raise InputError(
             f"informed({getattr(model, '__name__', model)}): a model of your own needs one dataset that shows its "
             "arguments: like={...}, argument name -> array with rows first"
         )
-    function, arrays = bind_plain(model, like)
-    return read_model(function, arrays), arrays
+    return like
 
 
-def _as_one_observation(
-    model: Callable[..., Any], like: Mapping[str, Any], error: RowsError
-) -> tuple[Model, Mapping[str, Any]]:
-    """A model of the user's own without exchangeable rows.
-
-    Raises:
-        RowsError: The model cannot serve so either.
-    """
-    function, arrays = bind_plain(model, like)
-    try:
-        return read_whole(function, arrays, str(error)), arrays
-    except InputError as other:
-        raise RowsError(f"{error}. Nor can a dataset count as one observation: {other}") from None
+def _only_for_builtin(options: Mapping[str, Any]) -> InputError:
+    name = next(iter(options), "columns")
+    return InputError(f"informed: '{name}' is for built-in models; set the defaults of your own instead")
 
 
 def _structure(

@@ -38,6 +38,7 @@ class Argument:
         num_classes: Number of classes where `kind` is `class`, else 0.
         is_index: A covariate that picks from an axis, as in `offset[group]`, or that may hold whole numbers only.
         num_entries: Length of the axis that an index picks from; 0 where it cannot be told.
+        is_size: A number of groups, the same in every row.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Argument:
     num_classes: int = 0
     is_index: bool = False
     num_entries: int = 0
+    is_size: bool = False
 
 
 def model_name(model: ModelFunction) -> str:

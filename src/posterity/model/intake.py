@@ -13,7 +13,7 @@ from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.errors import InputError, did_you_mean
 
-__all__ = ["num_rows_in", "pad_arrays", "pad_dataset", "plate_sizes", "read_arrays"]
+__all__ = ["group_sizes", "num_rows_in", "pad_arrays", "pad_dataset", "plate_sizes", "read_arrays"]
 
 
 def read_arrays(model: Model, dataset: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -38,6 +38,8 @@ def read_arrays(model: Model, dataset: Mapping[str, Any]) -> dict[str, np.ndarra
             )
     arrays = {}
     for argument in model.arguments:
+        if argument.is_size:
+            continue
         if dataset.get(argument.name) is None:
             raise InputError(f"{where}: '{argument.name}' is missing; expected {', '.join(names)}")
         arrays[argument.name] = _checked(where, model, argument, dataset[argument.name])
@@ -51,7 +53,37 @@ def read_arrays(model: Model, dataset: Mapping[str, Any]) -> dict[str, np.ndarra
         raise InputError(f"{where}: all arrays need one entry per row, but {told}")
     if 0 in lengths.values():
         raise InputError(f"{where}: it has no rows; give at least one")
-    return arrays
+    sizes = group_sizes(model, dataset, arrays)
+    return arrays | {g.argument: np.full(num_rows_in(model, arrays), sizes[g.plate], np.int32) for g in model.groups}
+
+
+def group_sizes(model: Model, dataset: Mapping[str, Any], arrays: Mapping[str, Any]) -> dict[str, int]:
+    """Number of groups of each plate that has its size among the arguments; told by the codes where it is left out.
+
+    Args:
+        model: Whose arguments they are.
+        dataset: What the user gave: the sizes as plain numbers, or one in each row.
+        arrays: The other arguments, of which only the codes of groups are looked at.
+
+    Raises:
+        InputError: A size is no whole number of at least 1, or fewer than the codes say.
+    """
+    sizes = {}
+    for group in model.groups:
+        what = f"dataset for '{model.name}': '{group.argument}'"
+        needed = max((int(np.max(arrays[name], initial=-1)) + 1 for name in group.indices), default=0)
+        given = np.unique(np.asarray(dataset.get(group.argument, needed)))
+        if given.size != 1 or given.dtype.kind not in "iu" or given[0] < 1:
+            raise InputError(
+                f"{what} must be one whole number of at least 1, the number of {group.plate}; got {given.tolist()}"
+            )
+        sizes[group.plate] = int(given[0])
+        if needed > sizes[group.plate]:
+            raise InputError(
+                f"{what} is {sizes[group.plate]}, but '{group.indices[0]}' has codes up to {needed - 1}. Count from 0, "
+                "as Python does, or leave the number away: it follows from the codes"
+            )
+    return sizes
 
 
 def plate_sizes(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -65,7 +97,7 @@ def plate_sizes(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int
         InputError: Axes along one plate differ, or it has no entries or more than its capacity.
     """
     where = f"dataset for '{model.name}'"
-    sizes: dict[str, int] = {}
+    sizes = {group.plate: int(arrays[group.argument][0]) for group in model.groups}
     for plate, group in model.plate_axes.items():
         found = {arrays[name].shape[axis] for name, axes in group.axes.items() for axis in axes}
         if len(found) > 1:
@@ -73,9 +105,10 @@ def plate_sizes(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int
         sizes[plate] = found.pop()
         if sizes[plate] == 0:
             raise InputError(f"{where} has no {plate}; give at least one")
-        if sizes[plate] > model.capacity[plate]:
+    for plate, size in sizes.items():
+        if size > model.capacity[plate]:
             raise InputError(
-                f"{where} has {sizes[plate]} {plate}, more than the {model.capacity[plate]} that the estimator can "
+                f"{where} has {size} {plate}, more than the {model.capacity[plate]} that the estimator can "
                 "take; drop some, or make one for more"
             )
     return sizes

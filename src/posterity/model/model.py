@@ -20,6 +20,7 @@ from posterity.model.arguments import Argument, ModelFunction, model_name
 from posterity.model.counts import with_float_counts
 from posterity.model.dataset import Dataset
 from posterity.model.events import MaskEvents
+from posterity.model.groups import GroupPlate
 from posterity.model.improper import StartImproper
 from posterity.model.sites import AxisGroup, DataSite, LatentSite
 from posterity.model.space import LatentSpace, PlateMasks, broadcast_mask, masked_values
@@ -48,6 +49,7 @@ class Model:
         example_shapes: Argument -> shape and dtype in the example, enough to read the program again.
         key: What two equal models have in common.
         whole: Why its rows are not exchangeable, so that a whole dataset counts as one observation; else empty.
+        groups: Variable plates whose size is a number among the arguments; they are no part of `plate_axes`.
     """
 
     function: ModelFunction
@@ -60,6 +62,7 @@ class Model:
     example_shapes: Mapping[str, tuple[tuple[int, ...], str]]
     key: Hashable
     whole: str = ""
+    groups: tuple[GroupPlate, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Model) and self.key == other.key)

@@ -11,6 +11,7 @@ import numpy as np
 
 from posterity.model.arguments import Argument, ModelFunction, argument_arrays, example_arrays, model_name
 from posterity.model.fingerprint import fingerprint
+from posterity.model.groups import SizedProgram, capacity_for, find_groups
 from posterity.model.indices import index_sizes
 from posterity.model.inspect import inspect_model
 from posterity.model.model import Model
@@ -22,7 +23,7 @@ from posterity.model.whole import WholeProgram, inspect_whole, whole_arguments
 from posterity.runtime.errors import InputError
 from posterity.runtime.threads import NUMPYRO
 
-__all__ = ["read_model", "read_whole"]
+__all__ = ["read_model", "read_whole", "with_more_groups"]
 
 MOST_KEPT = 128
 FEWEST_ROWS = 7
@@ -30,7 +31,12 @@ FEWEST_ROWS = 7
 _kept: OrderedDict[Hashable, Model] = OrderedDict()
 
 
-def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Mapping[str, int] | None = None) -> Model:
+def read_model(
+    function: ModelFunction,
+    example: Mapping[str, Any],
+    capacity: Mapping[str, int] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Model:
     """The mathematics of a NumPyro program; the same object for the same program, shapes and capacities.
 
     Args:
@@ -39,14 +45,32 @@ def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Ma
         example: One dataset: argument name -> array with rows first. Its values may be made up, and its number of rows
             means nothing; its other axes and dtypes count.
         capacity: Plate that may vary in size from dataset to dataset -> its largest size.
+        sizes: Argument that sets a number of groups, which may vary, too -> the number to read the program at.
 
     Raises:
         InputError: The program cannot serve; the message names the site and the cure.
     """
     capacity = dict(capacity or {})
-    shapes = shapes_of(example_arrays(function, example))
-    key = (fingerprint(function), _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
-    return _interned(key, lambda: _read(function, shapes, capacity, key))
+    program = SizedProgram(function, sizes) if sizes else function
+    shapes = shapes_of(example_arrays(program, example))
+    own = (fingerprint(function), tuple(sorted(sizes.items()))) if sizes else fingerprint(function)
+    key = (own, _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
+    return _interned(key, lambda: _read(program, shapes, capacity, key))
+
+
+def with_more_groups(model: Model, sizes: Mapping[str, int]) -> Model:
+    """The same program, read at numbers of groups that hold so many.
+
+    Args:
+        model: One with groups.
+        sizes: Plate -> groups that it must hold.
+    """
+    assert isinstance(model.function, SizedProgram)
+    at = {g.argument: max(capacity_for(sizes[g.plate]), model.capacity[g.plate]) for g in model.groups}
+    example = {name: np.zeros(shape, dtype) for name, (shape, dtype) in model.example_shapes.items()}
+    shapes_only = {name: array for name, array in example.items() if name not in at}
+    capacity = {plate: size for plate, size in model.capacity.items() if plate not in {g.plate for g in model.groups}}
+    return read_model(model.function.func, shapes_only, capacity, at)
 
 
 def read_whole(function: ModelFunction, example: Mapping[str, Any], reason: str) -> Model:
@@ -108,16 +132,19 @@ def _read_shapes(function: ModelFunction, example: Shapes, capacity: Mapping[str
     if served != example:
         trace = inspect_model(function, served)
         _check_capacity(function, trace, capacity)
+    arguments = _with_indices(function, served, arguments)
+    grouped = find_groups(function, served, trace) if isinstance(function, SizedProgram) else ()
     return Model(
         function=function,
-        arguments=_with_indices(function, served, arguments),
+        arguments=(*arguments, *[Argument(g.argument, "covariate", (), "int32", (), is_size=True) for g in grouped]),
         space=LatentSpace(trace.latents),
         data_sites=trace.data,
-        capacity=dict(capacity),
+        capacity={**capacity, **{g.plate: g.axes.size for g in grouped}},
         plate_axes=plate_axes,
-        axis_groups=groups,
+        axis_groups=(*groups, *[g.axes for g in grouped]),
         example_shapes={name: (shape.shape, str(shape.dtype)) for name, shape in example.items()},
         key=key,
+        groups=grouped,
     )
 
 

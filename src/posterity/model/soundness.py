@@ -17,6 +17,7 @@ from numpyro.primitives import Messenger
 from posterity.model.dataset import Dataset
 from posterity.model.derivatives import explained_derivatives
 from posterity.model.flat import flattened
+from posterity.model.groups import SizedProgram
 from posterity.model.model import Model
 from posterity.model.plates import cut
 from posterity.runtime.compile import jit
@@ -136,6 +137,8 @@ def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
 
     def draw(rng_key: PRNGKeyArray, masks: Mapping[str, Array]) -> tuple[Dataset, Float[Array, " latent"]]:
         rows = {name: jnp.asarray(array) for name, array in values.items()}
+        for group in model.groups:  # no row may pick an entry that is masked
+            rows |= {name: rows[name] % jnp.sum(masks[group.plate]) for name in group.indices}
         covariates = {argument.name: rows[argument.name] for argument in model.covariates}
         z = model.sample_prior(rng_key, covariates, num_rows, masks)
         return Dataset(rows, jnp.ones(num_rows, bool), dict(masks)), z
@@ -353,7 +356,12 @@ def _reduced(model: Model, plate: str, size: int, dataset: Dataset, z: Array) ->
         name: jax.lax.slice_in_dim(value, 0, size, axis=axes[name]) if name in axes else value
         for name, value in model.space.constrain(z).items()
     }
-    values = cut(dataset.values, model.plate_axes[plate].axes, size)
+    group = next((group for group in model.groups if group.plate == plate), None)
+    if group is None:
+        program, values = model.function, cut(dataset.values, model.plate_axes[plate].axes, size)
+    else:
+        assert isinstance(model.function, SizedProgram)
+        program, values = model.function.resized({group.argument: size}), dataset.values
     with NUMPYRO:
-        log_probs, _ = compute_log_probs(handlers.seed(model.function, random.key(0)), (), values, latents)
+        log_probs, _ = compute_log_probs(handlers.seed(program, random.key(0)), (), values, latents)
     return log_probs
