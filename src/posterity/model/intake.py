@@ -13,7 +13,7 @@ from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.errors import InputError, did_you_mean
 
-__all__ = ["group_sizes", "num_rows_in", "pad_arrays", "pad_dataset", "plate_sizes", "read_arrays"]
+__all__ = ["group_sizes", "groups_needed", "num_rows_in", "pad_arrays", "pad_dataset", "plate_sizes", "read_arrays"]
 
 
 def read_arrays(model: Model, dataset: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -71,8 +71,9 @@ def group_sizes(model: Model, dataset: Mapping[str, Any], arrays: Mapping[str, A
     sizes = {}
     for group in model.groups:
         what = f"dataset for '{model.name}': '{group.argument}'"
-        needed = max((int(np.max(arrays[name], initial=-1)) + 1 for name in group.indices), default=0)
-        given = np.unique(np.asarray(dataset.get(group.argument, needed)))
+        needed = max((int(np.max(arrays[name], initial=-1)) + 1 for name in group.indices if name in arrays), default=0)
+        value = dataset.get(group.argument)
+        given = np.unique(needed if value is None else plain_array(what, value))
         if given.size != 1 or given.dtype.kind not in "iu" or given[0] < 1:
             raise InputError(
                 f"{what} must be one whole number of at least 1, the number of {group.plate}; got {given.tolist()}"
@@ -84,6 +85,22 @@ def group_sizes(model: Model, dataset: Mapping[str, Any], arrays: Mapping[str, A
                 "as Python does, or leave the number away: it follows from the codes"
             )
     return sizes
+
+
+def groups_needed(model: Model, dataset: Mapping[str, Any]) -> dict[str, int]:
+    """Number of groups that a dataset has of each plate of groups, before anything else is checked.
+
+    Args:
+        model: Whose arguments they are.
+        dataset: What the user gave.
+
+    Raises:
+        InputError: As `group_sizes` does, or a number or the codes are no plain array.
+    """
+    names = {name for group in model.groups for name in group.indices if dataset.get(name) is not None}
+    where = f"dataset for '{model.name}'"
+    codes = {name: plain_array(f"{where}: '{name}'", dataset[name]) for name in names}
+    return group_sizes(model, dataset, {name: array for name, array in codes.items() if array.dtype.kind in "iu"})
 
 
 def plate_sizes(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
