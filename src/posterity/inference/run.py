@@ -20,6 +20,7 @@ from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import PLACES, Dataset, stack_places
 from posterity.model.derivatives import explained_derivatives
 from posterity.model.intake import groups_needed, num_rows_in, pad_arrays, plate_sizes, read_arrays
+from posterity.model.levels import names_of_groups, with_codes
 from posterity.model.model import Model
 from posterity.model.read import with_more_groups
 from posterity.results.axes import active_entries
@@ -93,7 +94,8 @@ class Request:
 class _Read:
     """A dataset at the door: its arrays, the sizes of its variable plates, both padded, and what its key comes from.
 
-    `model` and `network` are those of the request, or larger ones where it has more groups.
+    `model` and `network` are those of the request, or larger ones where it has more groups; `columns` holds the names
+    of groups that were given as words.
     """
 
     model: Model
@@ -101,6 +103,7 @@ class _Read:
     name: str | None
     arrays: dict[str, np.ndarray]
     sizes: dict[str, int]
+    columns: Mapping[str, Sequence[str]]
     padded: Dataset
     words: np.ndarray
 
@@ -156,12 +159,14 @@ def posteriors_of(
 
 
 def _read(model: Model, network: Network, dataset: Mapping[str, Any], name: str | None, place: int) -> _Read:
+    dataset, words = with_codes(f"dataset for '{model.name}'", dataset)
     model, network = _with_room_for(dataset, model, network)
+    columns = names_of_groups(model, words)
     arrays = read_arrays(model, dataset)
     sizes = plate_sizes(model, arrays)
     num_rows = num_rows_in(model, arrays)
     padded = pad_arrays(model, arrays, sizes, num_rows if model.whole else network.padded_rows(num_rows))
-    return _Read(model, network, name, arrays, sizes, padded, dataset_words(name, place))
+    return _Read(model, network, name, arrays, sizes, columns, padded, dataset_words(name, place))
 
 
 def _with_room_for(dataset: Mapping[str, Any], model: Model, network: Network) -> tuple[Model, Network]:
@@ -272,7 +277,7 @@ def _finish(
         refined=refined[0],
         refined_log_joint=refined[1],
         refinement=found,
-        columns=request.columns,
+        columns={**request.columns, **read.columns},
         recipe=request.recipe,
         is_linear=request.is_linear,
         dropped_rows=request.dropped_rows,

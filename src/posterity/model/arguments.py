@@ -17,6 +17,7 @@ __all__ = [
     "argument_arrays",
     "as_dtype",
     "example_arrays",
+    "missing_arguments",
     "model_name",
     "optional_arguments",
 ]
@@ -80,6 +81,17 @@ def optional_arguments(model: ModelFunction) -> tuple[str, ...]:
     """Arguments whose default is None: data that may be simulated, covariates that may be absent."""
     parameters = inspect.signature(model).parameters.values()
     return tuple(p.name for p in parameters if p.default is None)
+
+
+def missing_arguments(model: ModelFunction, dataset: Mapping[str, Any]) -> tuple[str, ...]:
+    """Arguments without a value of their own that a dataset leaves out.
+
+    Args:
+        model: The NumPyro model.
+        dataset: Argument name -> value, or None.
+    """
+    parameters = inspect.signature(model).parameters.values()
+    return tuple(p.name for p in parameters if p.default in (p.empty, None) and dataset.get(p.name) is None)
 
 
 def argument_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -1,14 +1,15 @@
 """A program of the user's own read as well as it can be: groups that vary, else sizes written into it, else no rows."""
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
-from posterity.model.arguments import ModelFunction
+from posterity.model.arguments import ModelFunction, missing_arguments, model_name
 from posterity.model.bound import bind_plain, is_plain
-from posterity.model.dataset import num_rows_of
 from posterity.model.groups import capacity_for
+from posterity.model.levels import names_of_groups, with_codes
 from posterity.model.model import Model
 from posterity.model.read import read_model, read_whole
 from posterity.runtime.errors import InputError, RowsError
@@ -17,6 +18,9 @@ __all__ = ["read_as_it_serves"]
 
 Found = TypeVar("Found")
 Serve = Callable[[Model, Mapping[str, Any]], Found]
+
+MOST_LEFT_OUT = 3
+"""Numbers of groups that may be left out of a dataset: every pairing with the codes in it is tried."""
 
 
 def read_as_it_serves(function: ModelFunction, dataset: Mapping[str, Any], serve: Serve[Found]) -> tuple[Model, Found]:
@@ -28,22 +32,23 @@ def read_as_it_serves(function: ModelFunction, dataset: Mapping[str, Any], serve
 
     Args:
         function: A NumPyro program.
-        dataset: Argument name -> array or plain value.
+        dataset: Argument name -> array or plain value. Numbers of groups may be left out where codes tell them, and
+            codes may be words.
         serve: What else must succeed: takes a model, and a dataset of arrays at which to look at it.
 
     Raises:
         InputError: No reading serves.
     """
-    sizes = _group_sizes(function, dataset)
+    coded, words = with_codes(f"model '{model_name(function)}'", dataset)
+    sizes = _group_sizes(function, coded)
     if sizes:
         try:
-            program, arrays = bind_plain(function, {name: v for name, v in dataset.items() if name not in sizes})
-            model = read_model(program, arrays, sizes={name: capacity_for(size) for name, size in sizes.items()})
-            rows = num_rows_of({name: np.asarray(values) for name, values in arrays.items() if values is not None})
-            return model, serve(model, arrays | {name: np.full(rows, size) for name, size in sizes.items()})
+            model, arrays = _read_with_groups(function, coded, sizes)
+            names_of_groups(model, words)
+            return model, serve(model, arrays)
         except InputError:
             pass  # it may serve with sizes that do not vary; else what is said then speaks of the user's own numbers
-    program, arrays = bind_plain(function, dataset)
+    program, arrays = bind_plain(function, dataset if sizes.keys() <= dataset.keys() else {**dataset, **sizes})
     try:
         model = read_model(program, arrays)
         return model, serve(model, arrays)
@@ -55,16 +60,56 @@ def read_as_it_serves(function: ModelFunction, dataset: Mapping[str, Any], serve
         return model, serve(model, arrays)
 
 
+def _read_with_groups(
+    function: ModelFunction, dataset: Mapping[str, Any], sizes: Mapping[str, int]
+) -> tuple[Model, dict[str, Any]]:
+    """The program at capacities that hold these sizes, and the dataset with the sizes in each row."""
+    program, arrays = bind_plain(function, {name: v for name, v in dataset.items() if name not in sizes})
+    model = read_model(program, arrays, sizes={name: capacity_for(size) for name, size in sizes.items()})
+    num_rows = next(len(values) for values in arrays.values() if values is not None)
+    return model, arrays | {name: np.full(num_rows, size) for name, size in sizes.items()}
+
+
 def _group_sizes(function: ModelFunction, dataset: Mapping[str, Any]) -> dict[str, int]:
-    """Plain whole numbers that set the size of a plate of groups, each tried by itself with the others written in."""
-    whole = {name: int(v) for name, v in dataset.items() if is_plain(v) and isinstance(v, (int, np.integer))}
-    candidates = {name: size for name, size in whole.items() if size >= 1 and not isinstance(dataset[name], bool)}
-    found = {}
-    for name, size in candidates.items():
-        try:
-            program, arrays = bind_plain(function, {other: v for other, v in dataset.items() if other != name})
-            read_model(program, arrays, sizes={name: capacity_for(size)})
-        except InputError:
-            continue
-        found[name] = size
-    return found
+    """Arguments that set the size of a plate of groups, and the sizes in this dataset; those left out included."""
+    for left_out in _left_out(function, dataset):
+        full = {**dataset, **left_out}
+        found = {name: size for name, size in _whole_numbers(full).items() if _sets_a_plate(function, full, name, size)}
+        if found and left_out.keys() <= found.keys():
+            return found
+    return {}
+
+
+def _left_out(function: ModelFunction, dataset: Mapping[str, Any]) -> Iterator[dict[str, int]]:
+    """The ways in which arguments that were left out may be the numbers of groups that codes stand for."""
+    missing = missing_arguments(function, dataset)
+    yield {}
+    counts = [_count(values) for values in dataset.values()]
+    counts = [count for count in counts if count]
+    for number in range(1, min(len(missing), len(counts), MOST_LEFT_OUT) + 1):
+        for names in itertools.combinations(missing, number):
+            for chosen in itertools.permutations(counts, number):
+                yield dict(zip(names, chosen, strict=True))
+
+
+def _count(values: Any) -> int:
+    """Number of groups that codes stand for; 0 for what cannot be codes."""
+    if values is None or is_plain(values) or not hasattr(values, "__len__"):
+        return 0
+    array = np.asarray(values)
+    is_code = array.dtype.kind in "iu" and array.ndim == 1 and array.size and array.min() >= 0
+    return int(array.max()) + 1 if is_code else 0
+
+
+def _whole_numbers(dataset: Mapping[str, Any]) -> dict[str, int]:
+    numbers = {name: v for name, v in dataset.items() if isinstance(v, (int, np.integer)) and not isinstance(v, bool)}
+    return {name: int(value) for name, value in numbers.items() if value >= 1}
+
+
+def _sets_a_plate(function: ModelFunction, dataset: Mapping[str, Any], name: str, size: int) -> bool:
+    """Whether the program can be read with one size that varies, the others written into it."""
+    try:
+        _read_with_groups(function, dataset, {name: size})
+    except InputError:
+        return False
+    return True
