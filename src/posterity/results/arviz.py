@@ -86,8 +86,9 @@ def to_arviz(
         stats = (posterior.weights.log_weights, posterior.log_q, posterior.log_joint)
         groups["proposal"] = dataset({**posterior.proposed, **dict(zip(_PROPOSAL_STATS, stats, strict=True))})
     groups["observed_data"] = dataset(posterior.observed, rows=True)
-    if posterior.covariates:
-        groups["constant_data"] = dataset(posterior.covariates, rows=True)
+    sizes = {group.argument for group in posterior.model.groups}  # the axes say them
+    if constant := {name: array for name, array in posterior.covariates.items() if name not in sizes}:
+        groups["constant_data"] = dataset(constant, rows=True)
     if log_likelihood:
         model, arrays = _to_run_again(posterior, "log_likelihood", len(index))
         groups["log_likelihood"] = dataset(row_log_likelihood(model, draws, arrays), by_row=True)

@@ -11,7 +11,8 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, PRNGKeyArray
 
-from posterity.model.intake import read_arrays
+from posterity.model.groups import SizedProgram
+from posterity.model.intake import plate_sizes, read_arrays
 from posterity.model.model import Model
 from posterity.runtime.compile import jit
 from posterity.runtime.status import working
@@ -73,8 +74,12 @@ def nuts_reference(
 
     started = time.perf_counter()
     arrays = {name: jnp.asarray(array) for name, array in read_arrays(model, dataset).items()}
+    program = model.function
+    if isinstance(program, SizedProgram):
+        sizes = plate_sizes(model, read_arrays(model, dataset))
+        program = program.resized({group.argument: sizes[group.plate] for group in model.groups})
     sampler = MCMC(
-        NUTS(model.function, target_accept_prob=0.9),
+        NUTS(program, target_accept_prob=0.9),
         num_warmup=num_warmup,
         num_samples=num_draws,
         num_chains=num_chains,
