@@ -6,14 +6,25 @@ from typing import Any
 import jax
 import numpy as np
 
-from posterity.model.arguments import Argument, as_dtype
+from posterity.model.arguments import Argument, ModelFunction, as_dtype
 from posterity.model.arrays import plain_array
 from posterity.model.bound import bound_values, is_plain
 from posterity.model.dataset import Dataset
+from posterity.model.groups import SizedProgram
 from posterity.model.model import Model
+from posterity.model.whole import WholeProgram
 from posterity.runtime.errors import InputError, did_you_mean
 
-__all__ = ["group_sizes", "groups_needed", "num_rows_in", "pad_arrays", "pad_dataset", "plate_sizes", "read_arrays"]
+__all__ = [
+    "group_sizes",
+    "groups_needed",
+    "num_rows_in",
+    "own_program",
+    "pad_arrays",
+    "pad_dataset",
+    "plate_sizes",
+    "read_arrays",
+]
 
 
 def read_arrays(model: Model, dataset: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -139,6 +150,22 @@ def num_rows_in(model: Model, arrays: Mapping[str, np.ndarray]) -> int:
         arrays: What `read_arrays` gave.
     """
     return 1 if model.whole else next(iter(arrays.values())).shape[0]
+
+
+def own_program(model: Model, arrays: Mapping[str, np.ndarray]) -> ModelFunction:
+    """The program for one dataset's arrays as they are: without padding, and with its own numbers of groups.
+
+    Args:
+        model: The model.
+        arrays: What `read_arrays` gave.
+    """
+    program = model.function
+    if isinstance(program, WholeProgram):
+        return program.func
+    if isinstance(program, SizedProgram):
+        sizes = plate_sizes(model, arrays)
+        return program.resized({group.argument: sizes[group.plate] for group in model.groups})
+    return program
 
 
 def pad_arrays(model: Model, arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], num_rows: int) -> Dataset:

@@ -11,8 +11,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, PRNGKeyArray
 
-from posterity.model.groups import SizedProgram
-from posterity.model.intake import plate_sizes, read_arrays
+from posterity.model.intake import own_program, read_arrays
 from posterity.model.model import Model
 from posterity.runtime.compile import jit
 from posterity.runtime.status import working
@@ -73,11 +72,9 @@ def nuts_reference(
     from numpyro.infer import MCMC, NUTS
 
     started = time.perf_counter()
-    arrays = {name: jnp.asarray(array) for name, array in read_arrays(model, dataset).items()}
-    program = model.function
-    if isinstance(program, SizedProgram):
-        sizes = plate_sizes(model, read_arrays(model, dataset))
-        program = program.resized({group.argument: sizes[group.plate] for group in model.groups})
+    given = read_arrays(model, dataset)
+    program = own_program(model, given)
+    arrays = {name: jnp.asarray(array) for name, array in given.items()}
     sampler = MCMC(
         NUTS(program, target_accept_prob=0.9),
         num_warmup=num_warmup,
