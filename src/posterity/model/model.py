@@ -4,6 +4,7 @@ Every method speaks of one dataset and one `z`; `jax.vmap` adds batches at the e
 """
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -71,9 +72,11 @@ class Model:
         return hash(self.key)
 
     def __repr__(self) -> str:
-        axes = {a.name: [plate or str(n) for plate, n in zip(a.plates, a.shape, strict=True)] for a in self.arguments}
+        arrays = [a for a in self.arguments if not a.is_size]
+        axes = {a.name: [plate or str(n) for plate, n in zip(a.plates, a.shape, strict=True)] for a in arrays}
         rows = [] if self.whole else ["rows"]
         shown = ", ".join(f"{name}[{', '.join([*rows, *names])}]" for name, names in axes.items())
+        shown += "".join(f", {group.argument} up to {self.capacity[group.plate]}" for group in self.groups)
         return f"Model({self.name}: {shown}; latents {', '.join(site.name for site in self.space.sites)})"
 
     @property
@@ -95,6 +98,10 @@ class Model:
     def improper_sites(self) -> tuple[str, ...]:
         """Latent sites whose prior is flat: neither they nor data can be simulated."""
         return tuple(site.name for site in self.space.sites if site.improper)
+
+    def num_terms(self, num_rows: int) -> int:
+        """Log likelihoods that so many rows come to, about: those of the whole dataset where it is one observation."""
+        return max((math.prod(a.shape) for a in self.arguments), default=1) if self.whole else num_rows
 
     def require_rows(self, what: str) -> None:
         """Raises InputError where a whole dataset counts as one observation: there are no rows to speak of."""

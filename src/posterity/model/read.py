@@ -29,6 +29,8 @@ MOST_KEPT = 128
 FEWEST_ROWS = 7
 
 _kept: OrderedDict[Hashable, Model] = OrderedDict()
+# Several readings of one program are tried: those that fail cost time only once.
+_refused: OrderedDict[Hashable, InputError] = OrderedDict()
 
 
 def read_model(
@@ -55,7 +57,8 @@ def read_model(
     shapes = shapes_of(example_arrays(program, example))
     own = (fingerprint(function), tuple(sorted(sizes.items()))) if sizes else fingerprint(function)
     key = (own, _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
-    return _interned(key, lambda: _read(program, shapes, capacity, key))
+    asked = (own, _plain(shapes), key[2])
+    return _interned(key, asked, lambda: _read(program, shapes, capacity, key))
 
 
 def with_more_groups(model: Model, sizes: Mapping[str, int]) -> Model:
@@ -86,19 +89,32 @@ def read_whole(function: ModelFunction, example: Mapping[str, Any], reason: str)
     """
     shapes = shapes_of(argument_arrays(function, example))
     key = (fingerprint(function), _plain(shapes), "one observation")
-    return _interned(key, lambda: _read_whole(function, shapes, reason, key))
+    return _interned(key, key, lambda: _read_whole(function, shapes, reason, key))
 
 
-def _interned(key: Hashable, read: Callable[[], Model]) -> Model:
-    with NUMPYRO:  # one at a time; it guards the models that are kept as well
-        model = _kept.get(key)
-        if model is None:
-            made = read()
-            model = _kept.setdefault(made.key, made)
-        _kept.move_to_end(model.key)
-        while len(_kept) > MOST_KEPT:
-            _kept.popitem(last=False)
+def _interned(key: Hashable, asked: Hashable, read: Callable[[], Model]) -> Model:
+    """The model that is kept for `key`, or read now; what was refused for `asked` is refused again without a look."""
+    with NUMPYRO:  # one at a time; it guards what is kept as well
+        if key not in _kept:
+            if refused := _refused.get(asked):
+                raise type(refused)(str(refused))
+            try:
+                made = read()
+            except InputError as error:
+                _refused[asked] = type(error)(str(error))  # without its traceback, which holds the user's arrays
+                _forget_oldest(_refused)
+                raise
+            key = made.key
+            _kept.setdefault(key, made)
+        _kept.move_to_end(key)
+        model = _kept[key]
+        _forget_oldest(_kept)
     return model
+
+
+def _forget_oldest(kept: OrderedDict[Hashable, Any]) -> None:
+    while len(kept) > MOST_KEPT:
+        kept.popitem(last=False)
 
 
 def _of_any_number(shapes: Shapes) -> dict[str, jax.ShapeDtypeStruct]:
