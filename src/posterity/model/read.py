@@ -88,7 +88,7 @@ def read_whole(function: ModelFunction, example: Mapping[str, Any], reason: str)
         InputError: The program cannot serve; the message names the site and the cure.
     """
     shapes = shapes_of(argument_arrays(function, example))
-    key = (fingerprint(function), _plain(shapes), "one observation")
+    key = (fingerprint(function), _plain(shapes), "one observation", reason)
     return _interned(key, key, lambda: _read_whole(function, shapes, reason, key))
 
 
