@@ -6,10 +6,11 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from model.group_models import known_spread, random_intercepts, schooled, without_x
+from model.group_models import known_spread, random_intercepts, rich, schooled, with_incomes, without_x
 from numpy.testing import assert_allclose, assert_array_equal
 
 import posterity
+from posterity.model.intake import read_arrays
 from posterity.results.new_groups import groups_of_rows
 from posterity.runtime.errors import InputError
 
@@ -92,11 +93,33 @@ def test_new_codes_are_new_groups_however_large(estimator):
 def test_two_rows_of_one_new_group_share_its_effect(estimator):
     """A new group's rows vary together: the mean of many is as uncertain as the effect alone."""
     posterior = estimator.infer(without_x(schooled(5)))
-    grouped = groups_of_rows(posterior, {"school": [7, 7, 8]}, seed=0)
-    assert grouped.draws["u"].shape == (1000, 7)
+    grouped = groups_of_rows(posterior, {"school": [7, 7, 8]})
     assert_array_equal(grouped.rows["school"], [5, 5, 6])
-    assert_allclose(grouped.draws["u"][:, 5:].std(axis=0), 1.0, rtol=0.12)
-    assert_array_equal(grouped.draws["u"][:, :5], posterior["u"])
+    arrays = read_arrays(grouped.model, {**grouped.rows, "y": np.zeros(3)})
+    effects = grouped.draws(posterior, arrays, seed=0)["u"]
+    assert effects.shape == (1000, 7)
+    assert_allclose(effects[:, 5:].std(axis=0), 1.0, rtol=0.12)
+    assert_array_equal(effects[:, :5], posterior["u"])
+
+
+def test_what_is_known_of_groups_decides_what_new_ones_are_like():
+    estimator = posterity.informed(with_incomes, like=rich(5))
+    small, large = (estimator.infer(rich(number)) for number in (5, 9))
+    for number, posterior in ((5, small), (9, large)):
+        rows = {name: values for name, values in rich(number).items() if name not in ("num_schools", "income")}
+        fixed = functools.partial(with_incomes, num_schools=number, income=rich(number)["income"])
+        exact = posterity.infer(fixed, rows)
+        for site in ("slope", "b", "u"):
+            errors = 5.0 * exact[site].std(axis=0) * np.sqrt(2.0 / 900.0)
+            assert np.all(np.abs(posterior[site].mean(axis=0) - exact[site].mean(axis=0)) < errors), site
+    tree = small.to_arviz()
+    assert tree["constant_data"]["income"].dims == ("schools",)
+    assert small.predict({"x": [0.0], "school": [1]}).mean.shape == (1,)
+    with pytest.raises(InputError, match="new rows lack 'income', which 'with_incomes' must know of new schools"):
+        small.predict({"x": [0.0], "school": [5]})
+    new = small.predict({"x": [0.0, 0.0], "school": [5, 6], "income": [*rich(5)["income"], -10.0, 10.0]})
+    expected = np.array([-10.0, 10.0]) * small["slope"].mean()
+    assert_allclose(new.mean, expected, atol=5.0 * np.sqrt((1.25 + 100.0 * small["slope"].var()) / 1000))
 
 
 def flat_groups(school, num_schools, y):

@@ -34,6 +34,15 @@ def two_effects(x, school, num_schools, y=None):
         numpyro.sample("y", dist.Normal(u[school] + w[school] * x, 1.0), obs=y)
 
 
+def with_incomes(x, school, income, num_schools, y=None):
+    """What is known of each group: its effects lie around a line in its income."""
+    slope, b = numpyro.sample("slope", dist.Normal(0.0, 1.0)), numpyro.sample("b", dist.Normal(0.0, 1.0))
+    with numpyro.plate("schools", num_schools):
+        u = numpyro.sample("u", dist.Normal(slope * income, 0.5))
+    with numpyro.plate("observations", x.shape[0]):
+        numpyro.sample("y", dist.Normal(u[school] + b * x, 1.0), obs=y)
+
+
 def crossed(school, teacher, num_schools, num_teachers, y=None):
     with numpyro.plate("schools", num_schools):
         u = numpyro.sample("u", dist.Normal(0.0, 1.0))
@@ -61,6 +70,13 @@ def schooled(num_schools, seed=0):
     effects = rng.normal(size=num_schools)
     x, noise = rng.normal(size=NUM_ROWS), rng.normal(size=NUM_ROWS)
     return {"x": x, "school": school, "num_schools": num_schools, "y": effects[school] + 0.5 * x + noise}
+
+
+def rich(num_schools, seed=0):
+    """The same, with an income of each group that its effect follows."""
+    income = np.linspace(-2.0, 2.0, num_schools)
+    data = schooled(num_schools, seed)
+    return {**data, "income": income, "y": data["y"] + income[data["school"]]}
 
 
 def without_x(data):

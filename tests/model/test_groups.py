@@ -6,10 +6,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
-from model.group_models import centred_by_hand, crossed, known_spread, schooled, two_effects, without_plate, without_x
+from model.group_models import (
+    centred_by_hand,
+    crossed,
+    known_spread,
+    rich,
+    schooled,
+    two_effects,
+    with_incomes,
+    without_plate,
+    without_x,
+)
 from model.pieces import garbage, message
 from numpy.testing import assert_allclose
 
+from posterity.model import groups
 from posterity.model.groups import capacity_for
 from posterity.model.intake import pad_dataset, plate_sizes, read_arrays
 from posterity.model.read import read_model, with_more_groups
@@ -49,6 +60,30 @@ def test_masked_groups_leave_no_trace(capacity, rng_key):
     expected = exact.log_joint(z[mask], pad_dataset(exact, rows, 64))
     assert_allclose(padded.log_joint(z, dataset), expected, rtol=1e-5)
     assert_allclose(padded.log_joint(jnp.where(mask, z, garbage(z)), dataset), expected, rtol=1e-5)
+
+
+def test_what_is_known_of_groups_has_one_entry_for_each(rng_key):
+    data = rich(5)
+    model = read(with_incomes, data)
+    (group,) = model.groups
+    assert group.arrays == ("income",) and model.capacity == {"schools": 6}
+    rows = {name: values for name, values in data.items() if name not in ("num_schools", "income")}
+    exact = read_model(functools.partial(with_incomes, num_schools=5, income=data["income"]), rows)
+    dataset = pad_dataset(model, data, 64)
+    mask = model.space.mask(dataset.plate_masks)
+    z = random.normal(rng_key, (model.space.size,))
+    expected = exact.log_joint(z[mask], pad_dataset(exact, rows, 64))
+    assert_allclose(model.log_joint(jnp.where(mask, z, garbage(z)), dataset), expected, rtol=1e-5)
+    assert plate_sizes(model, read_arrays(model, {**data, "num_schools": None})) == {"schools": 5}
+    with pytest.raises(InputError, match=message("'num_schools' is 5, but income have [4] entries")):
+        read_arrays(model, {**data, "income": data["income"][:4]})
+
+
+def test_rows_do_not_repeat_more_of_their_groups_than_memory_holds(monkeypatch):
+    model = read(with_incomes, rich(5))
+    monkeypatch.setattr(groups, "MOST_REPEATED", 199)
+    with pytest.raises(InputError, match="'income' has 5 numbers of groups, which each of 40 rows would repeat"):
+        read_arrays(model, rich(5))
 
 
 def test_two_factors_vary_by_themselves():

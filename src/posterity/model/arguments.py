@@ -91,7 +91,8 @@ def missing_arguments(model: ModelFunction, dataset: Mapping[str, Any]) -> tuple
         dataset: Argument name -> value, or None.
     """
     parameters = inspect.signature(model).parameters.values()
-    return tuple(p.name for p in parameters if p.default in (p.empty, None) and dataset.get(p.name) is None)
+    without_value = [p.name for p in parameters if p.default is p.empty or p.default is None]
+    return tuple(name for name in without_value if dataset.get(name) is None)
 
 
 def argument_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[str, np.ndarray]:

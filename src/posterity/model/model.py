@@ -309,10 +309,11 @@ class Model:
         """Values whose padding is harmless, whatever stands in it.
 
         Padded rows repeat the first real row and masked data the first entry along their plate: their log
-        probabilities are dropped afterwards, but must be finite, and have finite gradients, until then. Masked
-        covariates are zero.
+        probabilities are dropped afterwards, but must be finite, and have finite gradients, until then. So do what
+        stands for groups that are masked; other masked covariates are zero, as columns must be.
         """
         first_row = jnp.argmax(dataset.row_mask)
+        groups = {group.plate for group in self.groups}
         filled = {}
         for argument in self.arguments:
             array = dataset.values[argument.name]
@@ -320,7 +321,8 @@ class Model:
                 if plate is not None:
                     mask = _along_axis(dataset.plate_masks[plate], axis, array.ndim)
                     first = lax.slice_in_dim(array, 0, 1, axis=axis)
-                    array = jnp.where(mask, array, first if argument.role == "data" else jnp.zeros_like(first))
+                    repeated = argument.role == "data" or plate in groups
+                    array = jnp.where(mask, array, first if repeated else jnp.zeros_like(first))
             filled[argument.name] = jnp.where(_along_axis(dataset.row_mask, 0, array.ndim), array, array[first_row])
         return filled
 

@@ -38,6 +38,7 @@ def read_model(
     example: Mapping[str, Any],
     capacity: Mapping[str, int] | None = None,
     sizes: Mapping[str, int] | None = None,
+    of_groups: Mapping[str, str] | None = None,
 ) -> Model:
     """The mathematics of a NumPyro program; the same object for the same program, shapes and capacities.
 
@@ -48,14 +49,19 @@ def read_model(
             means nothing; its other axes and dtypes count.
         capacity: Plate that may vary in size from dataset to dataset -> its largest size.
         sizes: Argument that sets a number of groups, which may vary, too -> the number to read the program at.
+        of_groups: Argument with one entry per group, which every row of the example repeats -> the one that sets how
+            many there are.
 
     Raises:
         InputError: The program cannot serve; the message names the site and the cure.
     """
     capacity = dict(capacity or {})
-    program = SizedProgram(function, sizes) if sizes else function
+    program, own = function, fingerprint(function)
+    if sizes:
+        program = SizedProgram(function, sizes, of_groups)
+        own = (own, tuple(sorted(sizes.items())), tuple(sorted((of_groups or {}).items())))
     shapes = shapes_of(example_arrays(program, example))
-    own = (fingerprint(function), tuple(sorted(sizes.items()))) if sizes else fingerprint(function)
+    shapes = program.fitting(shapes) if isinstance(program, SizedProgram) else shapes
     key = (own, _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
     asked = (own, _plain(shapes), key[2])
     return _interned(key, asked, lambda: _read(program, shapes, capacity, key))
@@ -73,7 +79,7 @@ def with_more_groups(model: Model, sizes: Mapping[str, int]) -> Model:
     example = {name: np.zeros(shape, dtype) for name, (shape, dtype) in model.example_shapes.items()}
     shapes_only = {name: array for name, array in example.items() if name not in at}
     capacity = {plate: size for plate, size in model.capacity.items() if plate not in {g.plate for g in model.groups}}
-    return read_model(model.function.func, shapes_only, capacity, at)
+    return read_model(model.function.func, shapes_only, capacity, at, model.function.of_groups)
 
 
 def read_whole(function: ModelFunction, example: Mapping[str, Any], reason: str) -> Model:
@@ -143,13 +149,14 @@ def _read_shapes(function: ModelFunction, example: Shapes, capacity: Mapping[str
     shapes = dict(example)
     for plate, group in plate_axes.items():
         shapes = resize(shapes, group.axes, capacity[plate])
-    arguments = tuple(_argument(name, shape, trace.data, plate_axes) for name, shape in shapes.items())
+    grouped = find_groups(function, shapes, trace) if isinstance(function, SizedProgram) else ()
+    axes = {**plate_axes, **{group.plate: group.axes for group in grouped}}
+    arguments = tuple(_argument(name, shape, trace.data, axes) for name, shape in shapes.items())
     served = {a.name: jax.ShapeDtypeStruct(shapes[a.name].shape, np.dtype(a.dtype)) for a in arguments}
     if served != example:
         trace = inspect_model(function, served)
         _check_capacity(function, trace, capacity)
     arguments = _with_indices(function, served, arguments)
-    grouped = find_groups(function, served, trace) if isinstance(function, SizedProgram) else ()
     return Model(
         function=function,
         arguments=(*arguments, *[Argument(g.argument, "covariate", (), "int32", (), is_size=True) for g in grouped]),

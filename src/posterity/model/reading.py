@@ -8,7 +8,7 @@ import numpy as np
 
 from posterity.model.arguments import ModelFunction, missing_arguments, model_name
 from posterity.model.bound import bind_plain, is_plain
-from posterity.model.groups import capacity_for
+from posterity.model.groups import capacity_for, in_each_row
 from posterity.model.levels import names_of_groups, with_codes
 from posterity.model.model import Model
 from posterity.model.read import read_model, read_whole
@@ -63,18 +63,38 @@ def read_as_it_serves(function: ModelFunction, dataset: Mapping[str, Any], serve
 def _read_with_groups(
     function: ModelFunction, dataset: Mapping[str, Any], sizes: Mapping[str, int]
 ) -> tuple[Model, dict[str, Any]]:
-    """The program at capacities that hold these sizes, and the dataset with the sizes in each row."""
+    """The program at capacities for these sizes; and the dataset, with the sizes and what groups have in each row.
+
+    Raises:
+        InputError: It cannot be read so.
+    """
     program, arrays = bind_plain(function, {name: v for name, v in dataset.items() if name not in sizes})
-    model = read_model(program, arrays, sizes={name: capacity_for(size) for name, size in sizes.items()})
-    num_rows = next(len(values) for values in arrays.values() if values is not None)
-    return model, arrays | {name: np.full(num_rows, size) for name, size in sizes.items()}
+    arrays = {name: np.asarray(values) for name, values in arrays.items() if values is not None}
+    num_rows = max((len(array) for array in arrays.values() if array.ndim), default=1)
+    lengths = {name: len(array) for name, array in arrays.items() if array.ndim and len(array) != num_rows}
+    capacities = {name: capacity_for(size) for name, size in sizes.items()}
+    refused: InputError | None = None
+    # One entry per group has an array that is as long as there are groups; of which plate must be tried.
+    for sets in itertools.product(*[[s for s, size in sizes.items() if size == own] for own in lengths.values()]):
+        of_groups = dict(zip(lengths, sets, strict=True))
+        try:
+            full = arrays | {name: in_each_row(f"'{name}'", arrays[name], num_rows) for name in of_groups}
+            model = read_model(program, full, sizes=capacities, of_groups=of_groups)
+        except InputError as error:
+            refused = error
+            continue
+        return model, full | {name: np.full(num_rows, size) for name, size in sizes.items()}
+    raise refused or RowsError(f"model '{model_name(function)}': arrays differ in length")
 
 
 def _group_sizes(function: ModelFunction, dataset: Mapping[str, Any]) -> dict[str, int]:
     """Arguments that set the size of a plate of groups, and the sizes in this dataset; those left out included."""
     for left_out in _left_out(function, dataset):
         full = {**dataset, **left_out}
-        found = {name: size for name, size in _whole_numbers(full).items() if _sets_a_plate(function, full, name, size)}
+        numbers = _whole_numbers(full)
+        if _can_vary(function, full, numbers):
+            return numbers
+        found = {name: size for name, size in numbers.items() if _can_vary(function, full, {name: size})}
         if found and left_out.keys() <= found.keys():
             return found
     return {}
@@ -106,10 +126,9 @@ def _whole_numbers(dataset: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(value) for name, value in numbers.items() if value >= 1}
 
 
-def _sets_a_plate(function: ModelFunction, dataset: Mapping[str, Any], name: str, size: int) -> bool:
-    """Whether the program can be read with one size that varies, the others written into it."""
+def _can_vary(function: ModelFunction, dataset: Mapping[str, Any], sizes: Mapping[str, int]) -> bool:
+    """Whether the program can be read with sizes that vary, all other plain values written into it."""
     try:
-        _read_with_groups(function, dataset, {name: size})
+        return bool(sizes) and bool(_read_with_groups(function, dataset, sizes))
     except InputError:
         return False
-    return True

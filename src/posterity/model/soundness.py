@@ -134,6 +134,9 @@ def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
     have = len(next(iter(example.values())))
     num_rows = int(np.clip(have, FEWEST_ROWS, MOST_ROWS))
     values = {name: array[np.arange(num_rows) % have] for name, array in example.items()}
+    for argument in model.arguments:  # groups beyond those of the example are like its last
+        missing = np.subtract(argument.shape, values[argument.name].shape[1:])
+        values[argument.name] = np.pad(values[argument.name], [(0, 0), *((0, int(m)) for m in missing)], mode="edge")
 
     def draw(rng_key: PRNGKeyArray, masks: Mapping[str, Array]) -> tuple[Dataset, Float[Array, " latent"]]:
         rows = {name: jnp.asarray(array) for name, array in values.items()}
@@ -361,7 +364,8 @@ def _reduced(model: Model, plate: str, size: int, dataset: Dataset, z: Array) ->
         program, values = model.function, cut(dataset.values, model.plate_axes[plate].axes, size)
     else:
         assert isinstance(model.function, SizedProgram)
-        program, values = model.function.resized({group.argument: size}), dataset.values
+        program = model.function.resized({group.argument: size})
+        values = cut(dataset.values, group.axes.axes, size)
     with NUMPYRO:
         log_probs, _ = compute_log_probs(handlers.seed(program, random.key(0)), (), values, latents)
     return log_probs

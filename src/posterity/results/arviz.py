@@ -86,8 +86,7 @@ def to_arviz(
         stats = (posterior.weights.log_weights, posterior.log_q, posterior.log_joint)
         groups["proposal"] = dataset({**posterior.proposed, **dict(zip(_PROPOSAL_STATS, stats, strict=True))})
     groups["observed_data"] = dataset(posterior.observed, rows=True)
-    sizes = {group.argument for group in posterior.model.groups}  # the axes say them
-    if constant := {name: array for name, array in posterior.covariates.items() if name not in sizes}:
+    if constant := _constant(posterior):
         groups["constant_data"] = dataset(constant, rows=True)
     if log_likelihood:
         model, arrays = _to_run_again(posterior, "log_likelihood", len(index))
@@ -146,6 +145,14 @@ def _dataset(
         check_conventions=False,  # warns of many chains and few draws: there is one chain
         attrs={"inference_library": "posterity"},
     )
+
+
+def _constant(posterior: PosteriorData) -> dict[str, np.ndarray]:
+    """The covariates: without numbers of groups, which the axes tell, and what groups have once for each."""
+    sizes = {group.argument for group in posterior.model.groups}
+    of_groups = {name for group in posterior.model.groups for name in group.arrays}
+    covariates = {name: array for name, array in posterior.covariates.items() if name not in sizes}
+    return {name: array[0] if name in of_groups else array for name, array in covariates.items()}
 
 
 def _checked(posterior: PosteriorData, num_draws: int | None) -> int:

@@ -43,7 +43,8 @@ def argument_axes(
                 coords[name] = list(entries[name])
             elif argument.name in columns and axis == 1:
                 coords[name] = list(columns[argument.name])
-        dims[argument.name] = tuple(names)
+        of_groups = any(argument.name in group.arrays for group in model.groups)
+        dims[argument.name] = tuple(names[1:] if of_groups else names)  # which is the same in every row
     return dims, coords
 
 

@@ -13,7 +13,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from posterity.model.arrays import plain_array
-from posterity.model.intake import plate_sizes
+from posterity.model.intake import pad_arrays, plate_sizes
 from posterity.model.levels import codes_of, text_array
 from posterity.model.model import Model
 from posterity.model.read import with_more_groups
@@ -34,48 +34,72 @@ class GroupsOfRows(NamedTuple):
 
     Attributes:
         model: The model, with room for their groups.
-        draws: Latent site -> draws of equal weight, those of new groups included.
-        rows: The new rows, with codes in place of words, and the number of groups.
+        rows: The new rows, with codes in place of words, the number of groups, and what is known of each group.
+        known: Plate -> groups that the dataset had, which come first.
         reasons: One sentence for each argument with new groups.
     """
 
     model: Model
-    draws: Mapping[str, np.ndarray]
     rows: dict[str, Any]
+    known: Mapping[str, int]
     reasons: tuple[str, ...]
 
+    def draws(self, posterior: PosteriorData, arrays: Mapping[str, np.ndarray], seed: int) -> Mapping[str, np.ndarray]:
+        """Draws of equal weight of the latents of all groups.
 
-def groups_of_rows(posterior: PosteriorData, new_rows: Mapping[str, Any], seed: int) -> GroupsOfRows:
-    """Looks which groups of new rows the dataset did not have, and draws what they need.
+        Args:
+            posterior: Of the dataset.
+            arrays: The new rows, as `read_arrays` gives them.
+            seed: Decides the latents of new groups.
+        """
+        sizes = plate_sizes(self.model, arrays)
+        if sizes == self.known:
+            return posterior.draws
+        latents = {name: jnp.asarray(values) for name, values in at_capacity(self.model, posterior.draws).items()}
+        masks = self.model.plate_masks({**self.model.capacity, **self.known})
+        padded = pad_arrays(self.model, arrays, sizes, len(next(iter(arrays.values()))))
+        row = {a.name: jnp.asarray(padded.values[a.name][:1]) for a in self.model.covariates}
+        keys = random.split(key_for(seed, "new groups"), posterior.num_draws)
+        completed = jax.device_get(_fill_all(self.model, latents, masks, row, keys))
+        return active_entries(self.model, completed, sizes)
+
+
+def groups_of_rows(posterior: PosteriorData, new_rows: Mapping[str, Any]) -> GroupsOfRows:
+    """Looks which groups of new rows the dataset did not have.
 
     Args:
         posterior: Of the dataset.
         new_rows: Argument -> array of the new rows, as the user gave them.
-        seed: Decides the effects of new groups.
 
     Raises:
-        InputError: Words stand for groups that were given as codes or the other way round, or the prior of new groups
-            is improper.
+        InputError: Words stand for groups that were given as codes or the other way round; something that the model
+            must know of new groups is missing, or their prior is improper.
     """
     model, rows, reasons = posterior.model, dict(new_rows), []
-    old = plate_sizes(model, posterior.data)
-    sizes = dict(old)
+    known = plate_sizes(model, posterior.data)
+    sizes = dict(known)
     for group in model.groups:
         for argument in group.indices:
             if rows.get(argument) is None:
                 continue  # whoever reads the rows says so
             names = posterior.columns.get(group.argument, ())
-            rows[argument], new = _codes(argument, rows[argument], names, old[group.plate])
-            sizes[group.plate] = max(sizes[group.plate], old[group.plate] + len(new))
+            rows[argument], new = _codes(argument, rows[argument], names, known[group.plate])
+            sizes[group.plate] = max(sizes[group.plate], known[group.plate] + len(new))
             reasons += _told(argument, new)
         rows[group.argument] = sizes[group.plate]
-    if sizes == old:
-        return GroupsOfRows(model, posterior.draws, rows, ())
-    _refuse_improper(model, {plate for plate in sizes if sizes[plate] > old[plate]})
+        for argument in group.arrays:
+            if rows.get(argument) is None:
+                if sizes != known:
+                    raise InputError(
+                        f"predict: new rows lack '{argument}', which '{model.name}' must know of new {group.plate}; "
+                        f"give one entry for each of the {sizes[group.plate]}, those of the dataset first"
+                    )
+                rows[argument] = posterior.data[argument][0]
+    if sizes != known:
+        _refuse_improper(model, {plate for plate in sizes if sizes[plate] > known[plate]})
     if any(size > model.capacity[plate] for plate, size in sizes.items()):
         model = with_more_groups(model, sizes)
-    completed = _completed(model, posterior.draws, posterior.data, old, key_for(seed, "new groups"))
-    return GroupsOfRows(model, active_entries(model, completed, sizes), rows, tuple(reasons))
+    return GroupsOfRows(model, rows, known, tuple(reasons))
 
 
 def _codes(argument: str, value: Any, names: Sequence[str], size: int) -> tuple[np.ndarray, list[str]]:
@@ -114,21 +138,6 @@ def _refuse_improper(model: Model, plates: set[str]) -> None:
                 f"predict: latent site '{site.name}' of '{model.name}' has an improper prior, so that nothing is known "
                 "of groups that the dataset does not have; give it a proper one, or leave their rows out"
             )
-
-
-def _completed(
-    model: Model,
-    draws: Mapping[str, np.ndarray],
-    data: Mapping[str, np.ndarray],
-    known: Mapping[str, int],
-    rng_key: PRNGKeyArray,
-) -> dict[str, np.ndarray]:
-    """Draws of all groups that the model has room for, of which the first ones are known."""
-    num_draws = len(next(iter(draws.values())))
-    masks = model.plate_masks({**model.capacity, **known})
-    rows = {a.name: jnp.asarray(data[a.name][:1]) for a in model.covariates}
-    latents = {name: jnp.asarray(values) for name, values in at_capacity(model, draws).items()}
-    return jax.device_get(_fill_all(model, latents, masks, rows, random.split(rng_key, num_draws)))
 
 
 @partial(filter_jit, effort="little")

@@ -121,9 +121,10 @@ def predict(
             f"predict: the interval must be a probability above 0 and below 1, such as 0.9; got {interval}"
         )
     target = _target(model, argument)
-    grouped = groups_of_rows(posterior, new_rows, seed)
-    model, draws = grouped.model, grouped.draws
+    grouped = groups_of_rows(posterior, new_rows)
+    model = grouped.model
     arrays = _new_rows(model, posterior, grouped.rows)
+    draws = grouped.draws(posterior, arrays, seed)
     levels = [0.5, (1.0 - interval) / 2.0, (1.0 + interval) / 2.0]
     if target.kind in ("binary", "class"):
         num_classes = 2 if target.kind == "binary" else target.num_classes
@@ -215,12 +216,14 @@ def _new_rows(model: Model, posterior: PosteriorData, new_rows: Mapping[str, Any
                 f"predict: new rows lack '{name}'; '{model.name}' takes {', '.join(covariates)}."
                 f"{did_you_mean(name, given)}"
             )
-    first = next(iter(covariates))
+    of_groups = {name for group in model.groups for name in (*group.arrays, group.argument)}
+    first = next(name for name in (*[n for n in covariates if n not in of_groups], *covariates))
     num_rows = len(np.atleast_1d(plain_array(f"predict: '{first}' of the new rows", given[first])))
     blank = {name: np.zeros((num_rows, *seen.shape[1:]), seen.dtype) for name, seen in posterior.observed.items()}
     arrays = read_arrays(model, {**given, **blank})
     for name, argument in covariates.items():
-        _check_like(argument, arrays[name], posterior.covariates[name])
+        if name not in of_groups:  # of which there may be more
+            _check_like(argument, arrays[name], posterior.covariates[name])
     return arrays
 
 
