@@ -163,3 +163,7 @@ def test_a_dataset_that_contradicts_itself_does_not_stop_the_others(estimator):
     answered, unanswered = estimator.infer_each([good, bad])
     assert answered.verdict == "corrected"
     assert unanswered.verdict == "unanswered" and "'num_schools' is 2, but" in unanswered.reasons[0]
+    with pytest.raises(InputError, match="'school' is missing"):
+        estimator.infer({"y": good["y"]})
+    with pytest.raises(InputError, match="new rows lack 'school'"):
+        answered.predict({"num_schools": 5})

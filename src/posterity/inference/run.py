@@ -19,7 +19,8 @@ from posterity.inference.proposal import proposal_of
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import PLACES, Dataset, stack_places
 from posterity.model.derivatives import explained_derivatives
-from posterity.model.intake import groups_needed, num_rows_in, pad_arrays, plate_sizes, read_arrays
+from posterity.model.group_sizes import groups_needed
+from posterity.model.intake import num_rows_in, pad_arrays, plate_sizes, read_arrays
 from posterity.model.levels import names_of_groups, with_codes
 from posterity.model.model import Model
 from posterity.model.read import with_more_groups

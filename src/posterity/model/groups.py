@@ -98,8 +98,8 @@ def in_each_row(what: str, array: np.ndarray, num_rows: int) -> np.ndarray:
     """
     if num_rows * array.size > MOST_REPEATED:
         raise InputError(
-            f"{what} has {array.size} numbers of groups, which each of {num_rows} rows would repeat; give it row by row, "
-            "as income[school], where the program takes it so"
+            f"{what} has {array.size} numbers of groups, which each of {num_rows} rows would repeat; let the program "
+            "take it row by row, as income[school]"
         )
     return np.broadcast_to(array, (num_rows, *array.shape))
 

@@ -25,6 +25,8 @@ def text_array(where: str, value: Any) -> np.ndarray | None:
     """
     if value is None or is_plain(value) or callable(value):
         return None
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return None
     array = plain_array(where, value)
     if array.dtype.kind == "O" and array.size and all(isinstance(entry, str) for entry in array.ravel()):
         return array.astype(str)
