@@ -21,6 +21,10 @@ from posterity.model.whole_soundness import check_whole
 from posterity.runtime.errors import InputError, RowsError
 
 
+def rows_of(y):
+    numpyro.sample("obs", dist.Normal(numpyro.sample("mu", dist.Normal(0.0, 1.0)), 1.0), obs=y)
+
+
 def whole(function, data):
     return read_whole(function, data, "it is a test")
 
@@ -57,6 +61,11 @@ def test_data_are_the_arguments_from_which_a_site_observes():
     function, data = WHOLE["marginal Gaussian process"]
     assert [a.role for a in whole(function, data).arguments] == ["covariate", "data"]
     assert [a.role for a in whole(sliced, {"y": SERIES}).arguments] == ["data"]
+
+
+def test_its_size_is_that_of_its_longest_argument():
+    assert whole(schools, {"sigma": ERRORS, "y": EFFECTS}).num_terms(1) == 8
+    assert read_model(rows_of, {"y": SERIES}).num_terms(16) == 16
 
 
 def test_whole_models_of_one_program_and_shape_are_one():

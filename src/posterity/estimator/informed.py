@@ -70,8 +70,8 @@ def informed(
 
     Args:
         model: Name of a built-in model, a NumPyro model, or what simulates one.
-        like: One dataset: argument name -> array with rows first. A model of your own needs it. Plain numbers and
-            words are written into the model.
+        like: One dataset: argument name -> array with rows first. A model of your own needs it. A plain number that
+            sets the size of a plate of groups may differ from dataset to dataset; others are written into the model.
         columns: For a built-in model, most columns; those of `like`, or its usual ones, if None.
         scales: Latent sites that scale others; found from the model if None.
         check: Make sure that the masks of a model of your own are sound, and that no row's likelihood depends on
