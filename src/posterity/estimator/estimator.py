@@ -42,7 +42,10 @@ class Estimator:
 
     def __repr__(self) -> str:
         if self.architecture is None or self.simulator is None:
-            return f"Estimator of {self.model.name}: informed, nothing trained; {self.model.space.size} latents"
+            told = f"Estimator of {self.model.name}: informed, nothing trained; {self.model.space.size} latents"
+            for group in self.model.groups:
+                told += f", at {self.model.capacity[group.plate]} {group.plate}, of which there may be any number"
+            return f"{told}; a dataset counts as one observation: {self.model.whole}" if self.model.whole else told
         envelope = self.simulator.envelope
         sizes = {"rows": envelope.rows, **envelope.plates}
         told = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())
@@ -64,7 +67,7 @@ class Estimator:
         Where the importance weights are unhealthy, sampling goes on from q; see `posterity.trust.ladder`.
 
         Args:
-            dataset: Argument name -> array with rows first.
+            dataset: Argument name -> array with rows first; numbers of groups as plain numbers.
             name: Of the dataset; it decides the draws, together with the seed.
             num_draws: Draws of q.
             seed: The same seed gives the same draws.

@@ -57,8 +57,8 @@ def infer(
         model: The name of a built-in model, a NumPyro model of your own, or a formula such as
             `y ~ x + (1 + x | school)`, answered by the informed posterior without training; or an estimator, or the
             directory of one.
-        data: A dict of arrays as the model takes them; or a table: a CSV or Parquet file, or a frame of Polars,
-            pandas, Arrow or any other library that narwhals knows.
+        data: A dict of arrays as the model takes them, with plain numbers, and words that name groups; or a table: a
+            CSV or Parquet file, or a frame of Polars, pandas, Arrow or any other library that narwhals knows.
         target: Column of a table that the model's observed vector takes; the other columns form its matrix.
         group: Column of a table whose values tell its datasets apart; the model does not see it. Z-scores, categories
             and classes are those of the whole table, so that the latents of all groups are in one unit.

@@ -26,7 +26,7 @@ class PosteriorData:
     Attributes:
         model: The model.
         name: The dataset's name, such as its value of the grouping column; None where it has none.
-        num_rows: Rows of the dataset.
+        num_rows: Rows of the dataset; 1 where it counts as one observation.
         verdict: How far to trust it; `unanswered` where the dataset could not be read.
         reasons: Full sentences with numbers.
         data: The model's arguments as they were given, rows first; empty where unanswered.
@@ -63,6 +63,11 @@ class PosteriorData:
     is_linear: bool = False
     dropped_rows: int = 0
     seconds: float = 0.0
+
+    @property
+    def size_in_words(self) -> str:
+        """How large the dataset is: `40 rows`, or `one observation` where its rows are not exchangeable."""
+        return "one observation" if self.model.whole else f"{self.num_rows} rows"
 
     @property
     def num_draws(self) -> int:
@@ -109,7 +114,7 @@ class PosteriorData:
 
     @property
     def observed(self) -> dict[str, np.ndarray]:
-        """The model's data arguments, rows first."""
+        """The model's data arguments, rows first; each in its own shape where there are no rows, as in `data`."""
         return {argument.name: self.data[argument.name] for argument in self.model.data if self.data}
 
     @property

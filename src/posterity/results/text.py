@@ -12,11 +12,13 @@ MOST_LATENTS, MOST_REASONS, MOST_WIDTH = 8, 3, 110
 def posterior_text(posterior: PosteriorData) -> str:
     """Verdict and sizes, the first reasons, and mean and sd of the first latents."""
     name = "" if posterior.name is None else f" '{posterior.name}'"
-    lines = [f"Posterior{name} of {posterior.model.name}, {posterior.num_rows} rows: {posterior.verdict}"]
+    lines = [f"Posterior{name} of {posterior.model.name}, {posterior.size_in_words}: {posterior.verdict}"]
     if posterior.verdict != "unanswered":
         lines[0] += f" ({posterior.num_draws} draws, ESS {posterior.ess:.0f}, k-hat {k_hat_text(posterior.pareto_k)})"
     lines += [f"  - {_cut(reason)}" for reason in posterior.reasons[:MOST_REASONS]]
     lines += _more(len(posterior.reasons) - MOST_REASONS, "reasons")
+    if posterior.model.whole:
+        lines.append(f"  - {_cut(f'counts as one observation: {posterior.model.whole}')}")
     summary = usual_summary(posterior) if posterior.num_draws else {}
     width = max((len(label) for label in list(summary)[:MOST_LATENTS]), default=0)
     for label, numbers in list(summary.items())[:MOST_LATENTS]:

@@ -28,7 +28,7 @@ def posterior_to_json(posterior: PosteriorData) -> dict[str, Any]:
         "reasons": list(posterior.reasons),
         "latents": _json_summary(usual_summary(posterior)),
     }
-    if posterior.verdict == "corrected":
+    if posterior.verdict == "corrected" and not posterior.model.improper_sites:
         evidence = log_evidence(posterior.log_joint, posterior.log_q)
         entry["log_evidence"] = _finite(dataclasses.asdict(evidence))
     if posterior.refinement is not None:
