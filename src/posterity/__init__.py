@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from posterity.amortized.architecture import Architecture
     from posterity.amortized.objectives import ForwardKL, ReverseKL, SymmetricKL
     from posterity.estimator.estimator import Estimator, load
+    from posterity.estimator.formula import FormulaModel, from_formula
     from posterity.estimator.infer import infer
     from posterity.estimator.informed import informed
     from posterity.estimator.train import train
@@ -33,6 +34,7 @@ _HOMES = {
     "posterity.amortized.architecture": ("Architecture",),
     "posterity.amortized.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
     "posterity.estimator.estimator": ("Estimator", "load"),
+    "posterity.estimator.formula": ("FormulaModel", "from_formula"),
     "posterity.estimator.infer": ("infer",),
     "posterity.estimator.informed": ("informed",),
     "posterity.estimator.train": ("train",),
@@ -59,6 +61,7 @@ __all__ = [
     "Envelope",
     "Estimator",
     "Evidence",
+    "FormulaModel",
     "ForwardKL",
     "InputError",
     "Model",
@@ -79,6 +82,7 @@ __all__ = [
     "build_simulator",
     "builtin_simulator",
     "compare",
+    "from_formula",
     "infer",
     "informed",
     "load",

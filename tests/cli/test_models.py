@@ -2,6 +2,7 @@
 
 from posterity.informed_posterior.bend.store import trained_for
 from posterity.model.builtin import MODELS
+from posterity.model.formula import RESPONSE_FAMILIES
 
 
 def test_every_builtin_model_is_listed(posterity):
@@ -13,8 +14,13 @@ def test_every_builtin_model_is_listed(posterity):
     assert listed["linear_regression"]["envelope"] == {"rows": [16, 128], "plates": {"features": [1, 10]}}
 
 
+def test_every_family_of_formulas_is_listed(posterity):
+    assert [entry["name"] for entry in posterity("models", "--json").json["families"]] == list(RESPONSE_FAMILIES)
+    assert "negative_binomial" in posterity("models").out
+
+
 def test_nothing_that_must_be_trained_is_said_to_ship(posterity):
-    assert set(posterity("models", "--json").json) == {"models", "row_network"}
+    assert set(posterity("models", "--json").json) == {"models", "families", "row_network"}
 
 
 def test_the_table_shows_the_same(posterity):

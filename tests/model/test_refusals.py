@@ -35,10 +35,6 @@ def no_latent(y):
     observe(0.0, y)
 
 
-def improper(y):
-    observe(numpyro.sample("mu", dist.ImproperUniform(dist.constraints.real, (), ())), y)
-
-
 def pinned(y):
     observe(numpyro.sample("mu", dist.Delta(1.0)), y)
 
@@ -194,7 +190,6 @@ STATIC = {
     ),
     "discrete membership": (discrete_membership, {"y": Y}, "latent site 'z' is discrete (Bernoulli"),
     "no latent": (no_latent, {"y": Y}, "no latent site: there is nothing to infer"),
-    "improper": (improper, {"y": Y}, "latent site 'mu' has an improper prior.*give it a proper one"),
     "delta": (pinned, {"y": Y}, "latent site 'mu' is a Delta.*numpyro.deterministic"),
     "param": (optimised, {"y": Y}, "'theta' is a param.*make it a sample with a prior"),
     "support from latent": (
@@ -239,8 +234,8 @@ STATIC = {
     "scaled": (tempered, {"y": Y}, "site 'y' is scaled (handlers.scale).*tempering into the distribution"),
     "scaled from outside": (handlers.scale(observe, 0.5), {"value": Y, "y": Y}, "site 'y' is scaled"),
     "subsampled": (subsampled, {"y": Y}, "plate 'observations' subsamples.*drop subsample_size"),
-    "scan": (chain, {"y": Y}, "scan and cond are not supported"),
-    "cond": (branches, {"y": Y}, "scan and cond are not supported"),
+    "scan": (chain, {"y": Y}, "scan is not supported"),
+    "cond": (branches, {"y": Y}, "cond is not supported"),
     "np.unique": (
         groups_by_unique,
         {"group": GROUP, "y": Y},

@@ -52,6 +52,7 @@ app.command(
 app.command(
     epilog=examples(
         "posterity infer linear_regression data.csv --target y -o posterior.nc --report report.html",
+        "posterity infer 'y ~ x1 + x2 + (1 + x1 | school)' data.csv --family bernoulli",
         "posterity infer my.estimator data.parquet --target y --categorical region --json",
         "posterity infer my.estimator data.csv --target y --model my_model.py:my_model --compare-nuts",
         "posterity infer linear_regression sales.parquet --target y --group store -o posteriors.parquet",

@@ -147,18 +147,20 @@ def _as_json(posterior: "Posterior", num_draws: int, reference: "NutsReference |
 
 
 def _reference_summary(posterior: "Posterior", reference: "NutsReference") -> "Summary":
-    from posterity.results.summary import summarise
+    from posterity.results.summary import summarise_as_usual
 
-    return summarise(reference.draws, posterior.labels)
+    return summarise_as_usual(posterior, reference.draws)
 
 
 def _print_table(posterior: "Posterior", title: str, num_draws: int, reference: "NutsReference | None") -> None:
-    from posterity.results.summary import summarise_in_table_units, summarise_posterior
+    from posterity.results.summary import summarise_in_table_units, usual_summary
     from posterity.results.table import posterior_table
 
-    is_scaled = posterior.recipe is not None and posterior.recipe.scaling is not None
+    recipe = posterior.recipe
+    is_in_table_units = recipe is not None and recipe.units == "table"
+    is_scaled = recipe is not None and recipe.scaling is not None and not is_in_table_units
     table = posterior_table(
-        summarise_posterior(posterior),
+        usual_summary(posterior),
         title=f"{title}: {posterior.num_rows} rows" + (", z-scored" if is_scaled else ""),
         verdict=posterior.verdict,
         reasons=posterior.reasons,
@@ -166,6 +168,6 @@ def _print_table(posterior: "Posterior", title: str, num_draws: int, reference: 
         ess=posterior.ess,
         num_draws=num_draws,
         reference=None if reference is None else _reference_summary(posterior, reference),
-        table_units=summarise_in_table_units(posterior),
+        table_units=None if is_in_table_units else summarise_in_table_units(posterior),
     )
     result_console().print(table)

@@ -17,13 +17,14 @@ Seed = Annotated[int, typer.Option(min=0, help="Accepted by every command; listi
 
 
 def models(as_json: Json = False, seed: Seed = 0) -> None:
-    """List the built-in models, and what answers them without training."""
-    known = {"models": _builtin_models(), "row_network": _row_network()}
+    """List the built-in models, the families of formulas, and what answers them without training."""
+    known = {"models": _builtin_models(), "families": _families(), "row_network": _row_network()}
     if as_json:
         print_json(known)
         return
     console = result_console()
     console.print(_model_table(known["models"]))
+    console.print(_family_table(known["families"]))
     console.print(_network_line(known["row_network"]), highlight=False)
     console.print("for the others, make an estimator with: posterity train MODEL -o OUT", highlight=False)
 
@@ -41,6 +42,13 @@ def _builtin_models() -> list[dict[str, Any]]:
         }
         for name, entry in MODELS.items()
     ]
+
+
+def _families() -> list[dict[str, str]]:
+    """Families of responses that a formula may have."""
+    from posterity.model.formula import RESPONSE_FAMILIES
+
+    return [{"name": name, "summary": entry.summary} for name, entry in RESPONSE_FAMILIES.items()]
 
 
 def _row_network() -> dict[str, Any]:
@@ -74,6 +82,13 @@ def _model_table(entries: list[dict[str, Any]]) -> Any:
         options = ", ".join(f"{name}={value}" for name, value in entry["options"].items())
         answered = "without training" if entry["informed"] else "after training"
         table.add_row(*_cells(entry["name"], entry["summary"], answered, options or "-", _sizes(entry["envelope"])))
+    return table
+
+
+def _family_table(entries: list[dict[str, str]]) -> Any:
+    table = _table("formulas, such as 'y ~ x + (1 | school)' --family NAME", "name", "response")
+    for entry in entries:
+        table.add_row(*_cells(entry["name"], entry["summary"]))
     return table
 
 

@@ -12,13 +12,18 @@ from posterity.runtime.errors import InputError
 __all__ = [
     "Categorical",
     "DropMissing",
+    "Family",
     "Json",
     "ModelFile",
+    "Priors",
     "Quiet",
     "Seed",
     "Target",
+    "Trials",
+    "Weights",
     "examples",
     "parse_plates",
+    "parse_priors",
     "parse_range",
     "parse_settings",
     "takes_fields_of",
@@ -34,6 +39,20 @@ Categorical = Annotated[
     list[str] | None, typer.Option(metavar="COL", help="One-hot encode this column; may be repeated.")
 ]
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with a missing cell.")]
+Family = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of the response of a formula: normal, bernoulli, poisson, ... (normal if none)."
+    ),
+]
+Priors = Annotated[
+    list[str] | None,
+    typer.Option("--prior", metavar="LATENT=DIST", help='Of a formula, such as sd="HalfNormal(1)"; may be repeated.'),
+]
+Trials = Annotated[
+    str | None, typer.Option(metavar="COL", help="Trials of each row, for a formula of --family binomial.")
+]
+Weights = Annotated[str | None, typer.Option(metavar="COL", help="Weight of each row of a formula.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
 ModelFile = Annotated[
     str | None,
@@ -76,6 +95,15 @@ def parse_settings(option: str, texts: Iterable[str]) -> dict[str, Any]:
         InputError: One of them has no `=`.
     """
     return {name: _value(text) for name, text in _pairs(option, texts)}
+
+
+def parse_priors(texts: Iterable[str]) -> dict[str, str] | None:
+    """Every `--prior LATENT=DISTRIBUTION` together; None where there is none.
+
+    Raises:
+        InputError: One of them has no `=`, or a latent is given twice.
+    """
+    return dict(_pairs("--prior", texts)) or None
 
 
 def _pairs(option: str, texts: Iterable[str]) -> Iterable[tuple[str, str]]:

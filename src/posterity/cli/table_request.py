@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posterity.cli.options import Categorical, DropMissing, Json, ModelFile, Quiet, Seed, Target, parse_settings
+from posterity.cli.options import (
+    Categorical,
+    DropMissing,
+    Family,
+    Json,
+    ModelFile,
+    Priors,
+    Quiet,
+    Seed,
+    Target,
+    Trials,
+    Weights,
+    parse_priors,
+    parse_settings,
+)
 from posterity.cli.output import note
 from posterity.cli.user_model import file_of, load_model, names_a_file
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
@@ -26,7 +40,8 @@ EstimatorName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A built-in model or FILE.py:FUNCTION, answered without training; or a trained estimator's directory.",
+        help="A built-in model, FILE.py:FUNCTION, or a formula such as 'y ~ x + (1 | school)', answered without "
+        "training; or a trained estimator's directory.",
     ),
 ]
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (also .csv.gz) or Parquet, with a header.")]
@@ -60,6 +75,10 @@ class TableRequest:
     estimator: EstimatorName
     table: Table
     target: Target = None
+    family: Family = None
+    prior: Priors = None
+    trials: Trials = None
+    weights: Weights = None
     draws: Draws = NUM_DRAWS
     seed: Seed = 0
     refine: Refine = REFINE_SECONDS
@@ -93,7 +112,7 @@ class TableRequest:
         """
         from posterity.tables.read import read_table, without_columns
 
-        texts = [*(self.categorical or ()), *(name for name in text_columns if name is not None)]
+        texts = [*(self.categorical or ()), *self._factors(), *(name for name in text_columns if name is not None)]
         separator = {"tab": "\t", "\\t": "\t"}.get(self.separator or "", self.separator)
         with working(f"reading {path}"):
             frame = read_table(
@@ -106,6 +125,12 @@ class TableRequest:
             )
         known = [name for name in self.ignore or () if path == self.table or name in frame.columns]
         return without_columns(frame, known, str(path))
+
+    def _factors(self) -> tuple[str, ...]:
+        """Columns of groups that a formula mentions: "05" is not 5 there, either."""
+        from posterity.tables.formula import names_formula, parse_formula
+
+        return parse_formula(self.estimator).factors if names_formula(self.estimator) else ()
 
     def note_guesses(self) -> None:
         """What was found out about the tables; said at the end, since bad input gets one line."""
@@ -122,8 +147,11 @@ class TableRequest:
         Raises:
             InputError: There is no such model, the table does not suit it, or an option cannot be read.
         """
+        from posterity.tables.formula import names_formula
+
         with working("loading JAX and the model"):
-            which: Any = load_model(self.estimator) if names_a_file(self.estimator) else self.estimator
+            is_file = names_a_file(self.estimator) and not names_formula(self.estimator)
+            which: Any = load_model(self.estimator) if is_file else self.estimator
             from posterity.estimator.infer import open_table
 
         return open_table(
@@ -134,6 +162,10 @@ class TableRequest:
             standardize=True if self.standardize else None,
             categorical=tuple(self.categorical or ()),
             drop_missing=self.drop_missing,
+            family=self.family,
+            priors=parse_priors(self.prior or ()),
+            trials=self.trials,
+            weights=self.weights,
             trained_model=None if self.model is None else load_model(self.model),
             options=parse_settings("--set", self.set_ or ()),
             source=str(self.table),

@@ -16,7 +16,7 @@ from posterity.model.model import Model
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
 from posterity.simulation.simulator import Simulator
-from posterity.tables.recipe import Recipe
+from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.training.data_envelope import DataEnvelope
 
 __all__ = ["Estimator", "load"]
@@ -42,7 +42,10 @@ class Estimator:
 
     def __repr__(self) -> str:
         if self.architecture is None or self.simulator is None:
-            return f"Estimator of {self.model.name}: informed, nothing trained; {self.model.space.size} latents"
+            told = f"Estimator of {self.model.name}: informed, nothing trained; {self.model.space.size} latents"
+            for group in self.model.groups:
+                told += f", at {self.model.capacity[group.plate]} {group.plate}, of which there may be any number"
+            return f"{told}; a dataset counts as one observation: {self.model.whole}" if self.model.whole else told
         envelope = self.simulator.envelope
         sizes = {"rows": envelope.rows, **envelope.plates}
         told = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())
@@ -64,7 +67,7 @@ class Estimator:
         Where the importance weights are unhealthy, sampling goes on from q; see `posterity.trust.ladder`.
 
         Args:
-            dataset: Argument name -> array with rows first.
+            dataset: Argument name -> array with rows first; numbers of groups as plain numbers.
             name: Of the dataset; it decides the draws, together with the seed.
             num_draws: Draws of q.
             seed: The same seed gives the same draws.
@@ -121,7 +124,7 @@ class Estimator:
 
     def infer_table(
         self,
-        recipe: Recipe,
+        recipe: AbstractRecipe,
         datasets: Mapping[str | None, Mapping[str, Any]],
         *,
         num_draws: int = NUM_DRAWS,
@@ -145,7 +148,7 @@ class Estimator:
         """
         settings = self._request(num_draws, seed, refine_seconds, recipe.columns_of)
         entry = builtin_entry(self.model.function)
-        is_linear = entry is not None and entry.linear
+        is_linear = recipe.units == "table" or (entry is not None and entry.linear)
         request = dataclasses.replace(settings, recipe=recipe, is_linear=is_linear, dropped_rows=dropped_rows)
         names = list(datasets)
         for first in range(0, len(names), at_once):

@@ -10,6 +10,7 @@ import polars as pl
 
 from posterity.estimator.artifact import find_artifact
 from posterity.estimator.estimator import Estimator, load
+from posterity.estimator.formula import as_columns, from_formula
 from posterity.estimator.informed import informed, is_informed
 from posterity.estimator.signature import arguments_of_model
 from posterity.inference.posterior import Posterior
@@ -18,9 +19,11 @@ from posterity.model.arguments import Argument
 from posterity.model.builtin import MODELS, builtin_entry
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
+from posterity.tables.abstract_recipe import AbstractRecipe, TableData
+from posterity.tables.formula import names_formula, parse_formula
 from posterity.tables.groups import members, split_groups
 from posterity.tables.read import as_frame
-from posterity.tables.recipe import Recipe, TableData
+from posterity.tables.recipe import Recipe
 
 __all__ = ["TableQuestion", "infer", "open_table"]
 
@@ -39,6 +42,10 @@ def infer(
     standardize: bool | None = None,
     categorical: Collection[str] = (),
     drop_missing: bool = False,
+    family: str | None = None,
+    priors: Mapping[str, str] | None = None,
+    trials: str | None = None,
+    weights: str | None = None,
     trained_model: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
     source: str | None = None,
@@ -47,10 +54,11 @@ def infer(
     """Checked posterior of one dataset; or of each group of a table's rows, by itself.
 
     Args:
-        model: The name of a built-in model or a NumPyro model of your own, answered by the informed posterior without
-            training; or an estimator, or the directory of one.
-        data: A dict of arrays as the model takes them; or a table: a CSV or Parquet file, or a frame of Polars,
-            pandas, Arrow or any other library that narwhals knows.
+        model: The name of a built-in model, a NumPyro model of your own, or a formula such as
+            `y ~ x + (1 + x | school)`, answered by the informed posterior without training; or an estimator, or the
+            directory of one.
+        data: A dict of arrays as the model takes them, with plain numbers, and words that name groups; or a table: a
+            CSV or Parquet file, or a frame of Polars, pandas, Arrow or any other library that narwhals knows.
         target: Column of a table that the model's observed vector takes; the other columns form its matrix.
         group: Column of a table whose values tell its datasets apart; the model does not see it. Z-scores, categories
             and classes are those of the whole table, so that the latents of all groups are in one unit.
@@ -62,6 +70,10 @@ def infer(
             get them, and other models get columns as they are.
         categorical: Columns to one-hot encode.
         drop_missing: Leave out rows with a missing cell.
+        family: Of the response of a formula; `normal` if None. For this and the next three see `from_formula`.
+        priors: Of a formula's latents.
+        trials: Of the rows of a formula's binomial response.
+        weights: Of the rows of a formula.
         trained_model: The NumPyro model, where a directory's estimator was trained for the user's own.
         options: Options of a built-in model that is answered without training.
         source: What messages call the table; its path if None.
@@ -73,7 +85,10 @@ def infer(
     Raises:
         InputError: The data do not suit the model, or the estimator cannot be loaded.
     """
-    if isinstance(data, Mapping) and data:
+    formula_settings: dict[str, Any] = {"family": family, "priors": priors, "trials": trials, "weights": weights}
+    is_formula = isinstance(model, str) and names_formula(model)
+    if isinstance(data, Mapping) and data and not is_formula:
+        _refuse_formula_options(formula_settings)
         _refuse_table_options(
             target=target, group=group, standardize=standardize, categorical=categorical, drop_missing=drop_missing
         )
@@ -90,6 +105,7 @@ def infer(
         trained_model=trained_model,
         options=options,
         source=source,
+        **formula_settings,
     )
     found = question.posteriors(
         num_draws=num_draws,
@@ -116,7 +132,7 @@ class TableQuestion(NamedTuple):
     """
 
     estimator: Estimator
-    recipe: Recipe
+    recipe: AbstractRecipe
     table: TableData
     datasets: Mapping[str | None, Mapping[str, np.ndarray]]
 
@@ -134,6 +150,10 @@ def open_table(
     standardize: bool | None = None,
     categorical: Collection[str] = (),
     drop_missing: bool = False,
+    family: str | None = None,
+    priors: Mapping[str, str] | None = None,
+    trials: str | None = None,
+    weights: str | None = None,
     trained_model: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
     source: str | None = None,
@@ -143,6 +163,12 @@ def open_table(
     Raises:
         InputError: The table does not suit the model, there is no such column, or the estimator cannot be loaded.
     """
+    formula_settings: dict[str, Any] = {"family": family, "priors": priors, "trials": trials, "weights": weights}
+    if isinstance(model, str) and names_formula(model):
+        not_for_formulas = {"target": target, "standardize": standardize, "model": trained_model, "options": options}
+        _refuse_for_formula(not_for_formulas)
+        return _open_formula(model, data, group, categorical, drop_missing, source, formula_settings)
+    _refuse_formula_options(formula_settings)
     text_columns = (*categorical, *([] if group is None else [group]))
     frame, source = as_frame(data, source, text_columns=text_columns)
     groups = None
@@ -174,11 +200,60 @@ def open_table(
     estimator = resolve(model, trained_model, options, make)
     entry = builtin_entry(estimator.model.function)
     recipe, table = fitted or fit(estimator.model.arguments, entry is not None and entry.standardized)
-    datasets: Mapping[str | None, Mapping[str, np.ndarray]] = {None: table.values}
-    if groups is not None:
-        found = members(groups, table.rows)
-        datasets = {name: {a: values[rows] for a, values in table.values.items()} for name, rows in found.items()}
-    return TableQuestion(estimator, recipe, table, datasets)
+    return TableQuestion(estimator, recipe, table, _datasets(table, groups))
+
+
+def _open_formula(
+    formula: str,
+    data: Any,
+    group: str | None,
+    categorical: Collection[str],
+    drop_missing: bool,
+    source: str | None,
+    settings: Mapping[str, Any],
+) -> TableQuestion:
+    """A table as a formula takes it, and the informed estimator of its program."""
+    parsed = parse_formula(formula)
+    text_columns = (*categorical, *parsed.factors, *([] if group is None else [group]))
+    frame, source = as_frame(as_columns(data), source, text_columns=text_columns)
+    groups = None
+    if group is not None:
+        others = (*categorical, *parsed.columns)
+        groups = split_groups(frame, group, others=others, drop_missing=drop_missing, source=source)
+        frame = frame.drop(group)
+    made = from_formula(
+        formula,
+        frame,
+        categorical=categorical,
+        drop_missing=drop_missing,
+        groups=groups,
+        source=source,
+        **{name: value for name, value in settings.items() if value is not None},
+    )
+    return TableQuestion(informed(made.model, made.data), made.recipe, made.table, _datasets(made.table, groups))
+
+
+def _datasets(
+    table: TableData, groups: Mapping[str, np.ndarray] | None
+) -> Mapping[str | None, Mapping[str, np.ndarray]]:
+    """Name of a group -> its rows; None -> the whole table, where there are no groups."""
+    if groups is None:
+        return {None: table.values}
+    found = members(groups, table.rows)
+    return {name: {a: values[rows] for a, values in table.values.items()} for name, rows in found.items()}
+
+
+def _refuse_formula_options(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"infer: '{name}' is for formulas such as 'y ~ x + (1 | school)'; this model has its own")
+
+
+def _refuse_for_formula(given: Mapping[str, Any]) -> None:
+    cures = {"target": "the response stands left of its ~", "standardize": "its program is always z-scored"}
+    for name, value in given.items():
+        if value:
+            raise InputError(f"infer: '{name}' is not for formulas: {cures.get(name, 'a formula is the whole model')}")
 
 
 def _arguments(

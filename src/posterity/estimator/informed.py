@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,13 +25,14 @@ from posterity.informed_posterior.read.structure import (
     find_structure,
     read_structure,
 )
-from posterity.model.arguments import example_arrays
+from posterity.model.arguments import argument_arrays, example_arrays
 from posterity.model.builtin import MODELS
-from posterity.model.dataset import num_rows_of
-from posterity.model.intake import pad_dataset, read_arrays
+from posterity.model.derivatives import check_derivatives
+from posterity.model.intake import num_rows_in, pad_dataset, read_arrays
 from posterity.model.model import Model
-from posterity.model.read import read_model
+from posterity.model.reading import read_as_it_serves
 from posterity.model.soundness import UnsupportedRowsError, check_at_rows, look_at_rows
+from posterity.model.whole_soundness import check_whole
 from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError, lookup
@@ -65,11 +67,13 @@ def informed(
     scale the rest, such as noise sds, spreads of group effects, correlations and degrees of freedom: up to eight
     numbers. It is near-exact for models in which, given those, every row depends on the latents through one number that
     is affine in them (a linear predictor with any link and likelihood); others are answered around the modes that are
-    found.
+    found. A model of your own without exchangeable rows (a time series, a Gaussian process, states along time) is
+    answered too: each dataset, of the shapes of `like`, counts as one observation of it.
 
     Args:
         model: Name of a built-in model, a NumPyro model, or what simulates one.
-        like: One dataset: argument name -> array with rows first. A model of your own needs it.
+        like: One dataset: argument name -> array with rows first. A model of your own needs it. A plain number that
+            sets the size of a plate of groups may differ from dataset to dataset; others are written into the model.
         columns: For a built-in model, most columns; those of `like`, or its usual ones, if None.
         scales: Latent sites that scale others; found from the model if None.
         check: Make sure that the masks of a model of your own are sound, and that no row's likelihood depends on
@@ -80,19 +84,19 @@ def informed(
         InputError: The model cannot serve.
     """
     with working("reading and checking the model"), no_full_collection():
-        read, example = _model_and_example(model, like, columns, options)
-        for name in scales or ():
-            lookup("latent site", name, dict.fromkeys(site.name for site in read.space.sites))
-        structure = _structure(read, example, scales, check=check and not isinstance(model, str))
+        check = check and not isinstance(model, str)
+        structure_of = partial(_structure, scales=scales, check=check)
+        if isinstance(model, (str, Simulator)):
+            read, example = _model_and_example(model, like, columns, options)
+            structure = structure_of(read, example)
+        else:
+            read, structure = read_as_it_serves(model, _shown(model, like, columns, options), structure_of)
         network = InformedNetwork(shipped_network(), read, structure)
     return Estimator(read, network, record={"informed": dataclasses.asdict(structure)})
 
 
 def _model_and_example(
-    model: str | Callable[..., Any] | Simulator,
-    like: Mapping[str, Any] | None,
-    columns: int | None,
-    options: Mapping[str, Any],
+    model: str | Simulator, like: Mapping[str, Any] | None, columns: int | None, options: Mapping[str, Any]
 ) -> tuple[Model, Mapping[str, Any]]:
     """The model, and a dataset at which to look at it, every plate at its capacity."""
     if isinstance(model, str):
@@ -104,26 +108,39 @@ def _model_and_example(
         read = entry.read(columns, **options)
         return read, _made_up(read)
     if options or columns is not None:
-        name = next(iter(options), "columns")
-        raise InputError(f"informed: '{name}' is for built-in models; set the defaults of your own instead")
-    if isinstance(model, Simulator):
-        if like is None:
-            masks = model.model.plate_masks(model.model.capacity)
-            dataset, _ = model.simulate(random.key(0), jnp.ones(min(model.envelope.rows[1], 16), bool), masks)
-            like = {name: np.asarray(values) for name, values in dataset.values.items()}
-        return model.model, like
+        raise _only_for_builtin(options)
+    if like is None:
+        masks = model.model.plate_masks(model.model.capacity)
+        dataset, _ = model.simulate(random.key(0), jnp.ones(min(model.envelope.rows[1], 16), bool), masks)
+        like = {name: np.asarray(values) for name, values in dataset.values.items()}
+    return model.model, like
+
+
+def _shown(
+    model: Callable[..., Any], like: Mapping[str, Any] | None, columns: int | None, options: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The dataset that shows the arguments of a model of the user's own."""
+    if options or columns is not None:
+        raise _only_for_builtin(options)
     if like is None:
         raise InputError(
             f"informed({getattr(model, '__name__', model)}): a model of your own needs one dataset that shows its "
             "arguments: like={...}, argument name -> array with rows first"
         )
-    return read_model(model, like), like
+    return like
+
+
+def _only_for_builtin(options: Mapping[str, Any]) -> InputError:
+    name = next(iter(options), "columns")
+    return InputError(f"informed: '{name}' is for built-in models; set the defaults of your own instead")
 
 
 def _structure(
     model: Model, example: Mapping[str, Any], scales: Collection[str] | None, *, check: bool
 ) -> Structure | Unstructured:
     """What was read off the model, once for each model."""
+    for name in scales or ():
+        lookup("latent site", name, dict.fromkeys(site.name for site in model.space.sites))
     key = model, None if scales is None else tuple(scales), check
     with _lock:
         if key in _structures:
@@ -155,12 +172,15 @@ def _find(
     few = min(2, len(model.space.sites))  # one that scales others has no twin
     if structure is not None and not check and len(structure.scale_sites) < few:
         return structure
-    arrays = read_arrays(model, {name: example.get(name) for name in example_arrays(model.function, example)})
-    look = check_at_rows if check else look_at_rows
+    names = argument_arrays if model.whole else example_arrays
+    arrays = read_arrays(model, {name: example.get(name) for name in names(model.function, example)})
+    look = check_whole if model.whole else check_at_rows if check else look_at_rows
     try:
         probe = look(model, arrays)
     except UnsupportedRowsError:
         probe = look(model, _supported_rows(model, arrays))
+    if structure is None:
+        check_derivatives(model, probe[0])
     # Where the posterior is Gaussian there are no terms, and most others show by their form that they are apart.
     if structure is not None and (structure.is_gaussian or terms_are_apart(model, structure, probe)):
         try:
@@ -178,7 +198,7 @@ def _supported_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str,
     Raises:
         InputError: There are none.
     """
-    num_rows = num_rows_of(dict(arrays))
+    num_rows = num_rows_in(model, arrays)
     dataset = pad_dataset(model, arrays, num_rows)
     unsupported = jax.device_get(jit(model.unsupported_rows, effort="little")(dataset))
     supported = ~np.any([*unsupported.values(), np.zeros(num_rows, bool)], axis=0)

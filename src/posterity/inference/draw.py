@@ -163,7 +163,7 @@ def _in_places(one: Callable[[Array], Tree], count: Array | np.integer) -> Tree:
 
 def log_joints(model: Model, z: Float[Array, "draw latent"], dataset: Dataset) -> Float[Array, " draw"]:
     """Log joint of all draws of one dataset, so many side by side as memory allows."""
-    at_once = max(1, DRAWS_TIMES_ROWS // dataset.row_mask.shape[0])
+    at_once = max(1, DRAWS_TIMES_ROWS // model.num_terms(dataset.row_mask.shape[0]))
     if len(z) <= at_once:
         return vmap(model.log_joint, in_axes=(0, None))(z, dataset)
     return lax.map(lambda one: model.log_joint(one, dataset), z, batch_size=at_once)

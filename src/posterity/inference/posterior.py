@@ -70,17 +70,19 @@ class Posterior(PosteriorData):
         """
         return posterior_log_evidence(self)
 
-    def summary(self, *, units: str = "model") -> "pl.DataFrame":
+    def summary(self, *, units: str | None = None) -> "pl.DataFrame":
         """One line for each scalar latent: `latent`, `mean`, `sd`, `q05`, `q50`, `q95`.
 
         Args:
             units: `model`: as the model sees the data, z-scored where it is defined on z-scores. `table`: those of the
-                table that the dataset was made of.
+                table that the dataset was made of. If None, `table` where the model is a formula, else `model`.
 
         Raises:
             InputError: Other units, or no way back to those of the table is known; the dataset is unanswered.
         """
         self.require_draws("summary")
+        if units is None:
+            units = "model" if self.recipe is None else self.recipe.units
         if units == "model":
             return summary_frame(summarise_posterior(self))
         if units != "table":

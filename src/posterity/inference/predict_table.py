@@ -6,15 +6,15 @@ from typing import Any
 from posterity.results.data import PosteriorData
 from posterity.results.predict import Predictions, predict
 from posterity.runtime.errors import InputError
+from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.tables.read import as_frame
-from posterity.tables.recipe import Recipe
 
 __all__ = ["predict_table"]
 
 
 def predict_table(
     posterior: PosteriorData,
-    recipe: Recipe,
+    recipe: AbstractRecipe,
     new_rows: Any,
     *,
     interval: float,

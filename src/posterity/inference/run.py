@@ -16,9 +16,14 @@ from jaxtyping import Array, PRNGKeyArray
 from posterity.inference.draw import Drawn, Network, draw_batch
 from posterity.inference.posterior import Posterior
 from posterity.inference.proposal import proposal_of
+from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import PLACES, Dataset, stack_places
-from posterity.model.intake import pad_arrays, plate_sizes, read_arrays
+from posterity.model.derivatives import explained_derivatives
+from posterity.model.group_sizes import groups_needed
+from posterity.model.intake import num_rows_in, pad_arrays, plate_sizes, read_arrays
+from posterity.model.levels import names_of_groups, with_codes
 from posterity.model.model import Model
+from posterity.model.read import with_more_groups
 from posterity.results.axes import active_entries
 from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import filter_jit
@@ -27,7 +32,7 @@ from posterity.runtime.errors import InputError
 from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for
 from posterity.runtime.status import working
 from posterity.runtime.threads import num_cores, one_blas_thread
-from posterity.tables.recipe import Recipe
+from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.training.data_envelope import DataEnvelope
 from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, log_joint_again, worth_a_look
 from posterity.trust.ladder import climb
@@ -63,7 +68,7 @@ class Request:
     refine_seconds: float = REFINE_SECONDS
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     envelope: DataEnvelope | None = None
-    recipe: Recipe | None = None
+    recipe: AbstractRecipe | None = None
     is_linear: bool = False
     dropped_rows: int = 0
 
@@ -88,11 +93,18 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class _Read:
-    """A dataset at the door: its arrays, the sizes of its variable plates, both padded, and what its key comes from."""
+    """A dataset at the door: its arrays, the sizes of its variable plates, both padded, and what its key comes from.
 
+    `model` and `network` are those of the request, or larger ones where it has more groups; `columns` holds the names
+    of groups that were given as words.
+    """
+
+    model: Model
+    network: Network
     name: str | None
     arrays: dict[str, np.ndarray]
     sizes: dict[str, int]
+    columns: Mapping[str, Sequence[str]]
     padded: Dataset
     words: np.ndarray
 
@@ -123,7 +135,7 @@ def posteriors_of(
         on_progress: Called with the number of finished datasets after each.
     """
     found: dict[int, Posterior] = {}
-    by_size: dict[int, dict[int, _Read]] = {}
+    by_size: dict[tuple[Model, int], dict[int, _Read]] = {}
 
     def finished(i: int, posterior: Posterior) -> None:
         found[i] = posterior
@@ -133,25 +145,38 @@ def posteriors_of(
         name = None if names is None else names[i]
         try:
             read = _read(model, network, dataset, name, first_place + i)
-            by_size.setdefault(read.padded.row_mask.shape[0], {})[i] = read
+            by_size.setdefault((read.model, read.padded.row_mask.shape[0]), {})[i] = read
         except InputError as error:
             finished(i, _unanswered(model, request, name, dataset, error))
-    for chosen, drawn, seconds in _draw_all(model, network, list(by_size.values()), request):
+    for chosen, drawn, seconds in _draw_all(list(by_size.values()), request):
         for (i, read), own in zip(chosen.items(), drawn, strict=True):
             began = time.perf_counter() - seconds
             try:
                 with one_blas_thread():
-                    finished(i, _finish(model, network, read, *own, request, began))
+                    finished(i, _finish(read, *own, request, began))
             except InputError as error:
-                finished(i, _unanswered(model, request, read.name, read.arrays, error))
+                finished(i, _unanswered(read.model, request, read.name, read.arrays, error))
     return [found[i] for i in range(len(datasets))]
 
 
 def _read(model: Model, network: Network, dataset: Mapping[str, Any], name: str | None, place: int) -> _Read:
+    dataset, words = with_codes(f"dataset for '{model.name}'", dataset)
+    model, network = _with_room_for(dataset, model, network)
+    columns = names_of_groups(model, words)
     arrays = read_arrays(model, dataset)
     sizes = plate_sizes(model, arrays)
-    padded = pad_arrays(model, arrays, sizes, network.padded_rows(len(next(iter(arrays.values())))))
-    return _Read(name, arrays, sizes, padded, dataset_words(name, place))
+    num_rows = num_rows_in(model, arrays)
+    padded = pad_arrays(model, arrays, sizes, num_rows if model.whole else network.padded_rows(num_rows))
+    return _Read(model, network, name, arrays, sizes, columns, padded, dataset_words(name, place))
+
+
+def _with_room_for(dataset: Mapping[str, Any], model: Model, network: Network) -> tuple[Model, Network]:
+    """The model and its network, read again where the dataset has more groups than they hold."""
+    needed = groups_needed(model, dataset)
+    if not isinstance(network, InformedNetwork) or all(needed[plate] <= model.capacity[plate] for plate in needed):
+        return model, network
+    larger = with_more_groups(model, needed)
+    return larger, dataclasses.replace(network, model=larger)
 
 
 def _unanswered(
@@ -161,7 +186,7 @@ def _unanswered(
     return Posterior(
         model=model,
         name=name,
-        num_rows=max(sizes, default=0),
+        num_rows=1 if model.whole else max(sizes, default=0),
         verdict="unanswered",
         reasons=(str(error),),
         columns=request.columns,
@@ -173,15 +198,17 @@ Weighed = tuple[Drawn, ImportanceWeights]
 
 
 def _draw_all(
-    model: Model, network: Network, by_size: Sequence[dict[int, _Read]], request: Request
+    by_size: Sequence[dict[int, _Read]], request: Request
 ) -> Iterator[tuple[dict[int, _Read], list[Weighed], float]]:
     """Draws and weights of some datasets at a time, and the seconds that each took; one thread for each core."""
 
     def draw(chosen: dict[int, _Read]) -> tuple[list[Weighed], float]:
         started = time.perf_counter()
         reads = list(chosen.values())
+        model, network = reads[0].model, reads[0].network
         places = stack_places([read.padded for read in reads])
-        with working("compiling, if it is the first time, and drawing"), no_full_collection():
+        doing = working("compiling, if it is the first time, and drawing")
+        with doing, no_full_collection(), explained_derivatives(model):
             drawn = draw_batch(network, model, places, request.seed, [read.words for read in reads], request.num_draws)
         weights = _checked(model, places, drawn, pareto_smoothed_many(np.stack([own.log_ratios for own in drawn])))
         return list(zip(drawn, weights, strict=True)), (time.perf_counter() - started) / len(chosen)
@@ -210,8 +237,6 @@ def _checked(
 
 
 def _finish(
-    model: Model,
-    network: Network,
     read: _Read,
     drawn: Drawn,
     weights: ImportanceWeights,
@@ -219,8 +244,9 @@ def _finish(
     started: float,
 ) -> Posterior:
     """Verdict, refinement and names of one dataset."""
+    model, network = read.model, read.network
     refuse_unsupported(model, drawn.unsupported, read.arrays)
-    num_rows = read.arrays[model.arguments[0].name].shape[0]
+    num_rows = num_rows_in(model, read.arrays)
     outside = network.outside(num_rows, read.sizes)
     if request.envelope is not None:
         outside += request.envelope.reasons(read.arrays, request.columns)
@@ -234,7 +260,7 @@ def _finish(
     verdict, reasons, found = climb(model, read.padded, drawn.z, weights, outside, rng_key, budget)
     refined: tuple[dict[str, np.ndarray], np.ndarray] | tuple[None, None] = (None, None)
     if verdict == "refined" and found is not None:
-        verdict, reasons = _check_refined(model, read, found, verdict, reasons)
+        verdict, reasons = _check_refined(read, found, verdict, reasons)
     if verdict == "refined" and found is not None:
         latents, log_joint = _refined_draws(model, read.padded, found, request.num_draws)
         refined = active_entries(model, latents, read.sizes), log_joint
@@ -252,7 +278,7 @@ def _finish(
         refined=refined[0],
         refined_log_joint=refined[1],
         refinement=found,
-        columns=request.columns,
+        columns={**request.columns, **read.columns},
         recipe=request.recipe,
         is_linear=request.is_linear,
         dropped_rows=request.dropped_rows,
@@ -262,13 +288,13 @@ def _finish(
 
 
 def _check_refined(
-    model: Model, read: _Read, found: Refinement, verdict: Verdict, reasons: tuple[str, ...]
+    read: _Read, found: Refinement, verdict: Verdict, reasons: tuple[str, ...]
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict, or `untrusted` where the density that the sampler climbed is not the model's."""
     if found.ends is None:
         return verdict, reasons
     z, log_density = (np.asarray(part)[:NUM_LOOKED_AT] for part in found.ends)
-    second, size = log_joint_again(model, stack_places([read.padded]), z[None])
+    second, size = log_joint_again(read.model, stack_places([read.padded]), z[None])
     wrong = disagreement(log_density, second[0], size[0])
     return (verdict, reasons) if wrong is None else ("untrusted", (wrong, *reasons))
 
@@ -296,6 +322,10 @@ def refuse_unsupported(model: Model, unsupported: Mapping[str, np.ndarray], arra
         arrays: Argument -> array with rows first.
     """
     for name, rows in unsupported.items():
+        if rows.any() and model.whole:
+            raise InputError(
+                f"dataset for '{model.name}': '{name}' holds values that its likelihood cannot produce; leave them out"
+            )
         if rows.any():
             first = int(np.argmax(rows))
             raise InputError(

@@ -77,7 +77,7 @@ class InformedNetwork(eqx.Module):
         Small ones cost little more than the calls of the programs; large ones would only wait for the slowest.
         """
         points = max(1, NUM_KNOTS * len(_places_of_scales(self.model, self.structure)))
-        each = points * num_rows * padded_size(self.model.space.size)
+        each = points * self.model.num_terms(num_rows) * padded_size(self.model.space.size)
         at_once = 1 if isinstance(self.structure, Unstructured) else PLACES
         most = MOST_GAUSSIAN if self.structure.is_gaussian else MOST_SIDE_BY_SIDE
         while at_once > 1 and at_once * each > most:

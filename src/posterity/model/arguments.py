@@ -9,9 +9,18 @@ import numpy as np
 
 from posterity.model.arrays import plain_array
 from posterity.model.sites import DataKind
-from posterity.runtime.errors import InputError, did_you_mean
+from posterity.runtime.errors import InputError, RowsError, did_you_mean
 
-__all__ = ["Argument", "ModelFunction", "as_dtype", "example_arrays", "model_name", "optional_arguments"]
+__all__ = [
+    "Argument",
+    "ModelFunction",
+    "argument_arrays",
+    "as_dtype",
+    "example_arrays",
+    "missing_arguments",
+    "model_name",
+    "optional_arguments",
+]
 
 ModelFunction = Callable[..., Any]
 
@@ -30,6 +39,7 @@ class Argument:
         num_classes: Number of classes where `kind` is `class`, else 0.
         is_index: A covariate that picks from an axis, as in `offset[group]`, or that may hold whole numbers only.
         num_entries: Length of the axis that an index picks from; 0 where it cannot be told.
+        is_size: A number of groups, the same in every row.
     """
 
     name: str
@@ -41,6 +51,7 @@ class Argument:
     num_classes: int = 0
     is_index: bool = False
     num_entries: int = 0
+    is_size: bool = False
 
 
 def model_name(model: ModelFunction) -> str:
@@ -72,15 +83,27 @@ def optional_arguments(model: ModelFunction) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.default is None)
 
 
-def example_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The example dataset as 32-bit arrays with a common first axis, in the order of the signature.
+def missing_arguments(model: ModelFunction, dataset: Mapping[str, Any]) -> tuple[str, ...]:
+    """Arguments without a value of their own that a dataset leaves out.
 
     Args:
         model: The NumPyro model.
-        example: Argument name -> array with rows first. An optional argument may be left out or None.
+        dataset: Argument name -> value, or None.
+    """
+    parameters = inspect.signature(model).parameters.values()
+    without_value = [p.name for p in parameters if p.default is p.empty or p.default is None]
+    return tuple(name for name in without_value if dataset.get(name) is None)
+
+
+def argument_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The example dataset as 32-bit arrays, each in its own shape, in the order of the signature.
+
+    Args:
+        model: The NumPyro model.
+        example: Argument name -> array. An optional argument may be left out or None.
 
     Raises:
-        InputError: A name is unknown or missing, a value is no numeric array, rows differ in number.
+        InputError: A name is unknown or missing, a value is no numeric array.
     """
     name_of_model = model_name(model)
     where = f"model '{name_of_model}'"
@@ -93,15 +116,34 @@ def example_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[str
     arrays: dict[str, np.ndarray] = {}
     for name, is_required in required.items():
         if example.get(name) is not None:
-            arrays[name] = _row_array(name_of_model, name, example[name])
+            arrays[name] = _argument_array(name_of_model, name, example[name])
         elif is_required:
             raise InputError(f"{where}: argument '{name}' has no value in the example dataset; give an array")
     if not arrays:
         raise InputError(f"{where}: the example dataset is empty; give an array for each argument")
+    return arrays
+
+
+def example_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The same with a common first axis, that of the rows.
+
+    Raises:
+        RowsError: An array has no rows, or they differ in number.
+        InputError: As `argument_arrays` does; or there are no rows at all.
+    """
+    arrays = argument_arrays(model, example)
+    name_of_model = model_name(model)
+    where = f"model '{name_of_model}'"
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise RowsError(
+                f"{where}: argument '{name}' is a scalar; data and covariates have rows first. Options are fixed "
+                f"beforehand with functools.partial({name_of_model}, {name}=...)"
+            )
     lengths = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
-        raise InputError(
+        raise RowsError(
             f"{where}: all arguments must have one entry per row, but {told}; bind an array that has no rows "
             f"with functools.partial({name_of_model}, ...)"
         )
@@ -110,7 +152,7 @@ def example_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[str
     return arrays
 
 
-def _row_array(name_of_model: str, name: str, value: Any) -> np.ndarray:
+def _argument_array(name_of_model: str, name: str, value: Any) -> np.ndarray:
     where = f"model '{name_of_model}': argument '{name}'"
     if isinstance(value, (str, bytes, bool, int, float)) or callable(value):
         shown = repr(value) if isinstance(value, (str, bytes, bool, int, float)) else "..."
@@ -123,11 +165,6 @@ def _row_array(name_of_model: str, name: str, value: Any) -> np.ndarray:
         raise InputError(
             f"{where} must be a numeric array; got {type(value).__name__} with dtype {array.dtype}. Options are "
             f"fixed beforehand with functools.partial({name_of_model}, {name}=...)"
-        )
-    if array.ndim == 0:
-        raise InputError(
-            f"{where} is a scalar; data and covariates have rows first. Options are fixed beforehand with "
-            f"functools.partial({name_of_model}, {name}=...)"
         )
     dtype = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}[array.dtype.kind]
     return as_dtype(where, array, dtype)
@@ -149,12 +186,14 @@ def as_dtype(where: str, array: np.ndarray, dtype: str) -> np.ndarray:
         converted = array.astype(dtype)
         fits = np.isfinite(converted) if dtype == "float32" else converted == array
     if not np.all(finite):
+        finite = np.atleast_1d(finite)
         rows = np.unique(np.argwhere(~finite)[:, 0])
         raise InputError(
-            f"{where} has missing or infinite values in {len(rows)} of {len(array)} rows, the first in row {rows[0]}; "
+            f"{where} has missing or infinite values in {len(rows)} of {len(finite)} rows, the first in row {rows[0]}; "
             "leave these rows out of every array of the dataset"
         )
     if not np.all(fits):
-        index = tuple(np.argwhere(~fits)[0])
+        array = np.atleast_1d(array)
+        index = tuple(np.argwhere(np.atleast_1d(~fits))[0])
         raise InputError(f"{where} holds {array[index]}, which {dtype} cannot hold, in row {int(index[0])}")
     return converted

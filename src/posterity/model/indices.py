@@ -9,6 +9,7 @@ from jax.extend import core
 from numpyro import handlers
 
 from posterity.model.arguments import ModelFunction
+from posterity.model.improper import StartImproper
 from posterity.model.trace import Shapes, is_observed
 from posterity.runtime.threads import NUMPYRO
 
@@ -34,7 +35,7 @@ def index_sizes(model: ModelFunction, shapes: Shapes) -> dict[str, int]:
     names = sorted(shapes)
 
     def log_probs(given: Mapping[str, Any]) -> list[Any]:
-        with NUMPYRO:
+        with NUMPYRO, StartImproper():
             trace = handlers.trace(handlers.seed(model, random.key(0))).get_trace(**given)
         return [site["fn"].log_prob(site["value"]) for site in trace.values() if is_observed(site)]
 

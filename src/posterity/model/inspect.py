@@ -15,20 +15,20 @@ import numpy as np
 from numpyro.distributions import CategoricalLogits, CategoricalProbs, Distribution, biject_to, constraints
 
 from posterity.model.arguments import ModelFunction, model_name, optional_arguments
+from posterity.model.improper import base_distribution, is_improper
 from posterity.model.sites import ROW_PLATE, DataKind, DataSite, LatentSite, ModelTrace
 from posterity.model.supports import fixed_supports
 from posterity.model.trace import (
     Shapes,
     Trace,
     abstract_trace,
-    base_distribution,
     is_latent,
     is_observed,
     log_prob_shape,
 )
-from posterity.runtime.errors import InputError
+from posterity.runtime.errors import InputError, RowsError
 
-__all__ = ["inspect_model"]
+__all__ = ["data_kind", "inspect_model", "latent_site", "plates_of_axes"]
 
 
 def inspect_model(model: ModelFunction, shapes: Shapes) -> ModelTrace:
@@ -49,7 +49,7 @@ def inspect_model(model: ModelFunction, shapes: Shapes) -> ModelTrace:
     except InputError as error:
         if not left_out:
             raise
-        raise InputError(
+        raise type(error)(
             f"{error}. The example leaves out {', '.join(left_out)}: give values to what is data"
         ) from error
     supports, moving = fixed_supports(where, model, shapes)
@@ -65,19 +65,19 @@ def _check_observed(where: str, trace: Trace, shapes: Shapes) -> None:
         raise InputError(f"{where} observes nothing: no argument among {given} reaches obs= of a site")
     for site in observed:
         if site["argument"] is None:
-            raise InputError(
+            raise RowsError(
                 f"{where}: site '{site['name']}' observes a value that is none of the arguments {given}. Data must "
                 "reach obs= as given: transform it before the call (or use a TransformedDistribution)"
             )
         if sum(other["argument"] == site["argument"] for other in observed) > 1:
-            raise InputError(f"{where}: argument '{site['argument']}' is observed by several sites; it can be by one")
+            raise RowsError(f"{where}: argument '{site['argument']}' is observed by several sites; it can be by one")
 
 
 def _read_trace(
     where: str, trace: Trace, shapes: Shapes, supports: Mapping[str, Any], moving: Collection[str]
 ) -> ModelTrace:
     num_rows = _num_rows(shapes)
-    latents = tuple(_latent_site(where, site, supports[name]) for name, site in trace.items() if is_latent(site))
+    latents = tuple(latent_site(where, site, supports[name]) for name, site in trace.items() if is_latent(site))
     if not latents:
         raise InputError(f"{where} has no latent site: there is nothing to infer")
     data = tuple(
@@ -91,15 +91,21 @@ def _num_rows(shapes: Shapes) -> int:
     return next(iter(shapes.values())).shape[0]
 
 
-def _plates_of_axes(site: Mapping[str, Any], ndim: int) -> tuple[str | None, ...]:
+def plates_of_axes(site: Mapping[str, Any], ndim: int) -> tuple[str | None, ...]:
     """Plate along each of the `ndim` batch axes of a site, or None."""
     plates: list[str | None] = [None] * ndim
     for frame in site["cond_indep_stack"]:
-        plates[frame.dim] = frame.name
+        if -frame.dim <= ndim:  # log probabilities of a factor may have no axes at all
+            plates[frame.dim] = frame.name
     return tuple(plates)
 
 
-def _latent_site(where: str, site: Mapping[str, Any], support: Any) -> LatentSite:
+def latent_site(where: str, site: Mapping[str, Any], support: Any) -> LatentSite:
+    """What a latent site of a trace is, given its support with concrete bounds.
+
+    Raises:
+        InputError: No bijection onto the support is known.
+    """
     name, shape, event_dim = site["name"], jnp.shape(site["value"]), site["fn"].event_dim
     try:
         bijector = biject_to(support)
@@ -108,23 +114,24 @@ def _latent_site(where: str, site: Mapping[str, Any], support: Any) -> LatentSit
             f"{where}: no bijection onto the support of latent site '{name}' ({type(support).__name__}) is known; "
             "write it as a transformation of latents with simpler supports"
         ) from error
-    return LatentSite(name, shape, event_dim, _plates_of_axes(site, len(shape) - event_dim), bijector)
+    plates = plates_of_axes(site, len(shape) - event_dim)
+    return LatentSite(name, shape, event_dim, plates, bijector, is_improper(site["fn"]))
 
 
 def _data_site(where: str, site: Mapping[str, Any], num_rows: int, fixed_support: bool) -> DataSite:
     name, shape = site["name"], log_prob_shape(where, site)
-    plates = _plates_of_axes(site, len(shape))
+    plates = plates_of_axes(site, len(shape))
     if not plates or shape[0] != num_rows or ROW_PLATE in plates[1:]:
-        raise InputError(
+        raise RowsError(
             f"{where}: observed site '{name}' has no row axis: its log probabilities have shape {shape} "
             f"for {num_rows} rows, which must be their first axis. Put it in numpyro.plate('{ROW_PLATE}', n), or let "
             "rows be its first batch axis"
         )
-    kind, num_classes = _data_kind(site["fn"])
+    kind, num_classes = data_kind(site["fn"])
     return DataSite(name, site["argument"], plates, kind, num_classes, fixed_support)
 
 
-def _data_kind(distribution: Distribution) -> tuple[DataKind, int]:
+def data_kind(distribution: Distribution) -> tuple[DataKind, int]:
     """Kind of value that a distribution draws, and the number of classes if it is a class."""
     if not distribution.is_discrete:
         return "real", 0
@@ -154,6 +161,7 @@ def _row_plates(where: str, model: ModelFunction, shapes: Shapes, found: ModelTr
         doubled,
         compare,
         situation="with twice the rows of the example (take the number of rows from an argument's shape)",
+        failure=RowsError,
     )
 
 
@@ -163,7 +171,7 @@ def _refuse_growing(where: str, trace: Trace, latents: Iterable[LatentSite]) -> 
     after = {name: jnp.shape(site["value"]) for name, site in trace.items() if is_latent(site)}
     for name in [*before, *after]:
         if before.get(name) != after.get(name):
-            raise InputError(
+            raise RowsError(
                 f"{where}: latent site '{name}' grows with the rows (one value per row). Only latents shared by all "
                 "rows can be inferred: integrate it out, or give it a plate of its own groups"
             )

@@ -4,6 +4,7 @@ Every method speaks of one dataset and one `z`; `jax.vmap` adds batches at the e
 """
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -20,8 +21,11 @@ from posterity.model.arguments import Argument, ModelFunction, model_name
 from posterity.model.counts import with_float_counts
 from posterity.model.dataset import Dataset
 from posterity.model.events import MaskEvents
+from posterity.model.groups import GroupPlate
+from posterity.model.improper import StartImproper
 from posterity.model.sites import AxisGroup, DataSite, LatentSite
 from posterity.model.space import LatentSpace, PlateMasks, broadcast_mask, masked_values
+from posterity.runtime.errors import InputError
 from posterity.runtime.threads import NUMPYRO
 
 __all__ = ["Model"]
@@ -45,6 +49,8 @@ class Model:
         axis_groups: All argument axes that latents follow, for names.
         example_shapes: Argument -> shape and dtype in the example, enough to read the program again.
         key: What two equal models have in common.
+        whole: Why its rows are not exchangeable, so that a whole dataset counts as one observation; else empty.
+        groups: Variable plates whose size is a number among the arguments; they are no part of `plate_axes`.
     """
 
     function: ModelFunction
@@ -56,6 +62,8 @@ class Model:
     axis_groups: tuple[AxisGroup, ...]
     example_shapes: Mapping[str, tuple[tuple[int, ...], str]]
     key: Hashable
+    whole: str = ""
+    groups: tuple[GroupPlate, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Model) and self.key == other.key)
@@ -64,8 +72,11 @@ class Model:
         return hash(self.key)
 
     def __repr__(self) -> str:
-        axes = {a.name: [plate or str(n) for plate, n in zip(a.plates, a.shape, strict=True)] for a in self.arguments}
-        shown = ", ".join(f"{name}[{', '.join(['rows', *names])}]" for name, names in axes.items())
+        arrays = [a for a in self.arguments if not a.is_size]
+        axes = {a.name: [plate or str(n) for plate, n in zip(a.plates, a.shape, strict=True)] for a in arrays}
+        rows = [] if self.whole else ["rows"]
+        shown = ", ".join(f"{name}[{', '.join([*rows, *names])}]" for name, names in axes.items())
+        shown += "".join(f", {group.argument} up to {self.capacity[group.plate]}" for group in self.groups)
         return f"Model({self.name}: {shown}; latents {', '.join(site.name for site in self.space.sites)})"
 
     @property
@@ -83,6 +94,23 @@ class Model:
         """Arguments that the model observes."""
         return tuple(a for a in self.arguments if a.role == "data")
 
+    @property
+    def improper_sites(self) -> tuple[str, ...]:
+        """Latent sites whose prior is flat: neither they nor data can be simulated."""
+        return tuple(site.name for site in self.space.sites if site.improper)
+
+    def num_terms(self, num_rows: int) -> int:
+        """Log likelihoods that so many rows come to, about: those of the whole dataset where it is one observation."""
+        return max((math.prod(a.shape) for a in self.arguments), default=1) if self.whole else num_rows
+
+    def require_rows(self, what: str) -> None:
+        """Raises InputError where a whole dataset counts as one observation: there are no rows to speak of."""
+        if self.whole:
+            raise InputError(
+                f"{what}: '{self.name}' counts a whole dataset as one observation, so there is nothing to say row by "
+                f"row. Its rows are not exchangeable: {self.whole}"
+            )
+
     def plate_masks(self, sizes: Mapping[str, Any]) -> dict[str, Bool[Array, " _"]]:
         """Masks that keep the first `sizes[plate]` entries of each variable plate."""
         masks = {name: np.arange(capacity) < sizes[name] for name, capacity in self.capacity.items()}
@@ -97,19 +125,28 @@ class Model:
     ) -> Float[Array, " latent"]:
         """One draw `z` from the prior; coordinates of masked plate entries are zero.
 
+        Improper priors have no draws: their latents are standard normal, unconstrained.
+
         Args:
             rng_key: Consumed here.
-            covariates: Covariates of the dataset; latents may depend on their shapes only.
+            covariates: Covariates of the dataset; latents may depend on their shapes only. Where the dataset counts as
+                one observation, all arguments may be among them.
             num_rows: Rows, padding included.
             plate_masks: Entries of the variable plates that the dataset has; all of them if None.
         """
         masks = self.plate_masks(self.capacity) if plate_masks is None else plate_masks
         model = handlers.trace(handlers.seed(self.function, rng_key))
-        with NUMPYRO, _MaskLatents(self.space, masks):  # outside, so that later sites and the trace see masked values
-            trace = model.get_trace(**covariates, **self._data_placeholders(num_rows))
+        with (
+            NUMPYRO,
+            StartImproper(),
+            _MaskLatents(self.space, masks),
+        ):  # outside, so that later sites and the trace see masked values
+            trace = model.get_trace(**{**self._data_placeholders(num_rows), **covariates})
         z = self.space.unconstrain({s.name: trace[s.name]["value"] for s in self.space.sites})
         # Where a prior reaches beyond float32, as Gamma(0.01) does, a draw is 0 or infinite and so would be its z.
         z = jnp.where(jnp.isinf(z), jnp.sign(z) * EDGE, z)
+        if self.whole:  # its prior may follow the data, for which zeros stand here
+            z = jnp.nan_to_num(z)
         return jnp.where(self.space.mask(masks), z, 0.0)
 
     def simulate_data(
@@ -183,7 +220,7 @@ class Model:
         """
         log_det, sites = self.site_log_probs(z, dataset)
         log_prior = log_det + sum(jnp.sum(sites[site.name]) for site in self.space.sites)
-        num_rows = dataset.row_mask.shape[0]
+        num_rows = 1 if self.whole else dataset.row_mask.shape[0]
         rows = sum(jnp.sum(jnp.reshape(sites[site.name], (num_rows, -1)), axis=1) for site in self.data_sites)
         return log_prior, jnp.asarray(rows)
 
@@ -204,7 +241,7 @@ class Model:
         """Log probabilities of each site at latents in their supports; see `site_log_probs`."""
         seeded = handlers.seed(self.function, random.key(0))  # every latent is given: the key is never used
         model = MaskEvents(seeded, f"model '{self.name}'", self._event_masks(dataset.plate_masks))
-        with NUMPYRO:
+        with NUMPYRO, StartImproper():
             log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
         sites = (*self.space.sites, *self.data_sites)
         return {
@@ -224,7 +261,9 @@ class Model:
             dataset: Padded dataset.
         """
         mask = broadcast_mask(site.plates, dataset.plate_masks, shape)
-        return mask & _along_axis(dataset.row_mask, 0, len(shape)) if isinstance(site, DataSite) else mask
+        if not isinstance(site, DataSite):
+            return mask
+        return mask & (_along_axis(dataset.row_mask, 0, len(shape)) if site.by_row else dataset.row_mask[0])
 
     def log_likelihood(self, z: Float[Array, " latent"], dataset: Dataset) -> Float[Array, " obs"]:
         """Log likelihood of each row in nats, 0 for padded rows."""
@@ -238,6 +277,7 @@ class Model:
     def unsupported_rows(self, dataset: Dataset) -> dict[str, Bool[Array, " obs"]]:
         """Data argument -> True for real rows whose value no latents can produce (such as a count of -1).
 
+        A site that observes no argument as it is stands under its own name.
         Sites whose support follows a latent, as that of Uniform(0, theta) does, are left to the likelihood.
         """
         latents = self.space.constrain(jnp.zeros(self.space.size))
@@ -249,13 +289,13 @@ class Model:
             if site.fixed_support:
                 inside = trace[site.name]["fn"].support(trace[site.name]["value"])
                 by_row = jnp.all(jnp.reshape(inside, (dataset.row_mask.shape[0], -1)), axis=1)
-                outside[site.argument] = dataset.row_mask & ~by_row
+                outside[site.argument or site.name] = dataset.row_mask & ~by_row
         return outside
 
     def _event_masks(self, plate_masks: PlateMasks) -> dict[str, Bool[Array, "*event"]]:
         """For data sites with event axes along variable plates, the entries of an event that count."""
         masks = {}
-        for site in self.data_sites:
+        for site in self.data_sites if self.capacity else ():
             argument = next(a for a in self.data if a.name == site.argument)
             first = len(site.plates) - 1  # its batch axes come first, and rows are no axis of an argument's shape
             if any(argument.plates[first:]):
@@ -269,10 +309,11 @@ class Model:
         """Values whose padding is harmless, whatever stands in it.
 
         Padded rows repeat the first real row and masked data the first entry along their plate: their log
-        probabilities are dropped afterwards, but must be finite, and have finite gradients, until then. Masked
-        covariates are zero.
+        probabilities are dropped afterwards, but must be finite, and have finite gradients, until then. So do what
+        stands for groups that are masked; other masked covariates are zero, as columns must be.
         """
         first_row = jnp.argmax(dataset.row_mask)
+        groups = {group.plate for group in self.groups}
         filled = {}
         for argument in self.arguments:
             array = dataset.values[argument.name]
@@ -280,7 +321,8 @@ class Model:
                 if plate is not None:
                     mask = _along_axis(dataset.plate_masks[plate], axis, array.ndim)
                     first = lax.slice_in_dim(array, 0, 1, axis=axis)
-                    array = jnp.where(mask, array, first if argument.role == "data" else jnp.zeros_like(first))
+                    repeated = argument.role == "data" or plate in groups
+                    array = jnp.where(mask, array, first if repeated else jnp.zeros_like(first))
             filled[argument.name] = jnp.where(_along_axis(dataset.row_mask, 0, array.ndim), array, array[first_row])
         return filled
 

@@ -11,7 +11,7 @@ from posterity.model.sites import Axes, AxisGroup, ModelTrace
 from posterity.model.trace import Shapes, Trace, abstract_trace, is_observed, log_prob_shape
 from posterity.runtime.errors import InputError, did_you_mean
 
-__all__ = ["axis_groups", "cut", "resize", "variable_axes"]
+__all__ = ["axis_groups", "cut", "refuse_stragglers", "resize", "shapes_of_sites", "variable_axes"]
 
 
 def axis_groups(model: ModelFunction, shapes: Shapes, trace: ModelTrace) -> tuple[AxisGroup, ...]:
@@ -41,7 +41,7 @@ def _followers(
     """What becomes one larger when these axes of arguments do; None if the model fails."""
     axes = {name: tuple(axis for other, axis in pairs if other == name) for name, _ in pairs}
     try:
-        found = abstract_trace(model, resize(shapes, axes, size + 1), _sizes)
+        found = abstract_trace(model, resize(shapes, axes, size + 1), shapes_of_sites)
     except InputError:
         return None
     grown = {name: found.get(f"plate {name}") for name, old in trace.plates.items() if old == size}
@@ -55,7 +55,7 @@ def _followers(
     return AxisGroup(size, axes, plates, latent_axes)
 
 
-def _sizes(trace: Trace) -> dict[str, tuple[int, ...]]:
+def shapes_of_sites(trace: Trace) -> dict[str, tuple[int, ...]]:
     """Site -> shape of its value, and `plate NAME` -> size; refuses data that do not fit their distribution."""
     for site in trace.values():
         if is_observed(site):
@@ -108,13 +108,17 @@ def variable_axes(
                 f"{where}: plate '{plate}' cannot vary, because no argument's shape sets its size; write "
                 f"numpyro.plate('{plate}', x.shape[-1])"
             )
-        _refuse_stragglers(where, plate, following[0], trace)
+        refuse_stragglers(where, plate, following[0], trace)
         chosen[plate] = following[0]
     return chosen
 
 
-def _refuse_stragglers(where: str, plate: str, group: AxisGroup, trace: ModelTrace) -> None:
-    """Whatever grows with a variable plate must lie inside it, or masks would miss it."""
+def refuse_stragglers(where: str, plate: str, group: AxisGroup, trace: ModelTrace) -> None:
+    """Whatever grows with a variable plate must lie inside it, or masks would miss it.
+
+    Raises:
+        InputError: Another plate grows with it, or a latent outside it.
+    """
     others = [other for other in group.plates if other != plate]
     if others:
         arguments = ", ".join(f"'{name}'" for name in group.axes)

@@ -3,14 +3,15 @@
 import dataclasses
 import itertools
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from posterity.model.arguments import Argument, ModelFunction, example_arrays, model_name
+from posterity.model.arguments import Argument, ModelFunction, argument_arrays, example_arrays, model_name
 from posterity.model.fingerprint import fingerprint
+from posterity.model.groups import SizedProgram, capacity_for, find_groups
 from posterity.model.indices import index_sizes
 from posterity.model.inspect import inspect_model
 from posterity.model.model import Model
@@ -18,18 +19,27 @@ from posterity.model.plates import axis_groups, resize, variable_axes
 from posterity.model.sites import AxisGroup, DataSite, ModelTrace
 from posterity.model.space import LatentSpace
 from posterity.model.trace import Shapes, abstract_trace, shapes_of
+from posterity.model.whole import WholeProgram, inspect_whole, whole_arguments
 from posterity.runtime.errors import InputError
 from posterity.runtime.threads import NUMPYRO
 
-__all__ = ["read_model"]
+__all__ = ["read_model", "read_whole", "with_more_groups"]
 
 MOST_KEPT = 128
 FEWEST_ROWS = 7
 
 _kept: OrderedDict[Hashable, Model] = OrderedDict()
+# Several readings of one program are tried: those that fail cost time only once.
+_refused: OrderedDict[Hashable, InputError] = OrderedDict()
 
 
-def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Mapping[str, int] | None = None) -> Model:
+def read_model(
+    function: ModelFunction,
+    example: Mapping[str, Any],
+    capacity: Mapping[str, int] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    of_groups: Mapping[str, str] | None = None,
+) -> Model:
     """The mathematics of a NumPyro program; the same object for the same program, shapes and capacities.
 
     Args:
@@ -38,22 +48,79 @@ def read_model(function: ModelFunction, example: Mapping[str, Any], capacity: Ma
         example: One dataset: argument name -> array with rows first. Its values may be made up, and its number of rows
             means nothing; its other axes and dtypes count.
         capacity: Plate that may vary in size from dataset to dataset -> its largest size.
+        sizes: Argument that sets a number of groups, which may vary, too -> the number to read the program at.
+        of_groups: Argument with one entry per group, which every row of the example repeats -> the one that sets how
+            many there are.
 
     Raises:
         InputError: The program cannot serve; the message names the site and the cure.
     """
     capacity = dict(capacity or {})
-    shapes = shapes_of(example_arrays(function, example))
-    key = (fingerprint(function), _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
-    with NUMPYRO:  # one at a time; it guards the models that are kept as well
-        model = _kept.get(key)
-        if model is None:
-            read = _read(function, shapes, capacity, key)
-            model = _kept.setdefault(read.key, read)
-        _kept.move_to_end(model.key)
-        while len(_kept) > MOST_KEPT:
-            _kept.popitem(last=False)
+    program, own = function, fingerprint(function)
+    if sizes:
+        program = SizedProgram(function, sizes, of_groups)
+        own = (own, tuple(sorted(sizes.items())), tuple(sorted((of_groups or {}).items())))
+    shapes = shapes_of(example_arrays(program, example))
+    shapes = program.fitting(shapes) if isinstance(program, SizedProgram) else shapes
+    key = (own, _plain(_of_any_number(shapes)), tuple(sorted(capacity.items())))
+    asked = (own, _plain(shapes), key[2])
+    return _interned(key, asked, lambda: _read(program, shapes, capacity, key))
+
+
+def with_more_groups(model: Model, sizes: Mapping[str, int]) -> Model:
+    """The same program, read at numbers of groups that hold so many.
+
+    Args:
+        model: One with groups.
+        sizes: Plate -> groups that it must hold.
+    """
+    assert isinstance(model.function, SizedProgram)
+    at = {g.argument: max(capacity_for(sizes[g.plate]), model.capacity[g.plate]) for g in model.groups}
+    example = {name: np.zeros(shape, dtype) for name, (shape, dtype) in model.example_shapes.items()}
+    shapes_only = {name: array for name, array in example.items() if name not in at}
+    capacity = {plate: size for plate, size in model.capacity.items() if plate not in {g.plate for g in model.groups}}
+    return read_model(model.function.func, shapes_only, capacity, at, model.function.of_groups)
+
+
+def read_whole(function: ModelFunction, example: Mapping[str, Any], reason: str) -> Model:
+    """The same for a program without exchangeable rows: each dataset of these shapes counts as one observation.
+
+    Args:
+        function: A NumPyro program.
+        example: One dataset: argument name -> array of any shape.
+        reason: Why it has no exchangeable rows, for messages.
+
+    Raises:
+        InputError: The program cannot serve; the message names the site and the cure.
+    """
+    shapes = shapes_of(argument_arrays(function, example))
+    key = (fingerprint(function), _plain(shapes), "one observation", reason)
+    return _interned(key, key, lambda: _read_whole(function, shapes, reason, key))
+
+
+def _interned(key: Hashable, asked: Hashable, read: Callable[[], Model]) -> Model:
+    """The model that is kept for `key`, or read now; what was refused for `asked` is refused again without a look."""
+    with NUMPYRO:  # one at a time; it guards what is kept as well
+        if key not in _kept:
+            if refused := _refused.get(asked):
+                raise type(refused)(str(refused))
+            try:
+                made = read()
+            except InputError as error:
+                _refused[asked] = type(error)(str(error))  # without its traceback, which holds the user's arrays
+                _forget_oldest(_refused)
+                raise
+            key = made.key
+            _kept.setdefault(key, made)
+        _kept.move_to_end(key)
+        model = _kept[key]
+        _forget_oldest(_kept)
     return model
+
+
+def _forget_oldest(kept: OrderedDict[Hashable, Any]) -> None:
+    while len(kept) > MOST_KEPT:
+        kept.popitem(last=False)
 
 
 def _of_any_number(shapes: Shapes) -> dict[str, jax.ShapeDtypeStruct]:
@@ -82,21 +149,45 @@ def _read_shapes(function: ModelFunction, example: Shapes, capacity: Mapping[str
     shapes = dict(example)
     for plate, group in plate_axes.items():
         shapes = resize(shapes, group.axes, capacity[plate])
-    arguments = tuple(_argument(name, shape, trace.data, plate_axes) for name, shape in shapes.items())
+    grouped = find_groups(function, shapes, trace) if isinstance(function, SizedProgram) else ()
+    axes = {**plate_axes, **{group.plate: group.axes for group in grouped}}
+    arguments = tuple(_argument(name, shape, trace.data, axes) for name, shape in shapes.items())
     served = {a.name: jax.ShapeDtypeStruct(shapes[a.name].shape, np.dtype(a.dtype)) for a in arguments}
     if served != example:
         trace = inspect_model(function, served)
         _check_capacity(function, trace, capacity)
+    arguments = _with_indices(function, served, arguments)
     return Model(
         function=function,
+        arguments=(*arguments, *[Argument(g.argument, "covariate", (), "int32", (), is_size=True) for g in grouped]),
+        space=LatentSpace(trace.latents),
+        data_sites=trace.data,
+        capacity={**capacity, **{g.plate: g.axes.size for g in grouped}},
+        plate_axes=plate_axes,
+        axis_groups=(*groups, *[g.axes for g in grouped]),
+        example_shapes={name: (shape.shape, str(shape.dtype)) for name, shape in example.items()},
+        key=key,
+        groups=grouped,
+    )
+
+
+def _read_whole(function: ModelFunction, example: Shapes, reason: str, key: tuple[Any, ...]) -> Model:
+    trace = inspect_whole(function, example)
+    arguments = whole_arguments(function, example, trace)
+    served = {a.name: jax.ShapeDtypeStruct(a.shape, np.dtype(a.dtype)) for a in arguments}
+    if served != example:
+        trace = inspect_whole(function, served)
+    return Model(
+        function=WholeProgram(function),
         arguments=_with_indices(function, served, arguments),
         space=LatentSpace(trace.latents),
         data_sites=trace.data,
-        capacity=dict(capacity),
-        plate_axes=plate_axes,
-        axis_groups=groups,
+        capacity={},
+        plate_axes={},
+        axis_groups=(),
         example_shapes={name: (shape.shape, str(shape.dtype)) for name, shape in example.items()},
         key=key,
+        whole=reason,
     )
 
 
@@ -143,7 +234,7 @@ def _is_whole(function: ModelFunction, shapes: Shapes, argument: Argument) -> bo
     """Whether the program refuses real numbers for a covariate."""
     real = jax.ShapeDtypeStruct(shapes[argument.name].shape, np.dtype("float32"))
     try:
-        abstract_trace(function, {**shapes, argument.name: real}, lambda trace: None)
+        abstract_trace(function, {**shapes, argument.name: real}, lambda trace: None, by_row=False)
     except InputError:
         return True
     return False

@@ -25,6 +25,7 @@ class LatentSite:
         event_dim: Number of event axes.
         plates: Plate name of each batch axis, or None.
         bijector: Maps unconstrained arrays onto the support.
+        improper: Its prior is flat, and cannot be drawn from.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LatentSite:
     event_dim: int
     plates: tuple[str | None, ...]
     bijector: Transform
+    improper: bool = False
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -45,11 +47,12 @@ class DataSite:
 
     Attributes:
         name: Site name.
-        argument: The argument handed to `obs=`.
+        argument: The argument handed to `obs=`; in a model that counts as one observation, empty if it is none.
         plates: For each axis of its `log_prob` array, rows first, the plate along it, or None.
         kind: What its values are.
         num_classes: Number of classes where `kind` is `class`, else 0.
         fixed_support: Its support does not follow a latent, as that of Uniform(0, theta) would.
+        by_row: Its log probabilities run along the rows; else all belong to one observation.
     """
 
     name: str
@@ -58,6 +61,7 @@ class DataSite:
     kind: DataKind
     num_classes: int
     fixed_support: bool = True
+    by_row: bool = True
 
 
 Axes = Mapping[str, tuple[int, ...]]

@@ -15,11 +15,13 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.primitives import Messenger
 
 from posterity.model.dataset import Dataset
+from posterity.model.derivatives import explained_derivatives
 from posterity.model.flat import flattened
+from posterity.model.groups import SizedProgram
 from posterity.model.model import Model
 from posterity.model.plates import cut
 from posterity.runtime.compile import jit
-from posterity.runtime.errors import InputError
+from posterity.runtime.errors import InputError, RowsError
 from posterity.runtime.keys import for_purpose, quick_key
 from posterity.runtime.threads import NUMPYRO
 
@@ -110,7 +112,8 @@ def _probe_of_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> Callable[[
 def _check(
     model: Model, probe: Callable[[int, Mapping[str, int]], "_Probe"], smallest: Mapping[str, int]
 ) -> tuple[Dataset, Float[Array, " latent"]]:
-    probes = [probe(seed, model.capacity) for seed in range(NUM_PROBES)]
+    with explained_derivatives(model):
+        probes = [probe(seed, model.capacity) for seed in range(NUM_PROBES)]
     for probed in probes:
         _judge(model, probed)
     for plate, capacity in model.capacity.items():
@@ -131,9 +134,14 @@ def draw_from_rows(model: Model, example: Mapping[str, np.ndarray]) -> Draw:
     have = len(next(iter(example.values())))
     num_rows = int(np.clip(have, FEWEST_ROWS, MOST_ROWS))
     values = {name: array[np.arange(num_rows) % have] for name, array in example.items()}
+    for argument in model.arguments:  # groups beyond those of the example are like its last
+        missing = np.subtract(argument.shape, values[argument.name].shape[1:])
+        values[argument.name] = np.pad(values[argument.name], [(0, 0), *((0, int(m)) for m in missing)], mode="edge")
 
     def draw(rng_key: PRNGKeyArray, masks: Mapping[str, Array]) -> tuple[Dataset, Float[Array, " latent"]]:
         rows = {name: jnp.asarray(array) for name, array in values.items()}
+        for group in model.groups:  # no row may pick an entry that is masked
+            rows |= {name: rows[name] % jnp.sum(masks[group.plate]) for name in group.indices}
         covariates = {argument.name: rows[argument.name] for argument in model.covariates}
         z = model.sample_prior(rng_key, covariates, num_rows, masks)
         return Dataset(rows, jnp.ones(num_rows, bool), dict(masks)), z
@@ -284,18 +292,18 @@ def _judge(model: Model, probe: _Probe) -> None:
         raise InputError(f"{where}: the gradient of its log joint is not finite at a draw from its own prior")
     for argument, blind in probe.blind.items():
         for name in _differing(probe.whole, blind, probe.rounding):
-            raise InputError(
+            raise RowsError(
                 f"{where}: argument '{argument}' is data, but site '{name}' also uses its values besides obs=, which "
                 "cannot be simulated; use what numpyro.sample(..., obs=...) returns, or pass such numbers as covariates"
             )
     half = probe.dataset.row_mask.shape[0] // 2
     for name in _differing(_tail(probe.whole, half), probe.last, _tail(probe.rounding, half)):
         if name in {site.name for site in model.space.sites}:
-            raise InputError(
+            raise RowsError(
                 f"{where}: the prior of latent site '{name}' depends on the rows (their values or their number). "
                 "Quantities such as x.std(0) must be fixed before the model is called, with functools.partial"
             )
-        raise InputError(
+        raise RowsError(
             f"{where}: at site '{name}' a row's likelihood depends on the other rows or on its place among them, so "
             "rows are not exchangeable. Quantities such as x.mean(0) must be computed before the model is called"
         )
@@ -351,7 +359,13 @@ def _reduced(model: Model, plate: str, size: int, dataset: Dataset, z: Array) ->
         name: jax.lax.slice_in_dim(value, 0, size, axis=axes[name]) if name in axes else value
         for name, value in model.space.constrain(z).items()
     }
-    values = cut(dataset.values, model.plate_axes[plate].axes, size)
+    group = next((group for group in model.groups if group.plate == plate), None)
+    if group is None:
+        program, values = model.function, cut(dataset.values, model.plate_axes[plate].axes, size)
+    else:
+        assert isinstance(model.function, SizedProgram)
+        program = model.function.resized({group.argument: size})
+        values = cut(dataset.values, group.axes.axes, size)
     with NUMPYRO:
-        log_probs, _ = compute_log_probs(handlers.seed(model.function, random.key(0)), (), values, latents)
+        log_probs, _ = compute_log_probs(handlers.seed(program, random.key(0)), (), values, latents)
     return log_probs

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from numpyro import handlers
 
 from posterity.model.arguments import ModelFunction
+from posterity.model.improper import StartImproper
 from posterity.model.trace import Shapes, is_latent, is_observed
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError
@@ -71,7 +72,7 @@ class _Bounds:
 
     def leaves(self, given: Mapping[str, Array], seed: int | Array) -> dict[str, list[Array]]:
         """Site -> bounds that the model computes."""
-        with NUMPYRO:
+        with NUMPYRO, StartImproper():
             trace = handlers.trace(handlers.seed(self.model, random.key(seed))).get_trace(**given)
         computed = {}
         for name, site in trace.items():

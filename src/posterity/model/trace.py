@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import random
 from numpyro import handlers
+from numpyro.contrib.control_flow.cond import cond_wrapper
 from numpyro.distributions import (
     Delta,
     Distribution,
     ExpandedDistribution,
-    ImproperUniform,
     Independent,
     MaskedDistribution,
     Unit,
@@ -23,7 +23,8 @@ from numpyro.distributions import (
 from numpyro.primitives import Messenger
 
 from posterity.model.arguments import ModelFunction, model_name
-from posterity.runtime.errors import InputError
+from posterity.model.improper import StartImproper, base_distribution
+from posterity.runtime.errors import InputError, RowsError
 from posterity.runtime.threads import NUMPYRO
 
 __all__ = [
@@ -56,7 +57,13 @@ def shapes_of(arrays: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def abstract_trace(
-    model: ModelFunction, shapes: Shapes, read: Callable[[Trace], Found], *, situation: str = "on the example dataset"
+    model: ModelFunction,
+    shapes: Shapes,
+    read: Callable[[Trace], Found],
+    *,
+    by_row: bool = True,
+    situation: str = "on the example dataset",
+    failure: type[InputError] = InputError,
 ) -> Found:
     """Runs the model on abstract arrays and returns what `read` takes from the trace (static facts only).
 
@@ -66,24 +73,27 @@ def abstract_trace(
         model: The NumPyro model.
         shapes: Argument name -> shape and dtype, rows first.
         read: Called with the trace while it is being made; its result must hold no traced array.
-        situation: Where a failure happened, for the message.
+        by_row: Whether rows are exchangeable; else factors, scans, and scaled and masked observations may serve.
+        situation: Where a failure of the model happened, for the message.
+        failure: Error to raise then.
 
     Raises:
+        RowsError: It uses what no model with exchangeable rows may: factors, scan, scaled or masked sites.
         InputError: The model fails, looks at values while it builds its sites, or uses what cannot be served:
-            discrete, improper or degenerate latents, params, factors, scan, scaled, masked or subsampled sites.
+            discrete or degenerate latents, params, subsampled or masked latent sites.
     """
     found: list[Found] = []
     where = f"model '{model_name(model)}'"
 
     def run(given: Mapping[str, Any]) -> None:
-        checked = handlers.seed(_Refuse(model, where), random.key(0))
-        with NUMPYRO:
+        checked = handlers.seed(_Refuse(model, where, by_row), random.key(0))
+        with NUMPYRO, StartImproper():
             found.append(read(_with_arguments(handlers.trace(checked).get_trace(**given), given)))
 
     try:
         jax.eval_shape(run, dict(shapes))
     except InputError as error:
-        raise InputError(str(error)) from None  # without JAX's notes on its own traceback
+        raise type(error)(str(error)) from None  # without JAX's notes on its own traceback
     except VALUE_DEPENDENT as error:
         raise InputError(
             f"{where} looks at the values of its arguments while it builds its sites ({type(error).__name__}): "
@@ -91,7 +101,7 @@ def abstract_trace(
             "data do not). Work out sizes before the call and bind them with functools.partial"
         ) from error
     except Exception as error:
-        raise InputError(f"{where} failed {situation}: {type(error).__name__}: {_first_line(error)}") from error
+        raise failure(f"{where} failed {situation}: {type(error).__name__}: {_first_line(error)}") from error
     return found[0]
 
 
@@ -122,13 +132,6 @@ def log_prob_shape(where: str, site: Mapping[str, Any]) -> tuple[int, ...]:
     return shape
 
 
-def base_distribution(distribution: Distribution) -> Distribution:
-    """The distribution inside `expand`, `to_event` and `mask`; transformed ones are kept whole."""
-    while isinstance(distribution, (ExpandedDistribution, Independent, MaskedDistribution)):
-        distribution = distribution.base_dist
-    return distribution
-
-
 def _with_arguments(trace: Trace, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Adds to each site the name of the argument that it observes, found by identity."""
     named = {}
@@ -141,33 +144,39 @@ def _with_arguments(trace: Trace, given: Mapping[str, Any]) -> dict[str, dict[st
 class _Refuse(Messenger):
     """Stops at the first site that cannot be served, before NumPyro draws it."""
 
-    def __init__(self, model: ModelFunction, where: str):
+    def __init__(self, model: ModelFunction, where: str, by_row: bool):
         super().__init__(model)
-        self.where = where
+        self.where, self.by_row = where, by_row
 
     def process_message(self, msg: dict[str, Any]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Raises InputError with the site's name and the cure."""
-        reason = _foreign(msg)
-        if reason is None and msg["type"] == "sample":
-            reason = _unsuitable_sample(msg)
-            if reason is None and not msg["is_observed"]:
-                reason = _unsuitable_latent(msg)
-        if reason is not None:
+        if reason := _foreign(msg):
             raise InputError(f"{self.where}: {reason}")
+        if msg["type"] == "sample" and not msg["is_observed"] and (reason := _unsuitable_latent(msg)):
+            raise InputError(f"{self.where}: {reason}")
+        if self.by_row and (reason := _without_rows(msg)):
+            raise RowsError(f"{self.where}: {reason}")
 
 
 def _foreign(msg: Mapping[str, Any]) -> str | None:
     name, kind = msg.get("name"), msg["type"]
     if kind in ("param", "mutable"):
         return f"'{name}' is a {kind}, which is optimised; make it a sample with a prior"
-    if kind == "control_flow":
-        return "scan and cond are not supported: rows must be exchangeable; write the rows as one plate"
+    if kind == "control_flow" and msg["fn"] is cond_wrapper:
+        return (
+            "cond is not supported: which sites there are must not depend on values; choose between values, not sites"
+        )
     if kind == "plate" and msg["args"][1] not in (None, msg["args"][0]):
         return f"plate '{name}' subsamples; posterity needs all rows: drop subsample_size"
     return None
 
 
-def _unsuitable_sample(msg: Mapping[str, Any]) -> str | None:
+def _without_rows(msg: Mapping[str, Any]) -> str | None:
+    """Why a program with this message has no exchangeable rows, or does not say how they arise."""
+    if msg["type"] == "control_flow":
+        return "scan is not supported: rows must be exchangeable; write the rows as one plate"
+    if msg["type"] != "sample":
+        return None
     name = msg["name"]
     if isinstance(base_distribution(msg["fn"]), Unit):
         return f"site '{name}' is a numpyro.factor, which cannot be simulated; write it as a distribution with obs="
@@ -186,8 +195,6 @@ def _unsuitable_sample(msg: Mapping[str, Any]) -> str | None:
 
 def _unsuitable_latent(msg: Mapping[str, Any]) -> str | None:
     name, distribution = msg["name"], base_distribution(msg["fn"])
-    if isinstance(distribution, ImproperUniform):
-        return f"latent site '{name}' has an improper prior, which cannot be simulated; give it a proper one"
     if isinstance(distribution, Delta):
         return f"latent site '{name}' is a Delta, so there is nothing to infer; use numpyro.deterministic"
     if msg["fn"].is_discrete:
@@ -195,6 +202,11 @@ def _unsuitable_latent(msg: Mapping[str, Any]) -> str | None:
         return (
             f"latent site '{name}' is discrete ({told}). Only continuous latents can be "
             "inferred: marginalise it (numpyro's MixtureSameFamily does) or observe it"
+        )
+    if _is_masked(msg["fn"]):
+        return (
+            f"latent site '{name}' is masked (handlers.mask, obs_mask or .mask()), so where its mask is False nothing "
+            "bounds it; leave the masked rows out of the dataset"
         )
     return None
 

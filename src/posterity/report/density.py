@@ -60,10 +60,12 @@ def shared_range(posterior: np.ndarray, prior: np.ndarray, widest: float = 8.0) 
 
     Args:
         posterior: Finite draws.
-        prior: Finite draws.
+        prior: Finite draws; there may be none.
         widest: How many times wider than the posterior's own range it may be.
     """
     low, high = padded_range(posterior)
+    if not len(prior):
+        return low, high
     q25, q75 = (float(q) for q in np.quantile(prior, [0.25, 0.75]))
     reach = (widest - 1.0) / 2.0 * (high - low)
     return max(min(low, q25), low - reach), min(max(high, q75), high + reach)

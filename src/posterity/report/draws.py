@@ -23,17 +23,18 @@ PRIOR_ROWS = 8
 
 
 def latents_of(posterior: PosteriorData, seed: int = 0) -> list[Latent]:
-    """All scalar latents of an answer, in its order.
+    """All scalar latents of an answer, in its order; without draws of a prior that is improper.
 
     Args:
         posterior: The posterior.
         seed: Decides the draws of the prior.
     """
-    prior = _prior_draws(posterior, key_for(seed, "prior draws"))
+    improper = bool(posterior.model.improper_sites)  # others may follow those that cannot be drawn
+    prior = {} if improper else _prior_draws(posterior, key_for(seed, "prior draws"))
     found = []
     for site, draws in posterior.draws.items():
         ours = np.asarray(draws).reshape(len(draws), -1)
-        before = prior[site].reshape(NUM_PRIOR, -1)
+        before = np.zeros((0, ours.shape[1])) if improper else prior[site].reshape(NUM_PRIOR, -1)
         for column, label in enumerate(posterior.labels[site]):
             values, drawn = ours[:, column], before[:, column]
             finite = values[np.isfinite(values)]
@@ -45,14 +46,15 @@ def _prior_draws(posterior: PosteriorData, rng_key: PRNGKeyArray) -> dict[str, n
     """Latent site -> draws of the prior, active entries only, shape `(draw, *site_shape)`."""
     model = posterior.model
     arrays = dict(posterior.data)
-    dataset = padded(model, {name: array[:PRIOR_ROWS] for name, array in arrays.items()})
+    dataset = padded(model, arrays if model.whole else {name: array[:PRIOR_ROWS] for name, array in arrays.items()})
     drawn = jax.device_get(_sample(model, dataset, random.split(rng_key, NUM_PRIOR)))
     return {site: drawn[site][_active(np.shape(values))] for site, values in posterior.draws.items()}
 
 
 @filter_jit
 def _sample(model: Model, dataset: Dataset, keys: Array) -> Mapping[str, Array]:
-    covariates = {a.name: dataset.values[a.name] for a in model.covariates}
+    given = model.arguments if model.whole else model.covariates  # priors may follow data where there are no rows
+    covariates = {a.name: dataset.values[a.name] for a in given}
     num_rows = dataset.row_mask.shape[0]
     z = vmap(lambda key: model.sample_prior(key, covariates, num_rows, dataset.plate_masks))(keys)
     return vmap(model.space.constrain)(z)

@@ -46,7 +46,7 @@ def _range(latents: Sequence[Latent]) -> tuple[float, float]:
     """Holds the posteriors of all; towards zero and the priors as far as `WIDEST` times that width."""
     low = min(padded_range(latent.posterior, 0.01)[0] for latent in latents)
     high = max(padded_range(latent.posterior, 0.01)[1] for latent in latents)
-    priors = np.concatenate([np.quantile(latent.prior, [0.03, 0.97]) for latent in latents])
+    priors = [q for latent in latents if len(latent.prior) for q in np.quantile(latent.prior, [0.03, 0.97])]
     reach = (WIDEST - 1.0) / 2.0 * (high - low)
     return max(min(low, 0.0, *priors), low - reach), min(max(high, 0.0, *priors), high + reach)
 
@@ -72,10 +72,11 @@ def _scale(low: float, high: float) -> str:
 def _line(latent: Latent, low: float, high: float) -> str:
     """Pale band: middle 90% of the prior. Thin and thick line: middle 90% and 50% of the posterior. Dot: median."""
     q05, q25, q50, q75, q95 = np.quantile(latent.posterior, LEVELS)
-    before = np.clip(np.quantile(latent.prior, [0.05, 0.95]), low, high)
     marks = [_segment("grid", value, value, 0, 24, low, high) for value in ticks(low, high, most=4)]
-    left, width = _percent(before[0], low, high), f"{100 * (before[1] - before[0]) / (high - low):.2f}%"
-    marks.append(f'<rect class="prior-band" x="{left}" width="{width}" y="4" height="16"/>')
+    if len(latent.prior):
+        before = np.clip(np.quantile(latent.prior, [0.05, 0.95]), low, high)
+        left, width = _percent(before[0], low, high), f"{100 * (before[1] - before[0]) / (high - low):.2f}%"
+        marks.append(f'<rect class="prior-band" x="{left}" width="{width}" y="4" height="16"/>')
     if low < 0.0 < high:
         marks.append(_segment("zero", 0.0, 0.0, 0, 24, low, high))
     marks.append(_segment("thin", q05, q95, 12, 12, low, high))

@@ -15,7 +15,7 @@ class Latent:
         label: Such as `w[bmi]`.
         site: Its site.
         posterior: Finite draws of equal weight, shape `(draw,)`.
-        prior: Finite draws of the prior, shape `(draw,)`.
+        prior: Finite draws of the prior, shape `(draw,)`; none where it is improper.
         is_finite: Whether no draw of the posterior had to be left out.
     """
 
@@ -27,5 +27,5 @@ class Latent:
 
     @property
     def is_shown(self) -> bool:
-        """Whether there is something to draw: some finite draws of the posterior, and of the prior."""
-        return len(self.posterior) > 1 and len(self.prior) > 1
+        """Whether there is something to draw: some finite draws of the posterior."""
+        return len(self.posterior) > 1

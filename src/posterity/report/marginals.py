@@ -41,14 +41,15 @@ def pair_panels(latents: Sequence[Latent]) -> str:
 def _marginal(latent: Latent) -> str:
     low, high = shared_range(latent.posterior, latent.prior)
     grid, ours = density(latent.posterior, low, high)
-    _, before = density(latent.prior, low, high)
-    top = max(ours.max(), before.max()) or 1.0
+    before = density(latent.prior, low, high)[1] if len(latent.prior) > 1 else np.zeros(0)
+    top = max(ours.max(), before.max(initial=0.0)) or 1.0
     middle = np.quantile(latent.posterior, [0.05, 0.5, 0.95])
     words = f"Posterior of {latent.label}: median {middle[1]:.3g}, middle 90% from {middle[0]:.3g} to {middle[2]:.3g}"
     panel = Panel((low, high), (0.0, 1.06 * top), x_label=latent.label, description=words)
     panel.area(grid, ours, "posterior-area")
     panel.line(grid, ours, "posterior-line")
-    panel.line(grid, before, "prior-line")
+    if len(before):
+        panel.line(grid, before, "prior-line")
     return f"<figure>{panel}</figure>"
 
 

@@ -60,12 +60,12 @@ def report_html(
         _original(summarise_in_table_units(posterior)),
         card("Each latent against its prior", *_marginals(latents)),
         _pairs(latents),
-        card("Would this model make such data?", *_check(posterior, seed)),
+        "" if posterior.model.whole else card("Would this model make such data?", *_check(posterior, seed)),
         card("How it was made", _made(posterior, command, seed)),
     ]
     return sheet(
         kind="Posterior report",
-        title=title or f"{posterior.model.name}, {posterior.num_rows} rows",
+        title=title or f"{posterior.model.name}, {posterior.size_in_words}",
         verdict=Verdict(posterior.verdict, posterior.verdict, said.headline, said.explanation, said.limits),
         facts=_facts(posterior, latents),
         sections=sections,
@@ -90,6 +90,8 @@ def _remarks(posterior: PosteriorData) -> list[str]:
         remarks.append(
             "The dataset lies inside what the estimator was made for, and nothing speaks against the weights."
         )
+    if posterior.model.whole:
+        remarks.append(f"The dataset counts as one observation. {posterior.model.whole}")
     recipe = posterior.recipe
     if recipe is None:
         return remarks
@@ -106,7 +108,7 @@ def _remarks(posterior: PosteriorData) -> list[str]:
 
 
 def _forest(latents: Sequence[Latent], summary: Mapping[str, Mapping[str, float]]) -> Iterable[str]:
-    yield key("thick", "thin", "prior-band")
+    yield key("thick", "thin", *_if_known(latents, "prior-band"))
     yield forest_table(latents[:MAX_LATENTS], summary)
     if len(latents) > MAX_LATENTS:
         yield f'<p class="lead">The first {MAX_LATENTS} of {len(latents)} latents are shown.</p>'
@@ -114,6 +116,11 @@ def _forest(latents: Sequence[Latent], summary: Mapping[str, Mapping[str, float]
     if spoilt:
         names = html.escape(", ".join(spoilt))
         yield f'<p class="lead">Some draws are not finite and left out of the figures: {names}.</p>'
+
+
+def _if_known(latents: Sequence[Latent], mark: str) -> tuple[str, ...]:
+    """The mark of priors, where there are any: improper ones have no draws."""
+    return (mark,) if any(len(latent.prior) for latent in latents) else ()
 
 
 def _original(summary: Mapping[str, Mapping[str, float]] | None) -> str:
@@ -132,7 +139,7 @@ def _original(summary: Mapping[str, Mapping[str, float]] | None) -> str:
 
 def _marginals(latents: Sequence[Latent]) -> Iterable[str]:
     shown = [latent for latent in latents if latent.is_shown][:MAX_MARGINALS]
-    yield key("posterior-line", "prior-line")
+    yield key("posterior-line", *_if_known(shown, "prior-line"))
     yield f'<div class="panels">{marginal_panels(shown)}</div>'
     if len(latents) > len(shown):
         yield f'<p class="lead">{len(shown)} of {len(latents)} latents are shown.</p>'

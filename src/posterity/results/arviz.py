@@ -62,11 +62,14 @@ def to_arviz(
 
     Raises:
         InputError: A plate is called `chain` or `draw`, as ArviZ calls its own axes; more draws are asked for than
-            there are; a group on request would have more than `MAX_VALUES` values.
+            there are; a group on request would have more than `MAX_VALUES` values, or there are no rows.
     """
     import xarray as xr  # here, since it takes half a second
 
     posterior.require_draws("to_arviz")
+    for group, wanted in (("log_likelihood", log_likelihood), ("posterior_predictive", posterior_predictive)):
+        if wanted:
+            posterior.model.require_rows(f"to_arviz({group}=True)")
     dims = _dims(posterior)
     index = posterior.resampled(_checked(posterior, num_draws))
     draws = {site: values[index] for site, values in posterior.weighted[0].items()}
@@ -83,8 +86,8 @@ def to_arviz(
         stats = (posterior.weights.log_weights, posterior.log_q, posterior.log_joint)
         groups["proposal"] = dataset({**posterior.proposed, **dict(zip(_PROPOSAL_STATS, stats, strict=True))})
     groups["observed_data"] = dataset(posterior.observed, rows=True)
-    if posterior.covariates:
-        groups["constant_data"] = dataset(posterior.covariates, rows=True)
+    if constant := _constant(posterior):
+        groups["constant_data"] = dataset(constant, rows=True)
     if log_likelihood:
         model, arrays = _to_run_again(posterior, "log_likelihood", len(index))
         groups["log_likelihood"] = dataset(row_log_likelihood(model, draws, arrays), by_row=True)
@@ -142,6 +145,14 @@ def _dataset(
         check_conventions=False,  # warns of many chains and few draws: there is one chain
         attrs={"inference_library": "posterity"},
     )
+
+
+def _constant(posterior: PosteriorData) -> dict[str, np.ndarray]:
+    """The covariates: without numbers of groups, which the axes tell, and what groups have once for each."""
+    sizes = {group.argument for group in posterior.model.groups}
+    of_groups = {name for group in posterior.model.groups for name in group.arrays}
+    covariates = {name: array for name, array in posterior.covariates.items() if name not in sizes}
+    return {name: array[0] if name in of_groups else array for name, array in covariates.items()}
 
 
 def _checked(posterior: PosteriorData, num_draws: int | None) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from posterity.model.arguments import Argument
 from posterity.model.model import Model
 from posterity.model.sites import ROW_PLATE
 
@@ -18,7 +19,7 @@ def row_dim(model: Model) -> str:
 def argument_axes(
     model: Model, entries: Mapping[str, Sequence[str]], columns: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
-    """Axis names of each argument, rows first, and the entries along them.
+    """Axis names of each argument, rows first where there are rows, and the entries along them.
 
     An axis along a plate is called like the plate; any other has a name of its own.
 
@@ -30,6 +31,9 @@ def argument_axes(
     dims: dict[str, tuple[str, ...]] = {}
     coords: dict[str, list[str]] = {}
     for argument in model.arguments:
+        if model.whole:
+            dims[argument.name] = _whole_axes(model, argument)
+            continue
         names = [row_dim(model)]
         for axis in range(1, 1 + len(argument.shape)):
             plate = _plate_along(model, argument.name, axis)
@@ -39,8 +43,16 @@ def argument_axes(
                 coords[name] = list(entries[name])
             elif argument.name in columns and axis == 1:
                 coords[name] = list(columns[argument.name])
-        dims[argument.name] = tuple(names)
+        of_groups = any(argument.name in group.arrays for group in model.groups)
+        dims[argument.name] = tuple(names[1:] if of_groups else names)  # which is the same in every row
     return dims, coords
+
+
+def _whole_axes(model: Model, argument: Argument) -> tuple[str, ...]:
+    site = next((site for site in model.data_sites if site.argument == argument.name), None)
+    along = () if site is None else site.plates
+    plates = (*along, *[None] * (len(argument.shape) - len(along)))
+    return tuple(plate or f"{argument.name}_dim_{axis}" for axis, plate in enumerate(plates))
 
 
 def latent_entries(

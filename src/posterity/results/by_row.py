@@ -32,6 +32,7 @@ def row_log_likelihood(model: Model, draws: Latents, arrays: Mapping[str, np.nda
     Returns:
         Data argument -> float32 array `(draw, row)`, summed over what else the argument has along its rows.
     """
+    model.require_rows("log likelihood by row")
     dataset = padded(model, arrays)
     num_rows = num_rows_of(arrays)
     return _in_turns(lambda latents, _: _log_likelihood(model, dataset, latents), model, draws, dataset, num_rows)
@@ -81,6 +82,8 @@ def padded(model: Model, arrays: Mapping[str, np.ndarray], num_rows: int | None 
         arrays: Argument -> array with rows first.
         num_rows: Padded number of rows instead.
     """
+    if model.whole:
+        return pad_dataset(model, arrays, 1)
     return pad_dataset(model, arrays, num_rows or bucket_for(num_rows_of(arrays), [SMALLEST_BUCKET]))
 
 
@@ -142,6 +145,7 @@ def _drawn(
     rng_key: PRNGKeyArray,
 ) -> dict[str, np.ndarray]:
     """What a function gives for all draws, without padded rows and entries."""
+    model.require_rows("replicated data")
     dataset = padded(model, arrays)
     num_rows = num_rows_of(arrays)
     made = _in_turns(

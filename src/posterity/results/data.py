@@ -11,7 +11,7 @@ from posterity.model.model import Model
 from posterity.results.axes import argument_axes, latent_axes, latent_entries
 from posterity.results.resampling import resampled_indices
 from posterity.runtime.errors import InputError
-from posterity.tables.recipe import Recipe
+from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.trust.refinement import Refinement
 from posterity.trust.verdict import Verdict
 from posterity.trust.weights import ImportanceWeights
@@ -26,7 +26,7 @@ class PosteriorData:
     Attributes:
         model: The model.
         name: The dataset's name, such as its value of the grouping column; None where it has none.
-        num_rows: Rows of the dataset.
+        num_rows: Rows of the dataset; 1 where it counts as one observation.
         verdict: How far to trust it; `unanswered` where the dataset could not be read.
         reasons: Full sentences with numbers.
         data: The model's arguments as they were given, rows first; empty where unanswered.
@@ -40,7 +40,7 @@ class PosteriorData:
         refinement: What sampling from q on came to, where weights were unhealthy; None where it was not tried.
         columns: Argument -> names of its columns.
         recipe: How the dataset was made of a table; None where it was given as arrays.
-        is_linear: Latents `w`, `b` and perhaps `sigma` are of a linear predictor, and convert to a table's units.
+        is_linear: The latents are those of a linear predictor, and convert to a table's units.
         dropped_rows: Rows of the table that were left out because a cell was missing.
         seconds: Wall time that it took.
     """
@@ -59,10 +59,15 @@ class PosteriorData:
     refined_log_joint: np.ndarray | None = None
     refinement: Refinement | None = None
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    recipe: Recipe | None = None
+    recipe: AbstractRecipe | None = None
     is_linear: bool = False
     dropped_rows: int = 0
     seconds: float = 0.0
+
+    @property
+    def size_in_words(self) -> str:
+        """How large the dataset is: `40 rows`, or `one observation` where its rows are not exchangeable."""
+        return "one observation" if self.model.whole else f"{self.num_rows} rows"
 
     @property
     def num_draws(self) -> int:
@@ -109,7 +114,7 @@ class PosteriorData:
 
     @property
     def observed(self) -> dict[str, np.ndarray]:
-        """The model's data arguments, rows first."""
+        """The model's data arguments, rows first; each in its own shape where there are no rows, as in `data`."""
         return {argument.name: self.data[argument.name] for argument in self.model.data if self.data}
 
     @property
@@ -131,7 +136,8 @@ class PosteriorData:
 
     @cached_property
     def _entries(self) -> dict[str, list[str]]:
-        return latent_entries(self.model, plate_sizes(self.model, self.data), self.columns)
+        entries = latent_entries(self.model, plate_sizes(self.model, self.data), self.columns)
+        return entries if self.recipe is None else entries | self.recipe.entries
 
     def require_draws(self, what: str) -> None:
         """Raises InputError where there is no posterior: the dataset could not be read."""

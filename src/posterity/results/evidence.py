@@ -54,8 +54,13 @@ def posterior_log_evidence(posterior: PosteriorData) -> Evidence:
     """Log evidence of the dataset that a posterior belongs to.
 
     Raises:
-        InputError: The weights are unhealthy, so that no mean of theirs can be relied on.
+        InputError: The weights are unhealthy, so that no mean of theirs can be relied on; or a prior is improper.
     """
+    if improper := posterior.model.improper_sites:
+        raise InputError(
+            f"log evidence of '{posterior.model.name}': the prior of '{improper[0]}' is improper, so that the evidence "
+            "is known but for a factor that nothing decides; give it a proper one"
+        )
     if posterior.verdict != "corrected":
         why = posterior.reasons[0] if posterior.reasons else ""
         raise InputError(
@@ -106,5 +111,5 @@ def compare(posteriors: Mapping[str, PosteriorData]) -> "pl.DataFrame":
 
 def _same_data(first: PosteriorData, other: PosteriorData) -> bool:
     """Whether two posteriors' models observe the same values, whatever their arguments are called."""
-    mine, theirs = list(first.observed.values()), list(other.observed.values())
+    mine, theirs = (list((p.observed or p.data).values()) for p in (first, other))  # a factor observes no argument
     return len(mine) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))

@@ -16,6 +16,7 @@ from posterity.model.model import Model
 from posterity.model.sites import DataKind
 from posterity.results.by_row import VALUES_AT_ONCE, expected_counts, replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
+from posterity.results.new_groups import groups_of_rows
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.runtime.keys import key_for
 from posterity.trust.verdict import Verdict
@@ -47,7 +48,7 @@ class Predictions:
         upper: Shape as `mean`.
         classes: Labels along the last axis for binary and class data; empty for other kinds.
         verdict: Of the posterior that predicts.
-        reasons: Of that verdict; and rows whose mean is not finite.
+        reasons: Of that verdict; groups that the dataset did not have; and rows whose mean is not finite.
     """
 
     target: str
@@ -99,7 +100,7 @@ def predict(
 
     The integral $\int p(\tilde y \mid \tilde x, \theta)\, p(\theta \mid D)\, d\theta$ is an average over the draws of
     the posterior, resampled by their weights where these are trusted. Rows are taken in turns, so that memory does not
-    grow with their number.
+    grow with their number. Groups that the dataset did not have are drawn from their prior given the other latents.
 
     Args:
         posterior: Posterior given D.
@@ -114,13 +115,16 @@ def predict(
     """
     model = posterior.model
     posterior.require_draws("predict")
+    model.require_rows("predict")
     if not 0.0 < interval < 1.0:
         raise InputError(
             f"predict: the interval must be a probability above 0 and below 1, such as 0.9; got {interval}"
         )
     target = _target(model, argument)
-    arrays = _new_rows(model, posterior, new_rows)
-    draws = posterior.draws
+    grouped = groups_of_rows(posterior, new_rows)
+    model = grouped.model
+    arrays = _new_rows(model, posterior, grouped.rows)
+    draws = grouped.draws(posterior, arrays, seed)
     levels = [0.5, (1.0 - interval) / 2.0, (1.0 + interval) / 2.0]
     if target.kind in ("binary", "class"):
         num_classes = 2 if target.kind == "binary" else target.num_classes
@@ -135,7 +139,7 @@ def predict(
         values, means = (part[:, :count].astype(np.float64) for part in sample(rows, turn))  # (draw, row, ...)
         parts.append((means.mean(axis=0), *np.quantile(values, levels, axis=0, method=method)))
     mean, median, lower, upper = (np.concatenate(statistic) for statistic in zip(*parts, strict=True))
-    reasons = (*posterior.reasons, *_not_finite(target.name, mean))
+    reasons = (*posterior.reasons, *grouped.reasons, *_not_finite(target.name, mean))
     return Predictions(
         target.name, target.kind, interval, mean, median, lower, upper, classes, posterior.verdict, reasons
     )
@@ -212,12 +216,14 @@ def _new_rows(model: Model, posterior: PosteriorData, new_rows: Mapping[str, Any
                 f"predict: new rows lack '{name}'; '{model.name}' takes {', '.join(covariates)}."
                 f"{did_you_mean(name, given)}"
             )
-    first = next(iter(covariates))
+    of_groups = {name for group in model.groups for name in (*group.arrays, group.argument)}
+    first = next(name for name in (*[n for n in covariates if n not in of_groups], *covariates))
     num_rows = len(np.atleast_1d(plain_array(f"predict: '{first}' of the new rows", given[first])))
     blank = {name: np.zeros((num_rows, *seen.shape[1:]), seen.dtype) for name, seen in posterior.observed.items()}
     arrays = read_arrays(model, {**given, **blank})
     for name, argument in covariates.items():
-        _check_like(argument, arrays[name], posterior.covariates[name])
+        if name not in of_groups:  # of which there may be more
+            _check_like(argument, arrays[name], posterior.covariates[name])
     return arrays
 
 

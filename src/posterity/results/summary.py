@@ -8,7 +8,14 @@ import numpy as np
 from posterity.results.data import PosteriorData
 from posterity.trust.moments import moments_and_quantiles
 
-__all__ = ["Summary", "summarise", "summarise_in_table_units", "summarise_posterior"]
+__all__ = [
+    "Summary",
+    "summarise",
+    "summarise_as_usual",
+    "summarise_in_table_units",
+    "summarise_posterior",
+    "usual_summary",
+]
 
 Summary = dict[str, dict[str, float]]
 """Label of a scalar latent to its `mean`, `sd`, `q05`, `q50` and `q95`."""
@@ -48,6 +55,28 @@ def summarise_posterior(posterior: PosteriorData) -> Summary:
     return summarise(draws, posterior.labels, log_weights)
 
 
+def usual_summary(posterior: PosteriorData) -> Summary:
+    """Summary in the units that people expect where they name none: of a formula those of the table."""
+    return summarise_as_usual(posterior, *posterior.weighted)
+
+
+def summarise_as_usual(
+    posterior: PosteriorData, draws: Mapping[str, np.ndarray], log_weights: np.ndarray | None = None
+) -> Summary:
+    """The same for other draws of the latents, such as those of NUTS.
+
+    Args:
+        posterior: Whose latents they are.
+        draws: Site to draws, shape `(draw, *site_shape)`.
+        log_weights: Shape `(draw,)`, up to a constant; None for equal weights.
+    """
+    recipe, labels = posterior.recipe, posterior.labels
+    if recipe is not None and recipe.units == "table" and draws:
+        in_table_units = recipe.to_table_units(draws)
+        draws, labels = in_table_units or draws, recipe.table_labels(labels) if in_table_units else labels
+    return summarise(draws, labels, log_weights)
+
+
 def summarise_in_table_units(posterior: PosteriorData) -> Summary | None:
     """The same in the units of the table; None where they are the same or no way back is known."""
     recipe = posterior.recipe
@@ -55,7 +84,9 @@ def summarise_in_table_units(posterior: PosteriorData) -> Summary | None:
         return None
     draws, log_weights = posterior.weighted
     in_table_units = recipe.to_table_units(draws)
-    return None if in_table_units is None else summarise(in_table_units, posterior.labels, log_weights)
+    if in_table_units is None:
+        return None
+    return summarise(in_table_units, recipe.table_labels(posterior.labels), log_weights)
 
 
 def _weights(log_weights: np.ndarray | None, num_draws: int) -> np.ndarray:

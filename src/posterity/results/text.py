@@ -1,7 +1,7 @@
 """A posterior on a few lines of text: what printing it says."""
 
 from posterity.results.data import PosteriorData
-from posterity.results.summary import summarise_posterior
+from posterity.results.summary import usual_summary
 from posterity.results.table import k_hat_text, number_text
 
 __all__ = ["posterior_text"]
@@ -12,12 +12,14 @@ MOST_LATENTS, MOST_REASONS, MOST_WIDTH = 8, 3, 110
 def posterior_text(posterior: PosteriorData) -> str:
     """Verdict and sizes, the first reasons, and mean and sd of the first latents."""
     name = "" if posterior.name is None else f" '{posterior.name}'"
-    lines = [f"Posterior{name} of {posterior.model.name}, {posterior.num_rows} rows: {posterior.verdict}"]
+    lines = [f"Posterior{name} of {posterior.model.name}, {posterior.size_in_words}: {posterior.verdict}"]
     if posterior.verdict != "unanswered":
         lines[0] += f" ({posterior.num_draws} draws, ESS {posterior.ess:.0f}, k-hat {k_hat_text(posterior.pareto_k)})"
     lines += [f"  - {_cut(reason)}" for reason in posterior.reasons[:MOST_REASONS]]
     lines += _more(len(posterior.reasons) - MOST_REASONS, "reasons")
-    summary = summarise_posterior(posterior) if posterior.num_draws else {}
+    if posterior.model.whole:
+        lines.append(f"  - {_cut(f'counts as one observation: {posterior.model.whole}')}")
+    summary = usual_summary(posterior) if posterior.num_draws else {}
     width = max((len(label) for label in list(summary)[:MOST_LATENTS]), default=0)
     for label, numbers in list(summary.items())[:MOST_LATENTS]:
         mean, sd = (number_text(numbers[key], numbers["sd"]) for key in ("mean", "sd"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from posterity.results.data import PosteriorData
 from posterity.results.evidence import log_evidence
-from posterity.results.summary import summarise_in_table_units, summarise_posterior
+from posterity.results.summary import summarise_in_table_units, usual_summary
 from posterity.runtime.plain import without_nan
 
 __all__ = ["posterior_to_json"]
@@ -26,14 +26,15 @@ def posterior_to_json(posterior: PosteriorData) -> dict[str, Any]:
         "pareto_k": _finite_or_none(posterior.pareto_k),
         "ess": _finite_or_none(posterior.ess),
         "reasons": list(posterior.reasons),
-        "latents": _json_summary(summarise_posterior(posterior)),
+        "latents": _json_summary(usual_summary(posterior)),
     }
-    if posterior.verdict == "corrected":
+    if posterior.verdict == "corrected" and not posterior.model.improper_sites:
         evidence = log_evidence(posterior.log_joint, posterior.log_q)
         entry["log_evidence"] = _finite(dataclasses.asdict(evidence))
     if posterior.refinement is not None:
         entry["refinement"] = without_nan(posterior.refinement.to_json())
-    in_table_units = summarise_in_table_units(posterior)
+    is_in_table_units = posterior.recipe is not None and posterior.recipe.units == "table"
+    in_table_units = None if is_in_table_units else summarise_in_table_units(posterior)
     if in_table_units is not None:
         entry["table_units"] = _json_summary(in_table_units)
     return entry

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-__all__ = ["InputError", "did_you_mean", "lookup"]
+__all__ = ["InputError", "RowsError", "did_you_mean", "lookup"]
 
 _Value = TypeVar("_Value")
 
@@ -14,6 +14,10 @@ class InputError(ValueError):
 
     The console prints its message as one line and exits with 2; nothing has been written.
     """
+
+
+class RowsError(InputError):
+    """A model cannot be read as one of exchangeable rows; its whole dataset may still count as one observation."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

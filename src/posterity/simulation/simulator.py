@@ -14,7 +14,7 @@ from posterity.model.model import Model
 from posterity.model.read import read_model
 from posterity.model.soundness import FEWEST_ROWS, MOST_ROWS, check_model
 from posterity.model.space import PlateMasks, masked_values
-from posterity.runtime.errors import lookup
+from posterity.runtime.errors import InputError, RowsError, lookup
 from posterity.simulation.covariates import COVARIATE_LAWS, CovariateLaw, ResampledRows
 from posterity.simulation.envelope import Envelope
 
@@ -82,7 +82,29 @@ def build_simulator(
         InputError: The model cannot serve; the message names the site and the cure.
     """
     envelope = envelope or Envelope()
+    try:
+        return _built(function, example, envelope, covariates, check=check)
+    except RowsError as error:
+        raise RowsError(
+            f"{error}. Training simulates exchangeable rows; posterity.infer answers what has none without training, "
+            "a dataset as one observation"
+        ) from None
+
+
+def _built(
+    function: ModelFunction,
+    example: Mapping[str, Any],
+    envelope: Envelope,
+    covariates: str | CovariateLaw,
+    *,
+    check: bool,
+) -> Simulator:
     model = read_model(function, example, {plate: high for plate, (_, high) in envelope.plates.items()})
+    if model.improper_sites:
+        raise InputError(
+            f"model '{model.name}': latent site '{model.improper_sites[0]}' has an improper prior, which cannot be "
+            "simulated; give it a proper one, or infer without training"
+        )
     law = _covariate_law(covariates, model, example)
     law.check(model.covariates)
     simulator = Simulator(model, envelope, law)

@@ -1,12 +1,14 @@
 """A user's table: frames and files in, a model's dataset out, and the way back to the user's units."""
 
+from posterity.tables.abstract_recipe import AbstractRecipe, TableData
 from posterity.tables.assign import TableArgument
 from posterity.tables.groups import members, split_groups
 from posterity.tables.read import as_frame, read_table, without_columns
-from posterity.tables.recipe import Recipe, TableData
+from posterity.tables.recipe import Recipe
 from posterity.tables.scaling import Scaling, location_and_scale, regression_original_units
 
 __all__ = [
+    "AbstractRecipe",
     "Recipe",
     "Scaling",
     "TableArgument",

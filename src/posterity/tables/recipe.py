@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import polars as pl
 
 from posterity.runtime.errors import InputError, did_you_mean
+from posterity.tables.abstract_recipe import AbstractRecipe, TableData
 from posterity.tables.assign import (
     TableArgument,
     check_categorical,
@@ -26,27 +28,11 @@ from posterity.tables.groups import owners
 from posterity.tables.scaling import Scaling, far_scales, location_and_scale, regression_original_units
 from posterity.tables.target import check_counts, learn_target, target_cells
 
-__all__ = ["Recipe", "TableData"]
+__all__ = ["Recipe"]
 
 
 @dataclass(frozen=True, eq=False)
-class TableData:
-    """A table as a model's dataset.
-
-    Attributes:
-        values: Argument name -> array with rows first, float64 or int64 (counts and codes of classes), z-scored where
-            the recipe says so.
-        rows: Where its rows stood in the table, counted from 0, ascending.
-        dropped_rows: How many rows of the table were left out because a cell was missing.
-    """
-
-    values: Mapping[str, np.ndarray]
-    rows: np.ndarray
-    dropped_rows: int
-
-
-@dataclass(frozen=True, eq=False)
-class Recipe:
+class Recipe(AbstractRecipe):
     """The way from a table to a model's dataset, as learnt from one table.
 
     `fit` learns it and gives that table's dataset; `transform` does the same to another whole table, `new_rows` to
@@ -78,6 +64,7 @@ class Recipe:
     levels: Mapping[str, pl.Series] = field(default_factory=dict)
     target_levels: pl.Series | None = None
     scaling: Scaling | None = None
+    units: ClassVar[Literal["model", "table"]] = "model"
 
     @classmethod
     def fit(
@@ -166,6 +153,11 @@ class Recipe:
         return {} if self.matrix is None else {self.matrix: tuple(n for n in self.names if n not in self.named)}
 
     @property
+    def entries(self) -> dict[str, list[str]]:
+        """None: every name follows an argument's columns."""
+        return {}
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Labels of the codes 0, 1, ... of a binary or class target; empty for other targets."""
         return () if self.target_levels is None else tuple(map(label, self.target_levels))
@@ -178,22 +170,6 @@ class Recipe:
             levels[self.target] = self.target_levels
         return tuple(levels)
 
-    def class_labels(self, num_classes: int) -> tuple[str, ...]:
-        """Labels of the model's classes: it may have more than the table that it was given."""
-        return (*self.classes, *(f"class {code}" for code in range(len(self.classes), num_classes)))[:num_classes]
-
-    def predictions_to_table(self, values: np.ndarray, new_rows: TableData) -> np.ndarray:
-        """Numbers on the target's scale in the table's units, one for every new row, NaN for those with missing cells.
-
-        Args:
-            values: Shape `(complete row, ...)`. Probabilities of classes pass as they are: such targets have no scale.
-            new_rows: What they were predicted from.
-        """
-        loc, scale = (0.0, 1.0) if self.scaling is None else (self.scaling.target_mean, self.scaling.target_sd)
-        among_all = np.full((len(new_rows.rows) + new_rows.dropped_rows, *values.shape[1:]), np.nan)
-        among_all[new_rows.rows] = loc + scale * values
-        return among_all
-
     def to_table_units(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
         """Draws of a generalized linear model in the table's units; None where they are in these already.
 
@@ -204,6 +180,10 @@ class Recipe:
             InputError: The model has other latents.
         """
         return None if self.scaling is None else regression_original_units(self.scaling, draws)
+
+    def table_labels(self, labels: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        """The labels as they are: the latents are the same ones in other units."""
+        return labels
 
     def scale_reasons(self, values: Mapping[str, np.ndarray]) -> tuple[str, ...]:
         """Sentences for z-scored columns whose location or scale in these rows lies far from the recipe's.

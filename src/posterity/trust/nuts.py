@@ -11,7 +11,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, PRNGKeyArray
 
-from posterity.model.intake import read_arrays
+from posterity.model.intake import own_program, read_arrays
 from posterity.model.model import Model
 from posterity.runtime.compile import jit
 from posterity.runtime.status import working
@@ -72,9 +72,11 @@ def nuts_reference(
     from numpyro.infer import MCMC, NUTS
 
     started = time.perf_counter()
-    arrays = {name: jnp.asarray(array) for name, array in read_arrays(model, dataset).items()}
+    given = read_arrays(model, dataset)
+    program = own_program(model, given)
+    arrays = {name: jnp.asarray(array) for name, array in given.items()}
     sampler = MCMC(
-        NUTS(model.function, target_accept_prob=0.9),
+        NUTS(program, target_accept_prob=0.9),
         num_warmup=num_warmup,
         num_samples=num_draws,
         num_chains=num_chains,

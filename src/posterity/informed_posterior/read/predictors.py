@@ -50,6 +50,8 @@ class SiteTerms:
         predictor: Latents -> the number behind each of them, flat.
         value: `(known, predictor) -> log probabilities`, flat.
         known: Everything else that `value` needs.
+        is_quadratic: All of them are quadratic in their numbers, so that those together are quadratic in the latents.
+        moves: The predictors depend on the latents that are given.
     """
 
     name: str
@@ -59,11 +61,17 @@ class SiteTerms:
     predictor: Callable[[Parts], Array]
     value: Callable[[dict[int, Array], Array], Array]
     known: dict[int, Array]
+    is_quadratic: bool
+    moves: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """A model's sites, given its scale latents: those quadratic in the rest together, the others one by one."""
+    """A model's sites, given its scale latents: those quadratic in the rest together, the others one by one.
+
+    Rows whose log likelihood is quadratic stand among the others: what they add to the quadratic form is had from their
+    predictors at a fraction of the cost.
+    """
 
     quadratic: Callable[[Parts], Array]
     terms: tuple[SiteTerms, ...]
@@ -95,17 +103,20 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
         found = graph.run(graph.upstream(value), known | dict(zip(chosen, (parts[n] for n in names), strict=True)))
         return found[value]
 
-    easy = [o for o in outputs.values() if dependence_of(o, dependence) <= Dependence.QUADRATIC]
+    sites = {site.name: site for site in (*model.space.sites, *model.data_sites)}
+    moved = graph.dependence(graph.inputs[len(rest) : len(rest) + len(given)])
+    groups, easy = [], []
 
     def quadratic(parts: Parts) -> Array:
         return sum((jnp.sum(run_on(parts, o) if o in dependence else o) for o in easy), jnp.zeros(()))
 
-    sites = {site.name: site for site in (*model.space.sites, *model.data_sites)}
-    groups = []
     for name, output in outputs.items():
-        if dependence_of(output, dependence) is not Dependence.CURVED:
+        kind = dependence_of(output, dependence)
+        is_data = isinstance(sites[name], DataSite)
+        found = None if kind <= Dependence.AFFINE else tail_of(graph, output, dependence, known)
+        if kind is not Dependence.CURVED and (found is None or not is_data):
+            easy.append(output)
             continue
-        found = tail_of(graph, output, dependence, known)
         if found is None:
             raise NotInformedError(
                 f"each entry of site '{name}' of '{model.name}' must depend on the latents through one number; it has "
@@ -116,12 +127,14 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
         groups.append(
             SiteTerms(
                 name=name,
-                is_data=isinstance(site, DataSite),
+                is_data=is_data,
                 size=graph.size(output),
                 active=model.site_mask(site, graph.shapes[output], dataset),
                 predictor=lambda parts, root=root: jnp.ravel(run_on(parts, root)),
                 value=_value(graph, tail, root, output),
                 known={i: known[i] for e in tail for i in e.inputs() if i in known},
+                is_quadratic=kind is Dependence.QUADRATIC,
+                moves=moved[root] > Dependence.GUARD,
             )
         )
     return Reading(quadratic, tuple(groups))

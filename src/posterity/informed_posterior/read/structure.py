@@ -15,11 +15,11 @@ from jax import lax, random
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed_posterior.read.predictors import NotInformedError, Parts, read_sites
+from posterity.informed_posterior.read.predictors import NotInformedError, Parts, SiteTerms, read_sites
 from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
 from posterity.informed_posterior.read.scales import find_scales
 from posterity.informed_posterior.read.symmetry import scales_have_twins
-from posterity.informed_posterior.read.terms import Terms
+from posterity.informed_posterior.read.terms import Terms, gram
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import jit
@@ -123,7 +123,8 @@ def _structure(model: Model, parts: Parts, dataset: Dataset, scale_sites: Collec
             raise NotInformedError(f"scale latent '{site.name}' of '{model.name}' lies in a plate that varies in size")
     rest = {name: part for name, part in parts.items() if name not in scales}
     fixed = {name: part for name, part in parts.items() if name in scales}
-    return Structure(scales, not read_sites(model, rest, fixed, dataset).terms)
+    terms = read_sites(model, rest, fixed, dataset).terms
+    return Structure(scales, all(group.is_quadratic for group in terms))
 
 
 def check_scales(model: Model, structure: Structure, probe: Probe) -> None:
@@ -181,7 +182,7 @@ def conditional_terms(model: Model, structure: Structure, z: Float[Array, " late
     rest_sites = [site.name for site in space.sites if site.name not in structure.scale_sites]
     zeros = {name: jnp.zeros_like(space.part(z, name)) for name in rest_sites}
     reading = read_sites(model, zeros, given, dataset)
-    roots = reading.terms
+    roots = [group for group in reading.terms if not group.is_quadratic]
     is_scale = jnp.concatenate(
         [jnp.full(space.site_size(site.name), site.name in structure.scale_sites) for site in space.sites]
     )
@@ -194,6 +195,10 @@ def conditional_terms(model: Model, structure: Structure, z: Float[Array, " late
     origin = jnp.zeros(space.size)
     constant, linear = jax.value_and_grad(lambda v: reading.quadratic(parts_of(v)))(origin)
     precision = -jax.hessian(lambda v: reading.quadratic(parts_of(v)))(origin)
+    for group in reading.terms:
+        if group.is_quadratic:
+            added = _quadratic_form(group, lambda v, group=group: group.predictor(parts_of(v)), origin)
+            constant, linear, precision = constant + added[0], linear + added[1], precision + added[2]
 
     def predictor(v: Float[Array, " latent"]) -> Float[Array, " term"]:
         parts = parts_of(v)
@@ -215,6 +220,22 @@ def conditional_terms(model: Model, structure: Structure, z: Float[Array, " late
         mask=mask,
         has_prior=not all(group.is_data for group in roots),
     )
+
+
+def _quadratic_form(
+    group: SiteTerms, predictor: Callable[[Array], Array], origin: Float[Array, " latent"]
+) -> tuple[Float[Array, ""], Float[Array, " latent"], Float[Array, "latent latent"]]:
+    r"""Constant, linear part and precision of terms that are quadratic in affine predictors: $J' \mathrm{diag}(w) J$.
+
+    Where the predictors do not depend on what is given, products of their entries are made once for all scales.
+    """
+
+    def values(eta: Array) -> Array:
+        return jnp.where(jnp.ravel(group.active), group.value(group.known, eta), 0.0)
+
+    design, offset = jax.jacfwd(predictor)(origin), predictor(origin)
+    slopes, changes = jax.jvp(jax.grad(lambda eta: jnp.sum(values(eta))), (offset,), (jnp.ones_like(offset),))
+    return jnp.sum(values(offset)), design.T @ slopes, gram(design, -changes, is_shared=not group.moves)
 
 
 def _join(values: Sequence[Callable[..., Array]], ends: tuple[int, ...]) -> Callable[..., Array]:

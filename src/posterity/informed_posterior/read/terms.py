@@ -15,12 +15,15 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from posterity.informed_posterior.read.lines import Lines
 
-__all__ = ["Terms", "padded", "padded_size"]
+__all__ = ["Terms", "gram", "padded", "padded_size"]
+
+MOST_PRODUCTS = 2**22  # of two entries of one row of a design that are kept
 
 
 class Terms(Lines):
@@ -72,6 +75,26 @@ class Terms(Lines):
         r"""$l_i'(\eta_i)$ and $-l_i''(\eta_i)$, 0 where inactive."""
         slopes, change = jax.jvp(self.slopes, (predictor,), (jnp.ones_like(predictor),))
         return slopes, -change
+
+
+def gram(
+    design: Float[Array, "term latent"], weights: Float[Array, " term"], *, is_shared: bool
+) -> Float[Array, "latent latent"]:
+    r"""$J' \mathrm{diag}(w) J$.
+
+    Args:
+        design: $J$.
+        weights: $w$.
+        is_shared: Many weights meet one design: all are then had by one product with the designs' own products.
+    """
+    num_terms, size = design.shape
+    if not is_shared or num_terms * size * (size + 1) // 2 > MOST_PRODUCTS:
+        return (design.T * weights) @ design
+    rows, columns = np.tril_indices(size)
+    packed = weights @ (design[:, rows] * design[:, columns])
+    row, column = np.indices((size, size))
+    larger, smaller = np.maximum(row, column), np.minimum(row, column)
+    return packed[larger * (larger + 1) // 2 + smaller]
 
 
 def padded(terms: Terms) -> Terms:
