@@ -79,21 +79,21 @@ def non_centred(group, y=None):
     numpyro.sample("y", dist.Bernoulli(logits=theta[group]), obs=y)
 
 
-# Model -> its scale latents, and whether the rest is Gaussian given them.
-USER: dict[Callable[..., Any], tuple[tuple[str, ...], bool]] = {
-    probit: ((), False),
-    cloglog: ((), False),
-    gamma_shape: (("shape",), False),
-    negative_binomial: (("dispersion",), False),
-    student: (("sigma",), False),
-    centred: (("tau",), True),
-    non_centred: (("tau",), False),
+# Model -> its scale latents, whether the rest is Gaussian given them, and whether its predictors are the same at all.
+USER: dict[Callable[..., Any], tuple[tuple[str, ...], bool, bool]] = {
+    probit: ((), False, True),
+    cloglog: ((), False, True),
+    gamma_shape: (("shape",), False, True),
+    negative_binomial: (("dispersion",), False, True),
+    student: (("sigma",), False, True),
+    centred: (("tau",), True, True),
+    non_centred: (("tau",), False, False),
 }
 STRUCTURES = {
-    "logistic_regression": ((), False),
-    "poisson_regression": ((), False),
-    "linear_regression": (("sigma",), True),
-    "linear_regression_known_noise": ((), True),
+    "logistic_regression": ((), False, True),
+    "poisson_regression": ((), False, True),
+    "linear_regression": (("sigma",), True, True),
+    "linear_regression_known_noise": ((), True, True),
     **{model.__name__: found for model, found in USER.items()},
 }
 

@@ -88,9 +88,9 @@ def padded_terms(name: str):
 
 def bounded(search, terms):
     """The anchor, and its bound on the log evidence."""
-    anchors, averaged = search(jax.tree.map(lambda leaf: leaf[None], terms))
-    anchor = jax.tree.map(lambda leaf: leaf[0], anchors)
-    return anchor, terms.quadratic(anchor.loc) + averaged[0]
+    anchors, averaged = search(jax.tree.map(lambda leaf: leaf[None, None], terms))
+    anchor = jax.tree.map(lambda leaf: leaf[0, 0], anchors)
+    return anchor, terms.quadratic(anchor.loc) + averaged[0, 0]
 
 
 @pytest.fixture(scope="module")

@@ -216,7 +216,7 @@ SHAPES = {  # name -> number of scales, log density up to a constant, least impo
     "narrow": (4, lambda tau: -0.5 * jnp.sum(jnp.square(ROTATED @ tau / jnp.asarray([0.02, 0.1, 0.5, 1.0]))), 0.95),
     "gammas": (3, lambda tau: jnp.sum(3.0 * (tau @ jnp.asarray(ROTATED[:3, :3])) - jnp.exp(tau) - jnp.exp(-tau)), 0.85),
     "eight": (8, lambda tau: -0.5 * jnp.sum(jnp.square(tau - 1.0)) - 0.5 * jnp.square(jnp.sum(tau) - 4.0), 0.9),
-    "funnel": (3, funnel, 0.6),
+    "funnel": (3, funnel, 0.5),
     "none": (2, variance_that_may_be_none, 0.9),
 }
 

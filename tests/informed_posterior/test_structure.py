@@ -231,7 +231,7 @@ def test_scales_of_users_models_are_found(function, scales, is_gaussian):
 
 def test_a_scale_that_multiplies_latents_is_found():
     """Non-centred groups need none be named."""
-    assert read_structure(model_of("non_centred")) == Structure(("tau",), False)
+    assert read_structure(model_of("non_centred")) == Structure(("tau",), False, False)
 
 
 def local_scales(x, y=None):

@@ -12,7 +12,7 @@ from jax import vmap
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, Float, Int
 
-from posterity.informed_posterior.anchor.anchor import Anchor, find_anchors, laplace_anchors
+from posterity.informed_posterior.anchor.anchor import Anchor, each_problem, find_anchors, laplace_anchors
 from posterity.informed_posterior.anchor.local import LocalGaussian, find_gaussians, local_lines
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
@@ -38,6 +38,7 @@ Tree = TypeVar("Tree")
 # Entries of all designs that are computed side by side: with more, steps take longer than the calls of their programs.
 MOST_SIDE_BY_SIDE = 2**15
 MOST_GAUSSIAN = 2**17  # where nothing is iterated, none waits for the slowest
+MOST_IN_MEMORY = 2**26  # entries of all designs, and of all precisions, that are held at once
 
 
 class InformedNetwork(eqx.Module):
@@ -114,18 +115,31 @@ class InformedNetwork(eqx.Module):
 
         def look(search: Search, scales: Array, starts: Array) -> tuple[Anchor, Array]:
             terms = _terms(model, structure, datasets, scales)
-            return _with_remainder(model, structure, datasets, scales, terms, *search(terms, _flat(starts)))
+            return _with_remainder(model, structure, datasets, scales, terms, *search(terms, starts))
 
+        def look_in_turns(search: Search, scales: Array, starts: Array) -> tuple[Anchor, Array]:
+            parts = [look(search, scales[:, part], starts[:, part]) for part in self._turns(datasets, scales.shape[1])]
+            return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts) if parts[1:] else parts[0]
+
+        rough, fine = (partial(look_in_turns, search) for search in (laplace_anchors, find_anchors))
         origin = jnp.asarray(np.zeros((len(datasets.row_mask), padded_size(model.space.size)), np.float32))
-        density, loc = find_density(partial(look, laplace_anchors), partial(look, find_anchors), origin, len(where))
+        density, loc = find_density(rough, fine, origin, len(where))
         scales = _designed(density)
-        terms = _terms(model, structure, datasets, scales)
-        starts = jnp.broadcast_to(loc[:, None], (*scales.shape[:2], loc.shape[1]))
-        anchors, _ = find_anchors(terms, _flat(starts))
+        anchors, _ = fine(scales, jnp.broadcast_to(loc[:, None], (*scales.shape[:2], loc.shape[1])))
+        blocks = _terms(model, structure, datasets, scales[:, :NUM_BLOCKS])
         maps = None
         if not structure.is_gaussian:
-            maps = _bend(self.row_network, *_of_blocks((terms.affine, anchors), scales.shape[:2]))
-        return _joined(density, anchors, maps, terms.mask, jnp.asarray(where))
+            few = jax.tree.map(lambda leaf: leaf[:, :NUM_BLOCKS], anchors)
+            maps = _bend(self.row_network, blocks.affine, few)
+        return _joined(density, anchors, maps, blocks.mask, jnp.asarray(where))
+
+    def _turns(self, datasets: Dataset, num_points: int) -> list[slice]:
+        """Which points to look at together: as many as memory allows, in parts of about one size."""
+        terms = self.model.num_terms(datasets.row_mask.shape[1])
+        each = len(datasets.row_mask) * max(terms, self.model.space.size) * padded_size(self.model.space.size)
+        num_turns = -(-num_points * each // MOST_IN_MEMORY)
+        size = -(-num_points // num_turns)
+        return [slice(first, first + size) for first in range(0, num_points, size)]
 
 
 Search = Callable[..., tuple[Anchor, Array]]
@@ -133,15 +147,18 @@ Search = Callable[..., tuple[Anchor, Array]]
 
 @partial(jit, effort="moderate", static_argnums=(0, 1))
 def _terms(model: Model, structure: Structure, datasets: Dataset, scales: Float[Array, "dataset point scale"]) -> Terms:
-    """Each dataset's terms at each of its scales, all along one axis; one per dataset where there is no scale latent.
+    """Each dataset's terms at each of its scales; one per dataset where there is no scale latent.
 
     Padded, so that programs of one size serve many models.
     """
 
-    def one(dataset: Dataset, scale: Array) -> Terms:
-        return padded(conditional_terms(model, structure, _at_scale(model, structure, scale), dataset))
+    def one(dataset: Dataset, scale: Array) -> tuple[Array, Terms]:
+        terms = padded(conditional_terms(model, structure, _at_scale(model, structure, scale), dataset))
+        return terms.design, eqx.tree_at(lambda t: t.design, terms, None)
 
-    return jax.tree.map(_flat, vmap(vmap(one, in_axes=(None, 0)))(datasets, scales))
+    along_points = vmap(one, in_axes=(None, 0), out_axes=(None if structure.shares_design else 0, 0))
+    designs, terms = vmap(along_points)(datasets, scales)
+    return eqx.tree_at(lambda t: t.design, terms, designs, is_leaf=lambda leaf: leaf is None)
 
 
 def _at_scale(model: Model, structure: Structure, scales: Float[Array, " scale"]) -> Float[Array, " latent"]:
@@ -169,16 +186,14 @@ def _with_remainder(
     Their quadratic part is taken as what the terms leave of the model's own log joint: `terms.quadratic` loses digits
     where a small scale makes its parts large and opposite.
     """
-    by_dataset = partial(_unflat, shape=(scales.shape[0], scales.shape[1]))
 
     def one(dataset: Dataset, scale: Array, terms: Terms, loc: Array) -> Array:
         origin = _at_scale(model, structure, scale)
         whole = model.log_joint(origin + loc[: origin.size], dataset)
         return whole - jnp.sum(terms.values(terms.predictor(loc)))
 
-    anchors = by_dataset(anchors)
-    remainder = vmap(vmap(one, in_axes=(None, 0, 0, 0)))(datasets, scales, by_dataset(terms), anchors.loc)
-    return anchors, remainder + by_dataset(averaged)
+    remainder = vmap(vmap(one, in_axes=(None, 0, terms.point_axes, 0)))(datasets, scales, terms, anchors.loc)
+    return anchors, remainder + averaged
 
 
 @partial(jit, effort="moderate")
@@ -188,17 +203,12 @@ def _designed(density: AxesDensity) -> Float[Array, "dataset point scale"]:
     return vmap(lambda density: vmap(density.quantile)(uniform))(density)
 
 
-def _of_blocks(tree: Tree, shape: tuple[int, ...]) -> Tree:
-    """Those of the first points of the design, one for each block of draws."""
-    return jax.tree.map(lambda leaf: _flat(jnp.reshape(leaf, (*shape, *leaf.shape[1:]))[:, :NUM_BLOCKS]), tree)
-
-
 @partial(jit, effort="moderate")
 def _joined(
     density: AxesDensity,
     anchors: Anchor,
     maps: RowMap | None,
-    rest: Bool[Array, "dataset_times_point latent"],
+    rest: Bool[Array, "dataset block latent"],
     where: Int[Array, " scale"],
 ) -> NestedPosterior:
     """Posteriors of datasets with scale latents.
@@ -207,30 +217,25 @@ def _joined(
         density: Of each dataset's scales.
         anchors: Of the rest at each point of the design.
         maps: How the rest is bent in each block of draws. None where it is Gaussian.
-        rest: True for the active latents but the scales; as many to a dataset as points.
+        rest: True for the active latents but the scales, the same in each block.
         where: Coordinates of the scale latents.
     """
-    num_datasets = len(density.centre)
-
-    shape = num_datasets, len(design(where.size))
-    rest, anchors = _unflat(rest, shape)[:, 0], _unflat(anchors, shape)
     if maps is None:
-        maps = vmap(vmap(RowMap.straight))(jnp.repeat(rest[:, None], NUM_BLOCKS, axis=1))
-    else:
-        maps = _unflat(maps, (num_datasets, NUM_BLOCKS))
-    return vmap(NestedPosterior.through, in_axes=(0, 0, 0, 0, None))(density, anchors, maps, rest, where)
+        maps = vmap(vmap(RowMap.straight))(rest)
+    return vmap(NestedPosterior.through, in_axes=(0, 0, 0, 0, None))(density, anchors, maps, rest[:, 0], where)
 
 
 @partial(filter_jit, effort="moderate")
 def _bend(network: RowNetwork, affine: Terms, anchors: Anchor) -> RowMap:
-    """Maps of many datasets, along a leading axis."""
-    return vmap(network)(affine, anchors)
+    """Maps of many datasets at a few points each."""
+    return each_problem(network)(affine, anchors)
 
 
 @partial(filter_jit, effort="moderate")
 def _anchored(network: RowNetwork, affine: Terms, anchors: Anchor) -> AnchoredPosterior:
-    """Posteriors of many datasets without a scale latent, along a leading axis."""
-    return vmap(AnchoredPosterior.around)(anchors, vmap(network)(affine, anchors))
+    """Posteriors of many datasets without a scale latent, each of which has a single point."""
+    maps = each_problem(network)(affine, anchors)
+    return vmap(AnchoredPosterior.around)(*jax.tree.map(lambda leaf: leaf[:, 0], (anchors, maps)))
 
 
 @partial(filter_jit, effort="moderate")
@@ -240,11 +245,3 @@ def _around(network: RowNetwork, lines: Lines, anchor: Anchor, gaussians: LocalG
     log_weights = mode_weights(gaussians, lines.mask)
     q = ModesPosterior(best=best, gaussians=gaussians, log_weights=log_weights, mask=lines.mask)
     return jax.tree.map(lambda leaf: leaf[None], q)
-
-
-def _flat(leaf: Array) -> Array:
-    return jnp.reshape(leaf, (leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]))
-
-
-def _unflat(tree: Tree, shape: tuple[int, int]) -> Tree:
-    return jax.tree.map(lambda leaf: jnp.reshape(leaf, (*shape, *leaf.shape[1:])), tree)

@@ -16,8 +16,10 @@ nothing else; those that do linear algebra take arrays, and are compiled once fo
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -36,6 +38,7 @@ __all__ = [
     "NODES",
     "NODE_WEIGHTS",
     "Anchor",
+    "each_problem",
     "find_anchor",
     "find_anchors",
     "laplace_anchor",
@@ -43,6 +46,8 @@ __all__ = [
     "spread_of",
     "whiten",
 ]
+
+Found = TypeVar("Found")
 
 NUM_PRIOR = 8
 MOST_NEWTON, NEWTON_GAIN = 25, 0.01  # steps; nats by which a step must improve the log joint to go on
@@ -57,6 +62,16 @@ JITTER = 1e-6  # relative to the diagonal
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 NODES, NODE_WEIGHTS = _NODES.astype(np.float32), (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
+
+
+def each_problem(function: Callable[..., Found]) -> Callable[..., Found]:
+    """A function of one dataset's terms at one point, and of arrays, along datasets and points."""
+
+    def along(terms: Terms, *arrays: Any) -> Found:
+        axes = (terms.point_axes, *[0] * len(arrays))
+        return vmap(vmap(function, in_axes=axes))(terms, *arrays)
+
+    return functools.update_wrapper(along, function)
 
 
 class Anchor(eqx.Module):
@@ -143,17 +158,18 @@ def laplace_anchor(terms: Terms, start: Float[Array, " latent"] | None = None) -
 
 
 def _one(search: Callable[..., tuple[Anchor, Array]], terms: Terms, start: Array | None) -> Anchor:
-    lead = partial(jax.tree.map, lambda leaf: leaf[None])
-    return jax.tree.map(lambda leaf: leaf[0], search(lead(terms), None if start is None else start[None])[0])
+    alone = dataclasses.replace(terms, is_shared=False)
+    lead = partial(jax.tree.map, lambda leaf: leaf[None, None])
+    return jax.tree.map(lambda leaf: leaf[0, 0], search(lead(alone), lead(start))[0])
 
 
 def find_anchors(
-    terms: Terms, start: Float[Array, "problem latent"] | None = None
-) -> tuple[Anchor, Float[Array, " problem"]]:
+    terms: Terms, start: Float[Array, "dataset point latent"] | None = None
+) -> tuple[Anchor, Float[Array, "dataset point"]]:
     r"""`find_anchor` of many log joints at once, and what their bounds add to the quadratic parts.
 
     Args:
-        terms: A leading axis runs along the log joints.
+        terms: Leading axes run along datasets and, within each, points; along datasets alone for a shared design.
         start: Other points to look for the modes from.
 
     Returns:
@@ -161,18 +177,18 @@ def find_anchors(
         `terms.quadratic(anchor.loc)`, the bound on the log evidence. -inf where nothing finite was found.
     """
     affine = terms.affine
-    if not terms.offset.shape[1]:
+    if not terms.offset.shape[2]:
         return _gaussian(affine)
     prior, laplace = _find_modes(terms, affine, start)
     return _choose(affine, prior, _find_smooth(terms, affine, laplace[0]), laplace)
 
 
 def laplace_anchors(
-    terms: Terms, start: Float[Array, "problem latent"] | None = None
-) -> tuple[Anchor, Float[Array, " problem"]]:
+    terms: Terms, start: Float[Array, "dataset point latent"] | None = None
+) -> tuple[Anchor, Float[Array, "dataset point"]]:
     """`laplace_anchor` of many log joints at once; see `find_anchors`."""
     affine = terms.affine
-    if not terms.offset.shape[1]:
+    if not terms.offset.shape[2]:
         return _gaussian(affine)
     prior, laplace = _find_modes(terms, affine, start)
     return _choose(affine, prior, laplace, laplace)
@@ -197,7 +213,7 @@ def _find_smooth(terms: Terms, affine: Terms, start: Anchor) -> tuple[Anchor, Ar
         anchor, progress = _smooth(affine, carry[0], carry[2])
         return *_look(terms, anchor), progress
 
-    ones = jnp.ones(start.loc.shape[0])
+    ones = jnp.ones(start.loc.shape[:2])
     begun = Progress(jnp.inf * ones, ones, jnp.zeros(ones.shape, int))
     return while_loop(lambda carry: jnp.any(carry[2].going_on), step, (start, jnp.zeros_like(ones), begun))[:2]
 
@@ -206,7 +222,7 @@ def _find_smooth(terms: Terms, affine: Terms, start: Anchor) -> tuple[Anchor, Ar
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _match_priors(terms: Terms) -> tuple[Array, Array]:
     """Widths (0 for data terms) and centres of Gaussians near each non-Gaussian prior term.
 
@@ -226,7 +242,7 @@ def _match_priors(terms: Terms) -> tuple[Array, Array]:
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _advance(terms: Terms, widths: Array | None, search: Search) -> Search:
     """Goes along the direction as far as the best of a few step sizes, none at all among them, and looks around."""
     sizes = jnp.asarray(STEP_SIZES)
@@ -247,7 +263,7 @@ def _advance(terms: Terms, widths: Array | None, search: Search) -> Search:
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _look(terms: Terms, anchor: Anchor) -> tuple[Anchor, Array]:
     """The anchor with its terms' slopes at the nodes, and the sum of what the terms average to over it."""
     nodes = anchor.predictor + NODES[:, None] * anchor.scale
@@ -264,7 +280,7 @@ def _slopes_at_nodes(terms: Terms, centre: Array, width: Array) -> Float[Array, 
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _gaussian(affine: Terms) -> tuple[Anchor, Array]:
     """The anchor where there are no terms: the posterior itself, and what `find_anchors` gives beside it."""
     factor = _cholesky(affine.precision)
@@ -277,7 +293,7 @@ def _gaussian(affine: Terms) -> tuple[Anchor, Array]:
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _begin(affine: Terms, widths: Array | None, centres: Array | None, other: Array | None) -> tuple[Anchor, Search]:
     """A Gaussian near the prior, and where to start: the better point on the way from its middle to another one.
 
@@ -300,7 +316,7 @@ def _begin(affine: Terms, widths: Array | None, centres: Array | None, other: Ar
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _aim(affine: Terms, search: Search) -> Search:
     """Newton's direction; none where the last step gained next to nothing."""
     gradient = affine.linear - affine.precision @ search.loc + affine.design.T @ search.slopes
@@ -309,7 +325,7 @@ def _aim(affine: Terms, search: Search) -> Search:
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _laplace(affine: Terms, search: Search) -> Anchor:
     """The anchor at a mode."""
     factor = _cholesky(_precision(affine, search.curvature))
@@ -317,7 +333,7 @@ def _laplace(affine: Terms, search: Search) -> Anchor:
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _smooth(affine: Terms, anchor: Anchor, progress: Progress) -> tuple[Anchor, Progress]:
     """One step of the smoothed iteration; none where the last one was short."""
     averaged = _usable(anchor.profile @ (NODE_WEIGHTS * NODES) / jnp.square(anchor.scale))
@@ -339,7 +355,7 @@ def _smooth(affine: Terms, anchor: Anchor, progress: Progress) -> tuple[Anchor, 
 
 
 @partial(jit, effort="moderate")
-@vmap
+@each_problem
 def _choose(
     affine: Terms, prior: Anchor, first: tuple[Anchor, Array], second: tuple[Anchor, Array]
 ) -> tuple[Anchor, Array]:

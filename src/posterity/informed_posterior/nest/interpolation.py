@@ -20,7 +20,9 @@ from posterity.informed_posterior.noise import NUM_BLOCKS
 __all__ = ["block_of", "design", "interpolation_weights"]
 
 ONE_AXIS = (-3.3, -2.5, -1.75, 1.75, 2.5, 3.3)
-ON_AXES = (-3.2, -1.6, 1.6, 3.2)
+ON_FIRST = (-3.4, -2.9, -2.4, -1.9, -1.5, -0.8, 0.0, 0.8, 1.5, 1.9, 2.4, 2.9, 3.4)
+ON_OTHERS = (-3.2, -1.6, 1.6, 3.2)
+LONGER = 2.0  # distances along the first axis, where the scales reach furthest
 SPREAD = 1.5  # of the points between axes, so that they reach into the tails
 BEYOND = 1.6  # what lies further out than this beyond the root of the number of axes is taken as if it lay there
 NUM_BETWEEN = {1: 0, 2: 24, 3: 44, 4: 80}
@@ -32,9 +34,7 @@ def design(num_axes: int) -> Float[np.ndarray, "point axis"]:
     """Points in coordinates that are standard normal under q; the first are the middles of the blocks of draws."""
     blocks = np.zeros((NUM_BLOCKS, num_axes))
     blocks[:, 0] = [NormalDist().inv_cdf((i + 0.5) / NUM_BLOCKS) for i in range(NUM_BLOCKS)]
-    axes = [
-        place * np.eye(num_axes)[axis] for axis in range(num_axes) for place in (ONE_AXIS if num_axes == 1 else ON_AXES)
-    ]
+    axes = [place * np.eye(num_axes)[axis] for axis in range(num_axes) for place in _places(axis, num_axes)]
     between = _evenly_spread(NUM_BETWEEN.get(num_axes, MOST_BETWEEN), num_axes)
     return np.concatenate([blocks, np.reshape(axes, (-1, num_axes)), SPREAD * between]).astype(np.float32)
 
@@ -44,7 +44,7 @@ def interpolation_weights(v: Float[Array, " axis"]) -> Float[Array, " point"]:
     points = design(v.size)
     length = jnp.sqrt(jnp.sum(jnp.square(v)) + 1e-12)
     v *= jnp.minimum(1.0, (np.sqrt(v.size) + BEYOND) / length)
-    distances = jnp.sqrt(jnp.sum(jnp.square(v - points), axis=1) + 1e-12)
+    distances = jnp.sqrt(jnp.sum(jnp.square((v - points) * _lengths(v.size)), axis=1) + 1e-12)
     weights = jnp.concatenate([distances**3, jnp.ones(1), v]) @ _inverse(v.size)
     return weights / jnp.sum(weights)  # 1 up to rounding, of which large terms cancel
 
@@ -58,10 +58,18 @@ def block_of(v: Float[Array, " axis"]) -> Array:
 @functools.cache
 def _inverse(num_axes: int) -> Float[np.ndarray, "feature point"]:
     points = design(num_axes).astype(np.float64)
-    cubes = np.linalg.norm(points[:, None] - points, axis=2) ** 3
+    cubes = np.linalg.norm((points[:, None] - points) * _lengths(num_axes), axis=2) ** 3
     tail = np.column_stack([np.ones(len(points)), points])
     whole = np.block([[cubes, tail], [tail.T, np.zeros((num_axes + 1, num_axes + 1))]])
     return np.linalg.inv(whole)[:, : len(points)].astype(np.float32)
+
+
+def _places(axis: int, num_axes: int) -> tuple[float, ...]:
+    return ONE_AXIS if num_axes == 1 else ON_OTHERS if axis else ON_FIRST
+
+
+def _lengths(num_axes: int) -> Float[np.ndarray, " axis"]:
+    return np.where((np.arange(num_axes) == 0) & (num_axes > 1), LONGER, 1.0).astype(np.float32)
 
 
 def _evenly_spread(number: int, num_axes: int) -> Float[np.ndarray, "point axis"]:

@@ -3,7 +3,7 @@ r"""Where the scales of a dataset lie: axes along which their density is close t
 `log p(D, tau)` can be had at any scales, up to what an anchor leaves; many at once cost little more than one. So the
 search uses values alone. Wide profiles along the coordinates find the region; second differences over a step of about
 one standard deviation find the peak and the axes; profiles along these close in until their ends are far enough below
-the peak. Along the widest axis, a ridge is followed: where the others have their peak, and how wide they are there.
+the peak. Along the axis with the longest tails, a ridge is followed: where the others have their peak, and how wide they are there.
 With one scale there are no axes to find.
 """
 
@@ -25,7 +25,7 @@ from posterity.runtime.compile import jit, while_loop
 __all__ = ["NUM_KNOTS", "Look", "find_density"]
 
 NUM_KNOTS = 13
-NUM_WIDE, NUM_NARROW, NUM_RIDGE = 2, 1, 2  # rounds
+NUM_WIDE, NUM_NARROW, NUM_RIDGE = 2, 2, 3  # rounds
 MOST_TURNED, CLOSE = 16, 0.3  # rounds; length of a step, in standard deviations, that ends them
 NUM_WIDE_ONE = 3  # with one scale, where wide profiles are all there is
 UNKNOWN = -1e30  # log density, in nats, where none can be had
@@ -37,9 +37,11 @@ REACH = 6.0  # standard deviations from the peak to the ends of the first profil
 LEAST_CURVED, MOST_CURVED = 0.02, 50.0  # of the log density, over steps that are thought to be one sd long
 LONGEST_STEP = 2.0  # towards the peak, in standard deviations
 LONGEST_AXIS = 3.0  # of a standard deviation, on the scale of logarithms
-LONGEST_LEAP = 5.0  # to the ridge, in standard deviations across it
-MOST_STRETCHED = 16.0  # factor of the curvature across the ridge, from one round to the next
-DEFENSIVE = 0.95  # power of the profiles of several scales
+LONGEST_LEAP = 3.0  # to the ridge, in standard deviations across it
+MOST_GAINED = 2.0  # nats that a step to the ridge may promise
+MOST_STRETCHED = 4.0  # factor of the curvature across the ridge, from one round to the next
+DEFENSIVE = 0.85  # power of the profiles of several scales
+HIGHER = 0.25  # nats above the centre at which another point is the better one to look from
 FALLEN = 1.0  # nats that a step may lose before it is taken back
 
 Look = Callable[
@@ -109,11 +111,12 @@ def find_density(
         points = _stencil(region)
         return _turned(region, points, *look(rough, region, points))
 
-    region = while_loop(lambda region: jnp.any(region.is_turning), turned, _at_best(region))
+    region = _at_best(region)
     for _ in range(NUM_NARROW):
+        region = while_loop(lambda region: jnp.any(region.is_turning), turned, region)
         points = _on_axes(region)
-        region = _narrowed(False, region, points, *look(rough, region, points))
-    ridge = _straight(region)
+        region = _reopened(region, _narrowed(False, region, points, *look(rough, region, points)))
+    region, ridge = _straight(region)
     for _ in range(NUM_RIDGE):
         region, ridge = _followed(region, ridge, look(rough, region, _across(region, ridge))[1])
     return _density(region, ridge, look(fine, region, _along(region, ridge))[1]), region.loc
@@ -169,6 +172,16 @@ def _at_best(region: Region) -> Region:
 
 @partial(jit, effort="moderate")
 @vmap
+def _reopened(before: Region, region: Region) -> Region:
+    """The search for the peak goes on where the profiles have found a higher point."""
+    higher = region.value > before.value + HIGHER
+    centre = jnp.where(higher, region.best, region.centre)
+    ends = jnp.where(higher, jnp.asarray([-REACH, REACH]), region.ends)
+    return dataclasses.replace(region, centre=centre, ends=ends, is_close=region.is_close & ~higher)
+
+
+@partial(jit, effort="moderate")
+@vmap
 def _stencil(region: Region) -> Float[Array, "point scale"]:
     """The centre, a step either way along each axis, and all four corners of each pair of axes."""
     return region.centre + _steps(region.centre.size) @ region.axes.T
@@ -205,10 +218,12 @@ def _turned(region: Region, points: Array, locs: Array, values: Array) -> Region
     # Where the centre turns out to be low, nothing seen from there is worth much.
     fallen = before.value > middle + FALLEN
     centre = jnp.where(fallen, region.best, region.centre + axes @ step)
-    close = ~fallen & (jnp.sum(jnp.square(step)) < CLOSE**2) & (region.value < middle + FALLEN)
+    short = ~fallen & (jnp.sum(jnp.square(step)) < CLOSE**2)
+    # A short step beside a higher point is one on a saddle or a plateau.
+    close = short & (region.value < middle + HIGHER)
+    centre = jnp.where(short & ~close, region.best, centre)
     axes = jnp.where(fallen, 0.5 * region.axes, axes)
-    lengths = jnp.sqrt(jnp.sum(jnp.square(axes), axis=0))
-    axes = (axes * jnp.minimum(1.0, LONGEST_AXIS / lengths))[:, jnp.argsort(-lengths)]
+    axes *= jnp.minimum(1.0, LONGEST_AXIS / jnp.sqrt(jnp.sum(jnp.square(axes), axis=0)))
     moved = dataclasses.replace(region, centre=centre, axes=axes, count=region.count + 1, is_close=close)
     return jax.tree.map(lambda new, old: jnp.where(before.is_turning, new, old), moved, before)
 
@@ -222,9 +237,11 @@ class Ridge(eqx.Module):
 
 @partial(jit, effort="little")
 @vmap
-def _straight(region: Region) -> Ridge:
+def _straight(region: Region) -> tuple[Region, Ridge]:
+    """A ridge along the axis with the longest tails, from which the others are easily seen."""
+    order = jnp.argsort(region.ends[:, 0] - region.ends[:, 1])
     zeros = jnp.zeros((NUM_KNOTS, region.centre.size))
-    return Ridge(zeros, zeros)
+    return dataclasses.replace(region, axes=region.axes[:, order], ends=region.ends[order]), Ridge(zeros, zeros)
 
 
 @partial(jit, effort="moderate")
@@ -255,6 +272,7 @@ def _followed(region: Region, ridge: Ridge, values: Array) -> tuple[Region, Ridg
     shifts = jnp.pad(ridge.shifts[:, 1:] + stretch * step, ((0, 0), (1, 0)))
     log_stretches = jnp.pad(ridge.log_stretches[:, 1:] - 0.5 * jnp.log(curvature), ((0, 0), (1, 0)))
     knots = _knots(region.ends[0])
+    gained = jnp.minimum(gained, MOST_GAINED)  # a promise that grows with the distance is not to be believed
     ends = _ends(knots, middle[:, 0] + gained + jnp.sum(log_stretches, axis=1))
     weights = vmap(partial(knot_weights, knots))(_knots(ends))
     moved = eqx.tree_at(lambda r: r.ends, region, region.ends.at[0].set(ends))

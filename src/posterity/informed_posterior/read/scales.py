@@ -83,6 +83,9 @@ class _Sites:
     def __init__(self, model: Model, parts: Parts, dataset: Dataset):
         self._graph, outputs = trace_graph(log_probs_of(model), parts, {}, dataset)
         self._outputs = [output for output in outputs.values() if isinstance(output, int)]
+        # One number that all data come to, as of a time series or a Gaussian process, is no row with a predictor.
+        data = [outputs[site.name] for site in model.data_sites]
+        self._wholes = {output for output in data if isinstance(output, int) and self._graph.size(output) == 1}
         self._inputs = dict(zip(sorted(parts), self._graph.inputs, strict=False))  # as JAX orders the keys of a dict
 
     def are_read(self, names: set[str]) -> bool:
@@ -90,4 +93,6 @@ class _Sites:
         dependence = self._graph.dependence([self._inputs[name] for name in names])
         constant = {value for value, kind in dependence.items() if kind <= Dependence.GUARD}
         curved = [o for o in self._outputs if dependence_of(o, dependence) is Dependence.CURVED]
-        return all(tail_of(self._graph, output, dependence, constant) is not None for output in curved)
+        return not self._wholes.intersection(curved) and all(
+            tail_of(self._graph, output, dependence, constant) is not None for output in curved
+        )

@@ -47,10 +47,12 @@ class Structure:
     Attributes:
         scale_sites: Latent sites that are given before the rest is read.
         is_gaussian: Given those, the posterior of the rest is exactly Gaussian.
+        shares_design: The rows' predictors do not depend on them.
     """
 
     scale_sites: tuple[str, ...]
     is_gaussian: bool
+    shares_design: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +126,8 @@ def _structure(model: Model, parts: Parts, dataset: Dataset, scale_sites: Collec
     rest = {name: part for name, part in parts.items() if name not in scales}
     fixed = {name: part for name, part in parts.items() if name in scales}
     terms = read_sites(model, rest, fixed, dataset).terms
-    return Structure(scales, all(group.is_quadratic for group in terms))
+    curved = [group for group in terms if not group.is_quadratic]
+    return Structure(scales, not curved, not any(group.moves for group in curved))
 
 
 def check_scales(model: Model, structure: Structure, probe: Probe) -> None:
@@ -219,6 +222,7 @@ def conditional_terms(model: Model, structure: Structure, z: Float[Array, " late
         constant=constant,
         mask=mask,
         has_prior=not all(group.is_data for group in roots),
+        is_shared=structure.shares_design,
     )
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
@@ -23,7 +22,7 @@ from posterity.informed_posterior.read.lines import Lines
 
 __all__ = ["Terms", "gram", "padded", "padded_size"]
 
-MOST_PRODUCTS = 2**22  # of two entries of one row of a design that are kept
+MOST_PRODUCTS = 2**24  # of two entries of one row of a design that are kept
 
 
 class Terms(Lines):
@@ -37,6 +36,7 @@ class Terms(Lines):
         linear: $\lambda$; zero at masked latents.
         constant: What is left at `z` = 0, so that `log_joint` is the model's own.
         has_prior: Some terms belong to the prior; False spares what only they need.
+        is_shared: The design does not depend on the scales: terms at many scales have it in common.
     """
 
     offset: Float[Array, " term"]
@@ -45,11 +45,18 @@ class Terms(Lines):
     linear: Float[Array, " latent"]
     constant: Float[Array, ""]
     has_prior: bool = eqx.field(static=True, default=True)
+    is_shared: bool = eqx.field(static=True, default=False)
 
     @property
     def affine(self) -> "Terms":
         """The arrays alone, of one type for all models: what programs that serve every model take."""
         return eqx.tree_at(lambda terms: terms.log_density, self, None, is_leaf=lambda leaf: leaf is None)
+
+    @property
+    def point_axes(self) -> "Terms":
+        """For `vmap` along scales: the axis of each array, None for what is shared."""
+        axes = jax.tree.map(lambda _: 0, self)
+        return eqx.tree_at(lambda terms: terms.design, axes, None) if self.is_shared else axes
 
     def predictor(self, z: Float[Array, " latent"]) -> Float[Array, " term"]:
         r"""$\eta = o + J z$."""
@@ -88,13 +95,10 @@ def gram(
         is_shared: Many weights meet one design: all are then had by one product with the designs' own products.
     """
     num_terms, size = design.shape
-    if not is_shared or num_terms * size * (size + 1) // 2 > MOST_PRODUCTS:
+    if not is_shared or num_terms * size**2 > MOST_PRODUCTS:
         return (design.T * weights) @ design
-    rows, columns = np.tril_indices(size)
-    packed = weights @ (design[:, rows] * design[:, columns])
-    row, column = np.indices((size, size))
-    larger, smaller = np.maximum(row, column), np.minimum(row, column)
-    return packed[larger * (larger + 1) // 2 + smaller]
+    products = jnp.reshape(design[:, :, None] * design[:, None, :], (num_terms, size * size))
+    return jnp.reshape(weights @ products, (size, size))
 
 
 def padded(terms: Terms) -> Terms:
@@ -117,6 +121,7 @@ def padded(terms: Terms) -> Terms:
         constant=terms.constant,
         mask=jnp.pad(terms.mask, wide),
         has_prior=terms.has_prior,
+        is_shared=terms.is_shared,
     )
 
 
