@@ -129,10 +129,11 @@ def test_training_needs_rows():
         posterity.build_simulator(schools, {"sigma": ERRORS, "y": EFFECTS})
 
 
-def test_scales_cannot_be_named_where_there_are_none_to_find():
+def test_all_parameters_of_a_whole_are_its_scales():
+    """A Gaussian process comes to one number for all its data, which is no row with a predictor."""
     function, data = WHOLE["marginal Gaussian process"]
-    with pytest.raises(InputError, match="no informed posterior given"):
-        posterity.informed(function, like=data, scales=["length", "size"])
+    structure = posterity.informed(function, like=data).network.structure
+    assert structure.scale_sites == ("length", "size", "noise")
 
 
 def test_impossible_data_are_refused_by_the_sites_name():

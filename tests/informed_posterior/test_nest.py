@@ -197,10 +197,8 @@ def test_grid_survives_what_cannot_be_evaluated():
 
 
 def funnel(tau):
-    """The second is e^(first / 2) wide, and the third follows the first."""
-    first = -0.5 * jnp.square(tau[0] / 1.5)
-    second = -0.5 * jnp.square(tau[1]) * jnp.exp(-tau[0]) - 0.5 * tau[0]
-    return first + second - 0.5 * jnp.square((tau[2] - 0.2 * jnp.square(tau[0])) / 0.3)
+    """The second is e^(first / 2) wide."""
+    return -0.5 * jnp.square(tau[0] / 1.5) - 0.5 * jnp.square(tau[1]) * jnp.exp(-tau[0]) - 0.5 * tau[0]
 
 
 def variance_that_may_be_none(tau):
@@ -216,8 +214,8 @@ SHAPES = {  # name -> number of scales, log density up to a constant, least impo
     "narrow": (4, lambda tau: -0.5 * jnp.sum(jnp.square(ROTATED @ tau / jnp.asarray([0.02, 0.1, 0.5, 1.0]))), 0.95),
     "gammas": (3, lambda tau: jnp.sum(3.0 * (tau @ jnp.asarray(ROTATED[:3, :3])) - jnp.exp(tau) - jnp.exp(-tau)), 0.85),
     "eight": (8, lambda tau: -0.5 * jnp.sum(jnp.square(tau - 1.0)) - 0.5 * jnp.square(jnp.sum(tau) - 4.0), 0.9),
-    "funnel": (3, funnel, 0.5),
-    "none": (2, variance_that_may_be_none, 0.9),
+    "funnel": (2, funnel, 0.9),
+    "none": (2, variance_that_may_be_none, 0.85),
 }
 
 
@@ -270,12 +268,12 @@ def test_interpolation_is_exact_at_the_design_and_for_straight_lines(num_axes):
     points = jnp.asarray(design(num_axes))
     inside = points[jnp.linalg.norm(points, axis=1) < np.sqrt(num_axes) + 1.5]
     weights = vmap(interpolation_weights)(inside)
-    assert_allclose(weights @ jnp.sin(points[:, 0]), jnp.sin(inside[:, 0]), atol=6e-3)  # float32: large terms cancel
+    assert_allclose(weights @ jnp.sin(points[:, 0]), jnp.sin(inside[:, 0]), atol=2e-3)  # float32: large terms cancel
     v = 0.8 * random.normal(random.key(0), (200, num_axes))
     v = v[jnp.linalg.norm(v, axis=1) < np.sqrt(num_axes) + 1.5]
     weights = vmap(interpolation_weights)(v)
     assert_allclose(jnp.sum(weights, axis=1), 1.0, atol=1e-5)
-    assert_allclose(weights @ points, v, atol=1e-2)
+    assert_allclose(weights @ points, v, atol=5e-3)
 
 
 # ------------------------------------------------------------------ linear regression with unknown noise

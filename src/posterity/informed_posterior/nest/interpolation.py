@@ -19,12 +19,12 @@ from posterity.informed_posterior.noise import NUM_BLOCKS
 
 __all__ = ["block_of", "design", "interpolation_weights"]
 
-ONE_AXIS = (-3.3, -2.5, -1.75, 1.75, 2.5, 3.3)
-ON_FIRST = (-3.4, -2.9, -2.4, -1.9, -1.5, -0.8, 0.0, 0.8, 1.5, 1.9, 2.4, 2.9, 3.4)
+ON_FIRST = (-3.3, -2.5, -1.75, 1.75, 2.5, 3.3)
 ON_OTHERS = (-3.2, -1.6, 1.6, 3.2)
-LONGER = 2.0  # distances along the first axis, where the scales reach furthest
+LONGER = 1.5  # distances along the first axis, where the scales reach furthest
 SPREAD = 1.5  # of the points between axes, so that they reach into the tails
 BEYOND = 1.6  # what lies further out than this beyond the root of the number of axes is taken as if it lay there
+NEAR = 0.4
 NUM_BETWEEN = {1: 0, 2: 24, 3: 44, 4: 80}
 MOST_BETWEEN = 96
 
@@ -34,9 +34,12 @@ def design(num_axes: int) -> Float[np.ndarray, "point axis"]:
     """Points in coordinates that are standard normal under q; the first are the middles of the blocks of draws."""
     blocks = np.zeros((NUM_BLOCKS, num_axes))
     blocks[:, 0] = [NormalDist().inv_cdf((i + 0.5) / NUM_BLOCKS) for i in range(NUM_BLOCKS)]
-    axes = [place * np.eye(num_axes)[axis] for axis in range(num_axes) for place in _places(axis, num_axes)]
-    between = _evenly_spread(NUM_BETWEEN.get(num_axes, MOST_BETWEEN), num_axes)
-    return np.concatenate([blocks, np.reshape(axes, (-1, num_axes)), SPREAD * between]).astype(np.float32)
+    axes = [place * np.eye(num_axes)[axis] for axis in range(num_axes) for place in _places(axis)]
+    between = SPREAD * _evenly_spread(NUM_BETWEEN.get(num_axes, MOST_BETWEEN), num_axes)
+    points = np.concatenate([blocks, np.reshape(axes, (-1, num_axes)), between])
+    # Of two points that nearly coincide one is enough, and rounding errors would be divided by their distance.
+    distances = np.linalg.norm(points[:, None] - points, axis=2) + 10.0 * np.triu(np.ones((len(points), len(points))))
+    return points[np.min(distances, axis=1) > NEAR].astype(np.float32)
 
 
 def interpolation_weights(v: Float[Array, " axis"]) -> Float[Array, " point"]:
@@ -64,8 +67,8 @@ def _inverse(num_axes: int) -> Float[np.ndarray, "feature point"]:
     return np.linalg.inv(whole)[:, : len(points)].astype(np.float32)
 
 
-def _places(axis: int, num_axes: int) -> tuple[float, ...]:
-    return ONE_AXIS if num_axes == 1 else ON_OTHERS if axis else ON_FIRST
+def _places(axis: int) -> tuple[float, ...]:
+    return ON_OTHERS if axis else ON_FIRST
 
 
 def _lengths(num_axes: int) -> Float[np.ndarray, " axis"]:

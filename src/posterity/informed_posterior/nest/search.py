@@ -3,8 +3,8 @@ r"""Where the scales of a dataset lie: axes along which their density is close t
 `log p(D, tau)` can be had at any scales, up to what an anchor leaves; many at once cost little more than one. So the
 search uses values alone. Wide profiles along the coordinates find the region; second differences over a step of about
 one standard deviation find the peak and the axes; profiles along these close in until their ends are far enough below
-the peak. Along the axis with the longest tails, a ridge is followed: where the others have their peak, and how wide they are there.
-With one scale there are no axes to find.
+the peak. Along the axis with the longest tails, a ridge is followed: where the others have their peak, and how wide
+they are there. With one scale there are no axes to find.
 """
 
 import dataclasses

@@ -170,7 +170,9 @@ def _effects(term: EffectsLayout, by_class: bool, priors: Mapping[str, Prior]) -
     yield _sample(sd, f"{prior}.to_event(1)" if priors[sd].is_vector else f"{prior}.expand([{size}]).to_event(1)")
     yield _sample(factor, f"dist.LKJCholesky({size}, concentration={concentration})")
     yield f"with {groups}:"
-    yield f"    {_sample(effects, f'dist.MultivariateNormal(0.0, scale_tril={sd}[:, None] * {factor})')}"
+    yield f"    {effects} = numpyro.sample("
+    yield f'        "{effects}", dist.MultivariateNormal(0.0, scale_tril={sd}[:, None] * {factor})'
+    yield "    )"
 
 
 def _predictor(layout: Layout, family: ResponseFamily) -> Iterator[str]:
