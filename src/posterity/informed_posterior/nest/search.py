@@ -40,7 +40,7 @@ LONGEST_AXIS = 3.0  # of a standard deviation, on the scale of logarithms
 LONGEST_LEAP = 3.0  # to the ridge, in standard deviations across it
 MOST_GAINED = 2.0  # nats that a step to the ridge may promise
 MOST_STRETCHED = 4.0  # factor of the curvature across the ridge, from one round to the next
-DEFENSIVE = 0.85  # power of the profiles of several scales
+DEFENSIVE = 0.9  # power of the profiles of several scales
 HIGHER = 0.25  # nats above the centre at which another point is the better one to look from
 FALLEN = 1.0  # nats that a step may lose before it is taken back
 
