@@ -201,6 +201,11 @@ def funnel(tau):
     return -0.5 * jnp.square(tau[0] / 1.5) - 0.5 * jnp.square(tau[1]) * jnp.exp(-tau[0]) - 0.5 * tau[0]
 
 
+def bent_funnel(tau):
+    """A third that follows a parabola of the first besides: sharper than a ridge of second differences can."""
+    return funnel(tau[:2]) - 0.5 * jnp.square((tau[2] - 0.2 * jnp.square(tau[0])) / 0.3)
+
+
 def variance_that_may_be_none(tau):
     """Two log sds of which the first may be as small as it likes, but for its prior: nearly flat far down."""
     total = jnp.logaddexp(2.0 * tau[0], 2.0 * tau[1])
@@ -215,11 +220,17 @@ SHAPES = {  # name -> number of scales, log density up to a constant, least impo
     "gammas": (3, lambda tau: jnp.sum(3.0 * (tau @ jnp.asarray(ROTATED[:3, :3])) - jnp.exp(tau) - jnp.exp(-tau)), 0.85),
     "eight": (8, lambda tau: -0.5 * jnp.sum(jnp.square(tau - 1.0)) - 0.5 * jnp.square(jnp.sum(tau) - 4.0), 0.9),
     "funnel": (2, funnel, 0.9),
-    "none": (2, variance_that_may_be_none, 0.85),
+    "none": (2, variance_that_may_be_none, 0.89),
+    "bent_funnel": (3, bent_funnel, 0.6),
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+BEYOND = pytest.mark.xfail(reason="the ridge is lost: an importance ESS of 0.1 to 0.25")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=BEYOND) if name == "bent_funnel" else name for name in SHAPES]
+)
 def test_density_of_several_scales_is_close(name):
     """Importance ESS of 4000 draws, of which it takes the share; the density's log_prob is used as it is."""
     num_scales, value_at, least = SHAPES[name]
