@@ -12,7 +12,7 @@ from jax import vmap
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, Float, Int
 
-from posterity.informed_posterior.anchor.anchor import Anchor, each_problem, find_anchors, laplace_anchors
+from posterity.informed_posterior.anchor.anchor import Anchor, find_anchors, laplace_anchors
 from posterity.informed_posterior.anchor.local import LocalGaussian, find_gaussians, local_lines
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
@@ -26,7 +26,7 @@ from posterity.informed_posterior.nest.search import NUM_KNOTS, find_density
 from posterity.informed_posterior.noise import NUM_BLOCKS, AbstractNoisePosterior
 from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.structure import Structure, Unstructured, conditional_terms
-from posterity.informed_posterior.read.terms import Terms, padded, padded_size
+from posterity.informed_posterior.read.terms import Terms, each_problem, padded, padded_size
 from posterity.model.dataset import PLACES, SMALLEST_BUCKET, Dataset, bucket_for
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit, jit

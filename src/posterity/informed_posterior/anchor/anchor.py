@@ -16,10 +16,8 @@ nothing else; those that do linear algebra take arrays, and are compiled once fo
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -31,14 +29,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from posterity.informed_posterior.anchor.newton import STEP_SIZES, best_step
 from posterity.informed_posterior.read.lines import Lines
-from posterity.informed_posterior.read.terms import Terms
+from posterity.informed_posterior.read.terms import Terms, each_problem
 from posterity.runtime.compile import jit, while_loop
 
 __all__ = [
     "NODES",
     "NODE_WEIGHTS",
     "Anchor",
-    "each_problem",
     "find_anchor",
     "find_anchors",
     "laplace_anchor",
@@ -46,8 +43,6 @@ __all__ = [
     "spread_of",
     "whiten",
 ]
-
-Found = TypeVar("Found")
 
 NUM_PRIOR = 8
 MOST_NEWTON, NEWTON_GAIN = 25, 0.01  # steps; nats by which a step must improve the log joint to go on
@@ -62,16 +57,6 @@ JITTER = 1e-6  # relative to the diagonal
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 NODES, NODE_WEIGHTS = _NODES.astype(np.float32), (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
-
-
-def each_problem(function: Callable[..., Found]) -> Callable[..., Found]:
-    """A function of one dataset's terms at one point, and of arrays, along datasets and points."""
-
-    def along(terms: Terms, *arrays: Any) -> Found:
-        axes = (terms.point_axes, *[0] * len(arrays))
-        return vmap(vmap(function, in_axes=axes))(terms, *arrays)
-
-    return functools.update_wrapper(along, function)
 
 
 class Anchor(eqx.Module):

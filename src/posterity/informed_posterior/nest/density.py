@@ -103,7 +103,7 @@ class AxesDensity(eqx.Module):
 
     Attributes:
         centre: $c$.
-        axes: $A$; its columns are the axes, the widest first.
+        axes: $A$; its columns are the axes, the one with the longest tails first.
         inverse: $A^{-1}$.
         profiles: Of $t_1$ and of each $t_j'$; a leading axis runs along them.
         shifts: $m_j$ at the knots of the first profile; 0 for the first axis itself.

@@ -21,10 +21,10 @@ __all__ = ["block_of", "design", "interpolation_weights"]
 
 ON_FIRST = (-3.3, -2.5, -1.75, 1.75, 2.5, 3.3)
 ON_OTHERS = (-3.2, -1.6, 1.6, 3.2)
-LONGER = 1.5  # distances along the first axis, where the scales reach furthest
+LONGER = 1.5  # distances along the first axis, which has the longest tails
 SPREAD = 1.5  # of the points between axes, so that they reach into the tails
 BEYOND = 1.6  # what lies further out than this beyond the root of the number of axes is taken as if it lay there
-NEAR = 0.4
+NEAR = 0.4  # distance between two points that are as good as one
 NUM_BETWEEN = {1: 0, 2: 24, 3: 44, 4: 80}
 MOST_BETWEEN = 96
 

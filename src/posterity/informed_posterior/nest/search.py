@@ -149,6 +149,7 @@ def _narrowed(moves: bool, region: Region, points: Array, locs: Array, values: A
 
 
 def _narrowed_one(moves: bool, region: Region, points: Array, locs: Array, values: Array) -> Region:
+    """`_narrowed` of one dataset."""
     values = _usable(points, values)
     region = _with_best(region, points, locs, values)
     by_axis = jnp.reshape(values, (-1, NUM_KNOTS))

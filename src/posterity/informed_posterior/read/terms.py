@@ -8,19 +8,23 @@ with one term per observed row (its log likelihood as a function of its predicto
 not Gaussian; Gaussian priors are the quadratic form.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import vmap
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from posterity.informed_posterior.read.lines import Lines
 
-__all__ = ["Terms", "gram", "padded", "padded_size"]
+__all__ = ["Terms", "each_problem", "gram", "padded", "padded_size"]
+
+Found = TypeVar("Found")
 
 MOST_PRODUCTS = 2**24  # of two entries of one row of a design that are kept
 
@@ -144,3 +148,13 @@ def _term_bucket(number: int) -> int:
     while size < number:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
     return size if number else 0
+
+
+def each_problem(function: Callable[..., Found]) -> Callable[..., Found]:
+    """A function of one dataset's terms at one point, and of arrays, along datasets and points."""
+
+    def along(terms: Terms, *arrays: Any) -> Found:
+        axes = (terms.point_axes, *[0] * len(arrays))
+        return vmap(vmap(function, in_axes=axes))(terms, *arrays)
+
+    return functools.update_wrapper(along, function)
