@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from posterity.amortized.architecture import Architecture
     from posterity.amortized.objectives import ForwardKL, ReverseKL, SymmetricKL
+    from posterity.estimator.check import Calibration, check
     from posterity.estimator.estimator import Estimator, load
     from posterity.estimator.formula import FormulaModel, from_formula
     from posterity.estimator.infer import infer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "posterity.amortized.architecture": ("Architecture",),
     "posterity.amortized.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
+    "posterity.estimator.check": ("Calibration", "check"),
     "posterity.estimator.estimator": ("Estimator", "load"),
     "posterity.estimator.formula": ("FormulaModel", "from_formula"),
     "posterity.estimator.infer": ("infer",),
@@ -58,6 +60,7 @@ _HOMES = {
 __all__ = [
     "MODELS",
     "Architecture",
+    "Calibration",
     "Envelope",
     "Estimator",
     "Evidence",
@@ -81,6 +84,7 @@ __all__ = [
     "ZScoredTables",
     "build_simulator",
     "builtin_simulator",
+    "check",
     "compare",
     "from_formula",
     "infer",

@@ -14,9 +14,11 @@ from scipy import stats
 from posterity.amortized.families.diagonal import DiagonalGaussian
 from posterity.calibration.cells import Cell, envelope_cells
 from posterity.calibration.contraction import contraction, z_score
-from posterity.calibration.judgement import central_coverage
+from posterity.calibration.judgement import FALSE_ALARM, central_coverage, fewest_datasets
 from posterity.calibration.report import calibrate
+from posterity.calibration.uniformity import uniformity_p_value
 from posterity.model.builtin import MODELS
+from posterity.runtime.errors import InputError
 from posterity.simulation.builtin import builtin_simulator
 from posterity.simulation.envelope import Envelope
 
@@ -193,5 +195,30 @@ def test_cells_are_the_corners_and_the_middle():
 def test_progress_counts_datasets():
     done = []
     cell = Cell(4, {"dims": 1})
-    calibrate(prior, simulator(), cell, rng_key=random.key(0), num_datasets=20, num_draws=25, on_progress=done.append)
-    assert done == list(range(1, 21))
+    calibrate(prior, simulator(), cell, rng_key=random.key(0), num_datasets=120, num_draws=25, on_progress=done.append)
+    assert done[:120] == list(range(1, 121)) and set(done[120:]) <= {120}
+
+
+def test_more_datasets_are_simulated_where_that_gives_enough_corrected_answers():
+    """Of a q that lies 1 sd off, some two answers in five are corrected with 60 draws."""
+    hard = Conjugate(jnp.array(1.0), jnp.array(1.0))
+    cell = Cell(6, {"dims": 2})
+    report = calibrate(hard, simulator(), cell, rng_key=random.key(3), num_datasets=120, num_draws=60)
+    needed = fewest_datasets(2)
+    assert 0.25 < report.trusted < 0.95 and 120 < report.num_datasets < 480
+    assert report.corrected.num_datasets == needed == round(report.trusted * report.num_datasets)
+
+
+def test_fewer_datasets_than_the_judges_need_are_refused():
+    with pytest.raises(InputError, match="give 116 or more"):
+        calibrate(prior, simulator(), Cell(4, {"dims": 2}), rng_key=random.key(0), num_datasets=115)
+
+
+@pytest.mark.parametrize("num_latents", [1, 8, 60])
+def test_so_many_datasets_show_a_posterior_twice_too_wide(num_latents):
+    """In 9 of 10 checks; 200 of them, so fewer than 160 seen happens once in 10^6. Half as wide is easier."""
+    rng = np.random.default_rng(num_latents)
+    level, size = FALSE_ALARM / 3 / (num_latents + 1), fewest_datasets(num_latents)
+    for width in (2.0, 0.5):
+        seen = [uniformity_p_value(stats.norm.cdf(rng.normal(size=size) / width)) < level for _ in range(200)]
+        assert sum(seen) >= 160

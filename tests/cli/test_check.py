@@ -30,7 +30,7 @@ JUDGED_KEYS = {
     "p_value",
     "calibrated",
 }
-FEW = ["--datasets", 40, "--draws", 60]
+FEW = ["--datasets", 130, "--draws", 60]
 
 
 def test_json_and_report_say_the_same_of_every_cell(posterity, gaussian, tmp_path):
@@ -71,6 +71,21 @@ def test_a_report_is_one_html_file(posterity, gaussian, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"check.html"}
 
 
+def test_strict_gates_on_what_was_judged(posterity, gaussian, regression):
+    """Draws of the prior are corrected and calibrated with few rows; a barely trained estimator is not, and says so."""
+    good = posterity("check", gaussian, *FEW, "--strict", "--json")
+    assert (good.code, good.json["outcome"]) == (0, "calibrated")
+    lax, strict = (posterity("check", regression, *FEW, *more) for more in ([], ["--strict"]))
+    assert (lax.code, strict.code) == (0, 1) and lax.out == strict.out
+    first = lax.out.splitlines()[0]
+    assert first.startswith(("not judged", "not calibrated", "partly judged"))
+
+
+def test_too_few_datasets_or_draws_are_refused(refused, regression):
+    assert "give 126 or more" in refused("check", regression, "--datasets", 40)
+    assert "at least 25" in refused("check", regression, "--draws", 24)
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(refused, tmp_path):
     assert ".html" in refused("check", "linear_regression", "--report", tmp_path / "check.pdf")
     assert ".json" in refused("check", "linear_regression", "-o", tmp_path / "check.html")
@@ -89,7 +104,7 @@ def test_the_table_names_cells_and_says_what_was_simulated(posterity, regression
     assert outcome.code == 0
     assert max(map(len, outcome.out.splitlines())) <= 100
     rows = [line.split() for line in outcome.out.splitlines()]
-    assert ["rows", "features", "ESS"] in [row[:3] for row in rows]
+    assert ["rows", "features", "sets", "ESS"] in [row[:4] for row in rows]
     assert [row[:2] for row in rows if row[:1] == ["32"]] == [["32", "1"], ["32", "2"], ["32", "3"]]
     assert sum(row[:1] == ["corrected"] for row in rows) == sum("raw" in row for row in rows) == 9
     assert "Datasets are simulated from the model" in outcome.out

@@ -10,10 +10,11 @@ from report.test_report import Outline, text_of
 from posterity.calibration.cells import Cell
 from posterity.calibration.comparison import compare, stack_comparisons
 from posterity.calibration.judgement import judge_posteriors
+from posterity.calibration.outcome import cell_name, outcome_of
 from posterity.calibration.report import CellReport, Details
 from posterity.calibration.simulation import Points
 from posterity.report.calibration import check_report_html, write_check_report
-from posterity.report.calibration_figures import cell_name, coverage_panels, p_text, rank_panels, z_score_panels
+from posterity.report.calibration_figures import coverage_panels, p_text, rank_panels, z_score_panels
 from posterity.runtime.errors import InputError
 
 NUM_DATASETS, NUM_DRAWS = 60, 100
@@ -118,7 +119,17 @@ def test_cells_without_enough_answers_are_not_called_calibrated(good):
     few = made_up(rows=99, with_corrected=False)
     report = check_report_html([*good, few], model="m")
     assert 'class="verdict refined"' in report and "10% to 95% of the datasets" in text_of(report)
-    assert "in 1 of 5 cells too few" in text_of(report) and "figures show q as it is: 99 rows" in text_of(report)
+    assert "in the 4 of 5 cells that could be judged" in text_of(
+        report
+    ) and "figures show q as it is: 99 rows" in text_of(report)
+
+
+def test_nothing_is_called_calibrated_where_nothing_was_judged():
+    wide_and_few = made_up(stretch=3.0, with_corrected=False)
+    outcome = outcome_of([wide_and_few])
+    assert outcome.kind == "not judged"
+    assert outcome.headline.startswith("Nothing could be judged") and outcome.headline.endswith("calibrated in 0.")
+    assert 'class="verdict untrusted"' in check_report_html([wide_and_few], model="m")
 
 
 def test_figures_show_the_most_uneven_ranks(good, wide):

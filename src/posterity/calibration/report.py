@@ -11,18 +11,19 @@ from jaxtyping import PRNGKeyArray
 from posterity.calibration.cells import Cell
 from posterity.calibration.comparison import Comparison, compare, stack_comparisons
 from posterity.calibration.contraction import contraction
-from posterity.calibration.judgement import Judgement, judge_posteriors
+from posterity.calibration.judgement import Judgement, fewest_datasets, judge_posteriors
 from posterity.calibration.simulation import ToPosterior, prior_points, scalar_latents, simulations
 from posterity.calibration.tarp import spread
+from posterity.runtime.errors import InputError
 from posterity.simulation.simulator import Simulator
 from posterity.trust.verdict import judge, pareto_k_limit
 from posterity.trust.weights import ess_fraction, pareto_smoothed
 
-__all__ = ["FEWEST_JUDGED", "CellReport", "Details", "calibrate"]
+__all__ = ["MOST_TIMES", "CellReport", "Details", "calibrate", "refuse_too_few"]
 
 PRIOR_DRAWS = 2000
-FEWEST_JUDGED = 20
-"""Corrected answers are judged where at least so many datasets have one."""
+MOST_TIMES = 4
+"""Where too few answers are corrected to be judged, up to so many times as many datasets are simulated."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class CellReport:
         contraction: Median over datasets and latents of 1 - posterior variance / prior variance.
         raw: Judgement on q as it is, over all datasets.
         corrected: Judgement on the weighted draws of the datasets whose verdict is `corrected`: what people rely on.
-            None where they are fewer than 20.
+            None where they are fewer than the judges need, see `fewest_datasets`.
         details: Dataset by dataset.
     """
 
@@ -103,25 +104,32 @@ def calibrate(
 ) -> CellReport:
     """Simulates datasets of one size from the model and compares posteriors with what made them.
 
-    That the verdict decides which corrected answers are judged does no harm: it is taken from data and draws, and
-    given these the truth still follows the posterior.
+    That the verdict decides which corrected answers are judged, and when there are enough, does no harm: it is taken
+    from data and draws, and given these the truth still follows the posterior.
 
     Args:
         posterior: Dataset and latent mask -> q; an estimator's network.
         simulator: The model.
         cell: Size of the datasets, inside the envelope.
         rng_key: Fixes datasets and draws.
-        num_datasets: Datasets to simulate, at least 20.
+        num_datasets: Datasets to simulate, at least `fewest_datasets`. More are simulated, up to four times as many,
+            where that promises enough corrected answers.
         num_draws: Draws of q per dataset, at least 25.
         on_progress: Called with the number of finished datasets after each.
+
+    Raises:
+        InputError: They are too few for the judges.
     """
     key_prior, key_data, key_judges = random.split(rng_key, 3)
-    prior, references = prior_points(simulator, cell, key_prior, max(PRIOR_DRAWS, num_datasets))
+    labels = scalar_latents(simulator, cell)
+    refuse_too_few(num_datasets, len(labels))
+    fewest, most = fewest_datasets(len(labels)), MOST_TIMES * num_datasets
+    prior, references = prior_points(simulator, cell, key_prior, max(PRIOR_DRAWS, most))
     scale, prior_sd = spread(references), np.std(prior, axis=0)
     generator = np.random.default_rng(np.asarray(random.key_data(key_judges)))
     equal = np.full(num_draws, 1.0 / num_draws)
     raw, corrected, shares, k_hats, log_q_true, elbos = [], [], [], [], [], []
-    for i, points in enumerate(simulations(posterior, simulator, cell, key_data, num_datasets, num_draws)):
+    for i, points in enumerate(simulations(posterior, simulator, cell, key_data, most, num_draws)):
         ratios = points.log_joint[1:] - points.log_q[1:]
         weights = pareto_smoothed(ratios)
         raw.append(compare(points, equal, references[i], scale, generator))
@@ -131,19 +139,20 @@ def calibrate(
         k_hats.append(weights.pareto_k)
         log_q_true.append(points.log_q[0])
         elbos.append(ratios.mean())
-        on_progress(i + 1)
-    labels = scalar_latents(simulator, cell)
+        on_progress(min(i + 1, num_datasets))
+        if len(raw) >= num_datasets and not fewest * len(raw) / most < len(corrected) < fewest:
+            break  # enough, or too few to hope for
     all_raw = stack_comparisons(raw)
-    all_corrected = stack_comparisons(corrected) if len(corrected) >= FEWEST_JUDGED else None
+    all_corrected = stack_comparisons(corrected) if len(corrected) >= fewest else None
     contractions = contraction(all_raw.sd, prior_sd)
     return CellReport(
         cell=cell,
-        num_datasets=num_datasets,
+        num_datasets=len(raw),
         num_draws=num_draws,
         num_latents=len(labels),
         ess_fraction=float(np.median(shares)),
         healthy=float(np.mean(np.array(k_hats) <= pareto_k_limit(num_draws))),
-        trusted=len(corrected) / num_datasets,
+        trusted=len(corrected) / len(raw),
         forward_nll=float(-np.mean(log_q_true)),
         elbo=float(np.mean(elbos)),
         contraction=float(np.nanmedian(contractions)),
@@ -151,6 +160,16 @@ def calibrate(
         corrected=None if all_corrected is None else judge_posteriors(all_corrected, labels, generator),
         details=Details(tuple(labels), all_raw, all_corrected, np.array(shares), np.array(k_hats), contractions),
     )
+
+
+def refuse_too_few(num_datasets: int, num_latents: int) -> None:
+    """Raises InputError where so few datasets would be judged that no objection says little."""
+    fewest = fewest_datasets(num_latents)
+    if num_datasets < fewest:
+        raise InputError(
+            f"check: {num_datasets} datasets are too few to judge {num_latents} latents: with fewer than {fewest} even "
+            f"a posterior twice too wide would often pass; give {fewest} or more"
+        )
 
 
 def _plain(judgement: Judgement | None) -> dict[str, Any] | None:

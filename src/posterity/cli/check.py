@@ -3,7 +3,6 @@
 import dataclasses
 import json as json_format
 import shlex
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,28 +18,24 @@ from posterity.runtime.status import no_status
 
 if TYPE_CHECKING:
     from posterity.calibration.judgement import Coverage, Judgement
-    from posterity.calibration.report import CellReport
+    from posterity.estimator.check import Calibration
     from posterity.estimator.estimator import Estimator
-    from posterity.simulation.simulator import Simulator
 
 __all__ = ["check"]
 
-Datasets = Annotated[int, typer.Option(min=20, help="Datasets to simulate in each cell.")]
-Draws = Annotated[int, typer.Option(min=25, help="Draws of q for each dataset.")]
+Datasets = Annotated[int, typer.Option(min=1, help="Datasets to simulate in each cell, or more if need be.")]
+Draws = Annotated[int, typer.Option(min=1, help="Draws of q for each dataset.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="OUT.json", help="Write the numbers there, too.")
 ]
 Report = Annotated[
     Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report as one HTML file, figures included.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 unless all cells could be judged and are calibrated.")
+]
 
-SIMULATED = "Datasets are simulated from the model, prior included, whatever stream the estimator was trained on."
-JUDGED = (
-    "raw: q as it is. corrected: weighted draws, where the verdict is 'corrected'; nothing is refined here. "
-    "p-values are adjusted for the number of latents."
-)
-RULE = "Marked: not calibrated (a false alarm in 1 of 1000 cells, by SBC, TARP and C2ST together)."
-ZSCORED = "It was trained on z-scored tables, which differ from these simulations."
+_STYLES = {"calibrated": "green", "partly judged": "yellow", "not judged": "red", "not calibrated": "red"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,9 +50,10 @@ class CheckRequest:
     output: Output = None
     report: Report = None
     json: Json = False
+    strict: Strict = False
 
-    def run(self, words: Sequence[str]) -> None:
-        """Simulates, judges and shows.
+    def run(self, words: Sequence[str]) -> int:
+        """Simulates, judges, shows, and returns the exit code.
 
         Args:
             words: The command line after `posterity`.
@@ -65,68 +61,34 @@ class CheckRequest:
         inputs = [file_of(place) for place in (self.estimator, self.model) if place is not None]
         output_there = check_output(self.output, ".json", inputs=inputs)
         report_there = check_output(self.report, ".html", inputs=[*inputs, self.output])
-        trained = load_estimator(self.estimator, self.model)
-        started = time.perf_counter()
-        cells = _reports(trained, self.datasets, self.draws, self.seed)
-        seconds = time.perf_counter() - started
-        stream = trained.record.get("stream", {}).get("type")
-        about = [SIMULATED, *([ZSCORED] if stream == "ZScoredTables" else [])]
-        record = {
-            "model": trained.model.name,
-            "stream": stream,
-            "seed": self.seed,
-            "num_datasets": self.datasets,
-            "num_draws": self.draws,
-            "notes": [*about, JUDGED, RULE],
-            "cells": [cell.to_json() for cell in cells],
-        }
+        found = _checked(load_estimator(self.estimator, self.model), self.datasets, self.draws, self.seed)
+        record = found.to_json()
         if self.output is not None:
             _write(record, self.output)
         if self.report is not None:
-            from posterity.report import write_check_report
-
-            command = shlex.join(["posterity", *without_folders(words)])
-            name = trained.model.name
-            write_check_report(
-                cells, self.report, model=name, notes=about, command=command, seed=self.seed, seconds=seconds
-            )
+            found.report(self.report, command=shlex.join(["posterity", *without_folders(words)]))
         if self.json:
             print_json(record)
         else:
-            _print_table(record, cells)
+            _print_table(found)
         note_written(self.output, output_there)
         note_written(self.report, report_there)
+        return int(self.strict and not found.is_calibrated)
 
 
 @takes_fields_of(CheckRequest)
 def check(ctx, **given: Any) -> None:
     """Check calibration, coverage and importance weights over the envelope."""
-    CheckRequest(**given).run(ctx.obj)
+    raise typer.Exit(CheckRequest(**given).run(ctx.obj))
 
 
-def _simulator(trained: "Estimator") -> "Simulator":
-    """What the estimator was trained with; the usual one of a built-in model that was not trained."""
-    from posterity.model.builtin import builtin_entry
-    from posterity.simulation.builtin import builtin_simulator
-
-    if trained.simulator is not None:
-        return trained.simulator
-    entry = builtin_entry(trained.model.function)
-    assert entry is not None  # only built-in models are informed here
-    return builtin_simulator(entry, check=False)
-
-
-def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "list[CellReport]":
-    from jax import random
+def _checked(estimator: "Estimator", datasets: int, draws: int, seed: int) -> "Calibration":
+    """What the check found, progress shown meanwhile."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from posterity.calibration.cells import envelope_cells
-    from posterity.calibration.report import calibrate
+    from posterity.estimator.check import check as check_estimator
 
-    simulator = _simulator(trained)
-    cells = envelope_cells(simulator.envelope)
-    keys = random.split(random.key(seed), len(cells))
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -134,26 +96,13 @@ def _reports(trained: "Estimator", datasets: int, draws: int, seed: int) -> "lis
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
     )
-    found = []
     with no_status(), Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("compiling ...", total=len(cells) * datasets)
-        for i, (cell, key) in enumerate(zip(cells, keys, strict=True)):
+        task = progress.add_task("compiling ...", total=None)
 
-            def advance(done: int, i: int = i, rows: int = cell.rows) -> None:
-                progress.update(task, completed=i * datasets + done, description=f"datasets of {rows} rows")
+        def advance(done: int, total: int, rows: int) -> None:
+            progress.update(task, completed=done, total=total, description=f"datasets of {rows} rows")
 
-            found.append(
-                calibrate(
-                    trained.network,
-                    simulator,
-                    cell,
-                    rng_key=key,
-                    num_datasets=datasets,
-                    num_draws=draws,
-                    on_progress=advance,
-                )
-            )
-    return found
+        return check_estimator(estimator, num_datasets=datasets, num_draws=draws, seed=seed, on_progress=advance)
 
 
 def _write(record: dict[str, Any], output: Path) -> None:
@@ -165,28 +114,30 @@ def _write(record: dict[str, Any], output: Path) -> None:
         raise InputError(f"cannot write '{output}': {error.strerror}") from error
 
 
-def _print_table(record: dict[str, Any], cells: "list[CellReport]") -> None:
+def _print_table(found: "Calibration") -> None:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
-        title=f"{record['model']}: {record['num_datasets']} datasets a cell, {record['num_draws']} draws",
+        title=f"{found.model}: {found.num_draws} draws of each dataset",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 0),
     )
-    sizes = ["rows", *cells[0].cell.plates]
-    for name in (*sizes, "ESS", "k-hat ok", "-log q", "ELBO"):
+    sizes = ["rows", *found.cells[0].cell.plates]
+    for name in (*sizes, "sets", "ESS", "k-hat ok", "-log q", "ELBO"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("draws", no_wrap=True)
     for name in ("50% has", "90% has", "SBC p", "TARP p", "C2ST"):
         table.add_column(name, justify="right", no_wrap=True)
-    for cell in cells:
+    for cell in found.cells:
         own = [
             str(cell.cell.rows),
             *map(str, cell.cell.plates.values()),
+            str(cell.num_datasets),
             f"{cell.ess_fraction:.0%}",
             f"{cell.healthy:.0%}",
             f"{cell.forward_nll:.2f}",
@@ -194,9 +145,10 @@ def _print_table(record: dict[str, Any], cells: "list[CellReport]") -> None:
         ]
         _add_judgement(table, own, "raw", cell.raw)
         _add_judgement(table, [""] * len(own), "corrected", cell.corrected)
-    console = result_console()
+    console, outcome = result_console(), found.outcome
+    console.print(Text.assemble((outcome.kind, f"bold {_STYLES[outcome.kind]}"), "  ", outcome.headline))
     console.print(table)
-    console.print(*record["notes"], style="dim")
+    console.print(*found.notes, style="dim")
 
 
 def _add_judgement(table: Any, own: list[str], draws: str, judged: "Judgement | None") -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from posterity.calibration.judgement import FALSE_ALARM, Judgement
+from posterity.calibration.outcome import cell_name, outcome_of
 from posterity.calibration.report import CellReport
 from posterity.report.calibration_figures import (
-    cell_name,
     coverage_panels,
     p_text,
     rank_panels,
@@ -18,6 +18,13 @@ from posterity.report.sheet import MARKS, Verdict, card, key, listed, made, shee
 from posterity.runtime.files import replacing
 
 __all__ = ["check_report_html", "write_check_report"]
+
+TONES = {
+    "calibrated": "corrected",
+    "partly judged": "refined",
+    "not judged": "untrusted",
+    "not calibrated": "untrusted",
+}
 
 
 def write_check_report(
@@ -65,13 +72,13 @@ def check_report_html(
     middle = reports[len(reports) // 2]
     facts = [
         ("cells", f"{len(reports)}"),
-        ("datasets in each", f"{first.num_datasets:,}"),
+        ("datasets in each", _num_datasets(reports)),
         ("draws for each dataset", f"{first.num_draws:,}"),
         *([] if seconds is None else [("time, with compilation", f"{seconds:.0f} <small>s</small>")]),
     ]
     settings = {
         "model": model,
-        "datasets in each cell": f"{first.num_datasets:,}",
+        "datasets in each cell": _num_datasets(reports),
         "draws": f"{first.num_draws:,}",
         "seed": str(seed),
     }
@@ -89,37 +96,17 @@ def check_report_html(
 
 
 def _verdict(reports: Sequence[CellReport]) -> Verdict:
-    judged = [report for report in reports if report.corrected is not None]
-    good = [report for report in judged if report.corrected is not None and report.corrected.calibrated]
-    unjudged = len(reports) - len(judged)
-    num_raw = sum(report.raw.calibrated for report in reports)
-    explanation = (
-        "Datasets were simulated from the model, and each posterior was compared with the latents that made its data. "
-        f"{_trusted(reports)} of the datasets of a cell got an answer with verdict 'corrected', and these answers are "
-        f"judged. Before any correction, q itself is calibrated in {num_raw} of {len(reports)} cells."
-    )
+    outcome = outcome_of(reports)
     limits = (
         "This holds for datasets that the model makes, of these sizes. It says nothing about whether the model suits "
         "data of yours, and an error that shows in fewer than a few percent of the datasets can pass."
     )
-    if len(good) < len(judged):
-        bad = [cell_name(report) for report in judged if report not in good]
-        headline = f"Corrected answers are not calibrated in {len(bad)} of {len(reports)} cells."
-        return Verdict("untrusted", "not calibrated", headline, f"{explanation} Not calibrated: {_some(bad)}.", limits)
-    if unjudged:
-        headline = f"Calibrated where it could be judged; in {unjudged} of {len(reports)} cells too few answers were."
-        return Verdict("refined", "partly judged", headline, explanation, limits)
-    headline = f"Corrected answers are calibrated in all {len(reports)} cells."
-    return Verdict("corrected", "calibrated", headline, explanation, limits)
+    return Verdict(TONES[outcome.kind], outcome.kind, outcome.headline, outcome.explanation, limits)
 
 
-def _trusted(reports: Sequence[CellReport]) -> str:
-    low, high = (f"{extreme(report.trusted for report in reports):.0%}" for extreme in (min, max))
-    return low if low == high else f"{low} to {high}"
-
-
-def _some(names: Sequence[str], most: int = 4) -> str:
-    return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
+def _num_datasets(reports: Sequence[CellReport]) -> str:
+    fewest, most = min(r.num_datasets for r in reports), max(r.num_datasets for r in reports)
+    return f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
 
 
 def _remarks(reports: Sequence[CellReport], notes: Sequence[str]) -> list[str]:
@@ -134,7 +121,7 @@ def _remarks(reports: Sequence[CellReport], notes: Sequence[str]) -> list[str]:
     ]
     few = [cell_name(report) for report in reports if report.corrected is None]
     if few:
-        remarks.append(f"Too few answers were trusted to be judged, so figures show q as it is: {_some(few)}.")
+        remarks.append(f"Too few answers are corrected to be judged, so figures show q as it is: {'; '.join(few)}.")
     return remarks
 
 

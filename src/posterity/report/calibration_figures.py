@@ -8,12 +8,13 @@ import numpy as np
 from posterity.calibration.comparison import Comparison
 from posterity.calibration.contraction import z_score
 from posterity.calibration.judgement import FALSE_ALARM, JUDGES, LOG_JOINT
+from posterity.calibration.outcome import cell_name
 from posterity.calibration.report import CellReport
 from posterity.calibration.uniformity import ecdf, simultaneous_band, uniformity_p_value
 from posterity.report.density import padded_range
 from posterity.report.svg import Panel, figure
 
-__all__ = ["cell_name", "coverage_panels", "p_text", "rank_panels", "recovery_panels", "z_score_panels"]
+__all__ = ["coverage_panels", "p_text", "rank_panels", "recovery_panels", "z_score_panels"]
 
 MAX_RANK_PANELS = 6
 MAX_RANKS_PER_CELL = 2
@@ -24,11 +25,6 @@ MAX_INTERVALS = 120
 MAX_LATENT_LINES = 20
 LIKELY = 0.95
 WIDEST_Z = 4.0
-
-
-def cell_name(report: CellReport) -> str:
-    """Such as `45 rows, 3 features`."""
-    return ", ".join([f"{report.cell.rows} rows", *(f"{size} {plate}" for plate, size in report.cell.plates.items())])
 
 
 def p_text(p_value: float) -> str:
