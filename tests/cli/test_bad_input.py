@@ -124,6 +124,8 @@ def test_options_that_make_no_sense(refused, regression, table):
 
     assert "--draws" in infer("--draws", 0)
     assert "--draws" in infer("--draws", "many")
+    assert "--draws" in infer("--draws", 10**8)
+    assert "--seed" in infer("--seed", 2**63)
     assert "--seed" in infer("--seed", -1)
     assert "No such option" in infer("--no-such-option")
     assert "no such column" in infer("--categorical", "colour")
@@ -150,3 +152,22 @@ def test_a_real_process_says_one_line_and_nothing_else(regression, tmp_path):
     assert done.stderr.splitlines() == [done.stderr.strip()]
     assert done.stderr.startswith("error: dataset for 'linear_regression' has 4 features")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+
+
+def test_a_disk_that_is_full_is_one_line(table, tmp_path):
+    """Standard output may be a file on it."""
+    code = "import sys; from posterity.cli.app import main; sys.exit(main())"
+    words = ["infer", "linear_regression", str(table), "--target", "y", "--refine", "0", "--quiet"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: No space left on device: the results could not be written\n"
+
+
+def test_a_reader_that_has_gone_is_no_error(table):
+    code = "import sys; from posterity.cli.app import main; sys.exit(main())"
+    words = ["infer", "linear_regression", str(table), "--target", "y", "--refine", "0", "--json", "--quiet"]
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1  # as Typer has it

@@ -113,7 +113,7 @@ def test_datasets_that_do_not_fit(estimator, dataset, change, message):
 
 
 def test_number_of_draws_must_be_positive(estimator, dataset):
-    with pytest.raises(InputError, match="number of draws must be at least 1; got 0"):
+    with pytest.raises(InputError, match="number of draws must be from 1 to 1,000,000; got 0"):
         estimator.infer(dataset, refine_seconds=0.0, num_draws=0)
 
 

@@ -1,9 +1,14 @@
 """A dataset that does not fit stops nobody, and says why wherever it is asked for numbers."""
 
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pandas as pd
+import polars as pl
 import pytest
 from inference.cases import SETTINGS, regression, same_bits
 
+import posterity
 from posterity.runtime.errors import InputError
 
 LENGTHS = {"x": np.zeros((4, 2)), "y": np.zeros(3)}
@@ -56,7 +61,7 @@ def test_a_single_bad_dataset_is_refused(estimator, dataset, reason):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_draws": 0}, "number of draws must be at least 1; got 0"),
+        ({"num_draws": 0}, "number of draws must be from 1 to 1,000,000; got 0"),
         ({"refine_seconds": -1.0}, "time to refine must be at least 0 seconds; got -1.0"),
         ({"refine_seconds": np.nan}, "time to refine must be at least 0 seconds; got nan"),
         ({"seed": -1}, r"seed must be a whole number from 0 to 2\^63 - 1; got -1"),
@@ -66,3 +71,23 @@ def test_settings_that_cannot_serve_are_refused(estimator, settings, message):
     assert estimator.infer_each([], **SETTINGS) == []
     with pytest.raises(InputError, match=message):
         estimator.infer_each([regression(7, 0)], **SETTINGS | settings)
+
+
+@pytest.mark.parametrize("made", [pl.DataFrame, pd.DataFrame], ids=["polars", "pandas"])
+def test_a_frame_with_a_column_for_each_argument_is_a_dataset(made):
+    def line(x, y=None):
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(a * x, 1.0), obs=y)
+
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.normal(size=9), "y": rng.normal(size=9)}
+    lined = posterity.informed(line, like=arrays)
+    assert same_bits(lined.infer(made(arrays), **SETTINGS), lined.infer(arrays, **SETTINGS))
+
+
+@pytest.mark.parametrize("dataset", [(np.zeros(3), np.zeros(3)), [1.0], None, 3, "no.csv", {}], ids=str)
+def test_what_is_no_dataset_is_refused_by_name_and_stops_nobody(estimator, dataset):
+    with pytest.raises(InputError):
+        estimator.infer(dataset, **SETTINGS)
+    bad, good = estimator.infer_each([dataset, regression(7, 0)], names=["a", "b"], **SETTINGS)
+    assert bad.verdict == "unanswered" and bad.num_rows == 0 and good.verdict == "corrected"

@@ -10,6 +10,7 @@ import scipy.stats
 from jax import random
 from numpy.testing import assert_allclose
 
+import posterity
 from posterity import read_model
 from posterity.results import predict as predicting
 from posterity.results.by_row import replicated_data
@@ -228,3 +229,27 @@ def test_what_cannot_be_predicted_is_refused(counts, posterior_of):
         counts.predict({"shop": [0, 3], "x": [0.0, 0.0]}, argument="y")
     with pytest.raises(InputError, match="'rows_only' has no covariates"):
         posterior_of(rows_only, {"y": np.zeros(5)}).predict({})
+
+
+def test_a_distribution_without_draws_is_answered_but_not_predicted(tmp_path):
+    class Sech(dist.Distribution):
+        support = dist.constraints.real
+
+        def __init__(self, loc):
+            self.loc = loc
+            super().__init__(jnp.shape(loc), ())
+
+        def log_prob(self, value):
+            return -jnp.log(jnp.pi * jnp.cosh(value - self.loc))
+
+    def model(x, y=None):
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", Sech(a * x), obs=y)
+
+    x = np.linspace(-1.0, 1.0, 20)
+    posterior = posterity.infer(model, {"x": x, "y": x})
+    assert posterior.verdict == "corrected"
+    with pytest.raises(InputError, match=r"'y' cannot be drawn \(NotImplementedError: its distribution has no sample"):
+        posterior.predict({"x": x})
+    posterior.report(tmp_path / "report.html")
+    assert "cannot be drawn" in (tmp_path / "report.html").read_text()

@@ -1,6 +1,8 @@
 """The command `posterity`: which subcommands there are, and how errors become one line and an exit code."""
 
 import contextlib
+import errno
+import os
 import signal
 import sys
 import threading
@@ -17,10 +19,12 @@ from posterity.cli.options import examples
 from posterity.cli.predict import predict
 from posterity.cli.train import train
 from posterity.runtime.errors import InputError
+from posterity.runtime.plain import printable
 
 __all__ = ["app", "main"]
 
-FINE, UNTRUSTED_OR_DIVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+FINE, UNTRUSTED_OR_DIVERGED, BAD_INPUT, INTERRUPTED, CLOSED = 0, 1, 2, 130, 1
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
 PRESSED_AGAIN = 0.5  # seconds: exceptions travel faster, so that it does not disturb an orderly end
 
 app = typer.Typer(
@@ -97,9 +101,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with _no_interrupt_is_lost():
-            return app(words or ["--help"], prog_name="posterity", standalone_mode=False, obj=words) or FINE
+            code = app(words or ["--help"], prog_name="posterity", standalone_mode=False, obj=words) or FINE
+            sys.stdout.flush()
+            return code
     except InputError as error:
         return _refuse(str(error))
+    except MemoryError:
+        return _refuse("not enough memory for this table, model and number of draws; give fewer rows or --draws")
+    except BrokenPipeError:  # who reads the results has gone, as `head` does; Python would fail again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        return _refuse(f"{os.strerror(error.errno)}: {error.filename or 'the results could not be written'}")
     except typer.TyperException as error:  # an unknown option, a number that is none
         return _refuse(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
@@ -136,5 +151,5 @@ def _no_interrupt_is_lost() -> Iterator[None]:
 
 
 def _refuse(message: str) -> int:
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    print("error:", printable(" ".join(message.split())), file=sys.stderr)
     return BAD_INPUT

@@ -1,11 +1,13 @@
 """`posterity infer --group`: one line for each group, and all latents in a file."""
 
 import contextlib
+import io
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posterity.cli.output import is_quiet, print_json, result_console
+from posterity.cli.output import is_quiet, note, print_json, result_console
 from posterity.runtime.status import no_status
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["answer_groups"]
 
 MOST_SHOWN = 20
+SECONDS_BETWEEN_LINES = 60.0
 MOST_ENTRIES = 100  # groups in the JSON; of more it has the totals
 
 
@@ -67,7 +70,7 @@ def _counts(verdicts: "pl.DataFrame") -> dict[str, int]:
 
 
 class _Bar:
-    """Finished groups, in a terminal."""
+    """Finished groups: a bar in a terminal, a line a minute elsewhere."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -77,6 +80,7 @@ class _Bar:
         self._is_shown = console.is_terminal and not is_quiet.get()
         self._bar = Progress(console=console, transient=True, disable=not self._is_shown)
         self._alone = contextlib.ExitStack()
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
         self._task = self._bar.add_task("answering", total=None)
 
     def __enter__(self) -> "_Bar":
@@ -90,6 +94,9 @@ class _Bar:
 
     def __call__(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
+        if not self._is_shown and time.monotonic() >= self._next_line:
+            note(f"answered {done} of {total} groups")
+            self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
 
 def _write(frame: "pl.DataFrame", output: Path) -> None:
@@ -97,11 +104,13 @@ def _write(frame: "pl.DataFrame", output: Path) -> None:
 
     from posterity.runtime.files import replacing
 
+    content = io.BytesIO()  # a full disk is an error of Python's own file then, not one of Polars
+    if output.suffix.lower() == ".parquet":
+        frame.write_parquet(content)
+    else:
+        frame.with_columns(pl.col("reasons").list.join(" ")).write_csv(content)
     with replacing(output) as unfinished:
-        if output.suffix.lower() == ".parquet":
-            frame.write_parquet(unfinished)
-        else:
-            frame.with_columns(pl.col("reasons").list.join(" ")).write_csv(unfinished)
+        unfinished.write_bytes(content.getbuffer())
 
 
 def _print_table(verdicts: "pl.DataFrame", title: str) -> None:

@@ -32,7 +32,7 @@ __all__ = [
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn.", show_default=True)]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Decides everything that is drawn.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Target = Annotated[str | None, typer.Option(metavar="COL", help="Column that the observed vector takes.")]
 Categorical = Annotated[

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posterity.runtime.errors import InputError
-from posterity.runtime.plain import without_nan
+from posterity.runtime.plain import printable, without_nan
 from posterity.runtime.status import no_status
 
 if TYPE_CHECKING:
@@ -38,8 +38,16 @@ def quietly(quiet: bool) -> Iterator[None]:
 def result_console() -> "Console":
     """Standard output for tables: as wide as the terminal, and wide enough in a file or a pipe."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    console = Console()
+    class PlainConsole(Console):
+        """Rich lets escape characters pass."""
+
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else printable(text), style, control)
+
+    console = PlainConsole()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_FILES
     return console
@@ -48,7 +56,7 @@ def result_console() -> "Console":
 def note(message: str) -> None:
     """A remark beside the result: standard error, one line; none where all is quiet."""
     if not is_quiet.get():
-        print(message, file=sys.stderr)
+        print(printable(message), file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

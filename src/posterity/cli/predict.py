@@ -75,7 +75,7 @@ def _write(predicted: "Predictions", output: Path) -> None:
     from posterity.runtime.files import replacing
 
     with replacing(output) as unfinished:
-        predicted.to_frame().write_csv(unfinished)
+        unfinished.write_text(predicted.to_frame().write_csv(), encoding="utf-8")
 
 
 def _remark(predicted: "Predictions") -> None:

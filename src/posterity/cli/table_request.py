@@ -1,6 +1,11 @@
 """What the commands that answer a table share: their arguments and options, and the answer."""
 
+import contextlib
 import dataclasses
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,8 +28,8 @@ from posterity.cli.options import (
 )
 from posterity.cli.output import note
 from posterity.cli.user_model import file_of, load_model, names_a_file
-from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
-from posterity.runtime.errors import InputError
+from posterity.runtime.defaults import MOST_DRAWS, NUM_DRAWS, REFINE_SECONDS
+from posterity.runtime.errors import InputError, did_you_mean
 from posterity.runtime.status import working
 
 if TYPE_CHECKING:
@@ -44,8 +49,10 @@ EstimatorName = Annotated[
         "training; or a trained estimator's directory.",
     ),
 ]
-Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (also .csv.gz) or Parquet, with a header.")]
-Draws = Annotated[int, typer.Option(min=1, help="Draws of the posterior.")]
+Table = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="CSV (also .csv.gz) or Parquet, with a header; - for standard input.")
+]
+Draws = Annotated[int, typer.Option(min=1, max=MOST_DRAWS, help="Draws of the posterior.")]
 Refine = Annotated[
     float,
     typer.Option(
@@ -55,6 +62,9 @@ Refine = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if an answer is untrusted.")]
 Standardize = Annotated[bool, typer.Option("--standardize", help="Z-score real columns for a model of your own, too.")]
 Ignore = Annotated[list[str] | None, typer.Option(metavar="COL", help="Leave this column out; may be repeated.")]
+Columns = Annotated[
+    list[str] | None, typer.Option(metavar="COL", help="Take this covariate and no others; may be repeated.")
+]
 Missing = Annotated[
     list[str] | None, typer.Option(metavar="CODE", help="Take this for a missing cell, such as -999; may be repeated.")
 ]
@@ -85,6 +95,7 @@ class TableRequest:
     categorical: Categorical = None
     drop_missing: DropMissing = False
     ignore: Ignore = None
+    columns: Columns = None
     missing: Missing = None
     separator: Separator = None
     decimal: Decimal = None
@@ -114,9 +125,9 @@ class TableRequest:
 
         texts = [*(self.categorical or ()), *self._factors(), *(name for name in text_columns if name is not None)]
         separator = {"tab": "\t", "\\t": "\t"}.get(self.separator or "", self.separator)
-        with working(f"reading {path}"):
+        with _as_file(path) as place, working(f"reading {path}"):
             frame = read_table(
-                path,
+                place,
                 text_columns=texts,
                 missing=self.missing or (),
                 separator=separator,
@@ -124,7 +135,18 @@ class TableRequest:
                 on_guess=self._guesses.append,
             )
         known = [name for name in self.ignore or () if path == self.table or name in frame.columns]
-        return without_columns(frame, known, str(path))
+        frame = without_columns(frame, known, str(path))
+        if self.columns:
+            wanted = {*self.columns, self.target, self.trials, self.weights, *text_columns}
+            _refuse_unknown(self.columns, frame.columns, str(path))
+            frame = frame.select([name for name in frame.columns if name in wanted])
+        self._guesses.extend(
+            f"{path}: column '{name}' looks like an index that was saved beside the data; it is taken as any other, "
+            f"--ignore '{name}' leaves it out"
+            for name in frame.columns
+            if re.fullmatch(r"Unnamed: \d+", name)
+        )
+        return frame
 
     def _factors(self) -> tuple[str, ...]:
         """Columns of groups that a formula mentions: "05" is not 5 there, either."""
@@ -185,6 +207,28 @@ class TableRequest:
         if posterior.verdict == "unanswered":
             raise InputError(posterior.reasons[0])
         return posterior
+
+
+@contextlib.contextmanager
+def _as_file(path: Path) -> Iterator[Path]:
+    """The file of a table; standard input, given as `-`, is kept in one while it lasts."""
+    if str(path) != "-":
+        yield path
+        return
+    content = sys.stdin.buffer.read()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / ("standard input.parquet" if content.startswith(b"PAR1") else "standard input.csv")
+        place.write_bytes(content)
+        try:
+            yield place
+        except InputError as error:
+            raise InputError(str(error).replace(str(place), "standard input")) from None
+
+
+def _refuse_unknown(names: Sequence[str], columns: Sequence[str], source: str) -> None:
+    for name in names:
+        if name not in columns:
+            raise InputError(f"{source}: --columns '{name}': no such column.{did_you_mean(name, columns)}")
 
 
 def load_estimator(name_or_path: str, model: str | None) -> "Estimator":

@@ -14,8 +14,8 @@ __all__ = ["file_of", "load_model", "names_a_file"]
 
 
 def names_a_file(model: str) -> bool:
-    """Whether a model is given as `FILE.py:FUNCTION`, perhaps incomplete, and not by a built-in's name."""
-    return ".py" in model
+    """Whether a model is given as `FILE.py:FUNCTION`, perhaps incomplete, and not as a built-in's name or a folder."""
+    return ".py" in model and not Path(model).is_dir()
 
 
 def file_of(model: str) -> str:

@@ -54,7 +54,7 @@ class Estimator:
 
     def infer(
         self,
-        dataset: Mapping[str, Any],
+        dataset: Any,
         *,
         name: str | None = None,
         num_draws: int = NUM_DRAWS,
@@ -67,7 +67,8 @@ class Estimator:
         Where the importance weights are unhealthy, sampling goes on from q; see `posterity.trust.ladder`.
 
         Args:
-            dataset: Argument name -> array with rows first; numbers of groups as plain numbers.
+            dataset: Argument name -> array with rows first; numbers of groups as plain numbers. Or a table with a
+                column for each argument, as `posterity.infer` takes them.
             name: Of the dataset; it decides the draws, together with the seed.
             num_draws: Draws of q.
             seed: The same seed gives the same draws.
@@ -91,7 +92,7 @@ class Estimator:
 
     def infer_each(
         self,
-        datasets: Sequence[Mapping[str, Any]],
+        datasets: Sequence[Any],
         *,
         names: Sequence[str | None] | None = None,
         num_draws: int = NUM_DRAWS,

@@ -80,19 +80,33 @@ def _readings(model: Callable[..., Any], columns: Sequence[str], target: str | N
             yield taker == takers[0], shapes if taker is None else shapes | {taker: "target"}
 
 
+def _may_be_codes(column: pl.Series) -> bool:
+    """Whether cells are whole numbers, or labels that codes stand for."""
+    if column.dtype.is_float():
+        return bool((column == column.round()).all())
+    return True
+
+
 def _traced(model: Callable[..., Any], frame: pl.DataFrame, shapes: Shapes) -> tuple[Argument, ...]:
-    """Arguments of the model on made-up numbers; integers are tried as numbers first, then as indices."""
-    integers = [
-        name
-        for name, shape in shapes.items()
-        if shape == "vector" and name in frame.columns and frame[name].dtype.is_integer()
-    ]
+    """Arguments of the model on made-up numbers: all real first, then integer columns as indices, targets as codes.
+
+    A target is tried as codes whatever its column holds, since labels become codes. Last, so are columns of floats that
+    happen to be whole, as pandas keeps integers beside missing cells.
+    """
+    vectors = [name for name, shape in shapes.items() if shape == "vector" and name in frame.columns]
+    integers = [name for name in vectors if frame[name].dtype.is_integer()]
+    others = [name for name in vectors if _may_be_codes(frame[name])]
+    targets = [name for name, shape in shapes.items() if shape == "target"]
     width = max(2, frame.width - sum(shape != "matrix" for shape in shapes.values()))
     example = {name: np.zeros((width + 3, width) if shape == "matrix" else width + 3) for name, shape in shapes.items()}
-    try:
-        return read_model(model, example).arguments
-    except InputError:
-        if not integers:
-            raise
-        codes = {name: np.zeros(width + 3, np.int32) for name in integers}
-        return read_model(model, {**example, **codes}).arguments
+    refusal: InputError | None = None
+    for coded in ([], integers, targets, [*integers, *targets], others, [*others, *targets]):
+        if coded or refusal is None:
+            try:
+                return read_model(
+                    model, {**example, **{name: np.zeros(width + 3, np.int32) for name in coded}}
+                ).arguments
+            except InputError as error:
+                refusal = error
+    assert refusal is not None
+    raise refusal

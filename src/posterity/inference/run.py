@@ -27,12 +27,13 @@ from posterity.model.read import with_more_groups
 from posterity.results.axes import active_entries
 from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import filter_jit
-from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
+from posterity.runtime.defaults import MOST_DRAWS, NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
 from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for
 from posterity.runtime.status import working
 from posterity.runtime.threads import num_cores, one_blas_thread
 from posterity.tables.abstract_recipe import AbstractRecipe
+from posterity.tables.read import as_frame
 from posterity.training.data_envelope import DataEnvelope
 from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, log_joint_again, worth_a_look
 from posterity.trust.ladder import climb
@@ -73,8 +74,8 @@ class Request:
     dropped_rows: int = 0
 
     def __post_init__(self) -> None:
-        if self.num_draws < 1:
-            raise InputError(f"infer: the number of draws must be at least 1; got {self.num_draws}")
+        if not 1 <= self.num_draws <= MOST_DRAWS:
+            raise InputError(f"infer: the number of draws must be from 1 to {MOST_DRAWS:,}; got {self.num_draws}")
         if not self.refine_seconds >= 0.0:
             raise InputError(f"infer: the time to refine must be at least 0 seconds; got {self.refine_seconds}")
         if not 0 <= self.seed <= MOST_SEED:
@@ -112,7 +113,7 @@ class _Read:
 def posteriors_of(
     model: Model,
     network: Network,
-    datasets: Sequence[Mapping[str, Any]],
+    datasets: Sequence[Any],
     request: Request,
     *,
     names: Sequence[str | None] | None = None,
@@ -128,7 +129,7 @@ def posteriors_of(
     Args:
         model: The model.
         network: The amortized posterior, trained or informed.
-        datasets: Each is argument name -> array with rows first.
+        datasets: Each is argument name -> array with rows first, or a table with a column for each argument.
         request: What to do with each.
         names: Name of each dataset, or None.
         first_place: Place of the first dataset among those without names.
@@ -159,7 +160,9 @@ def posteriors_of(
     return [found[i] for i in range(len(datasets))]
 
 
-def _read(model: Model, network: Network, dataset: Mapping[str, Any], name: str | None, place: int) -> _Read:
+def _read(model: Model, network: Network, dataset: Any, name: str | None, place: int) -> _Read:
+    if not isinstance(dataset, Mapping):
+        dataset = {column.name: column for column in as_frame(dataset, default=f"dataset for '{model.name}'")[0]}
     dataset, words = with_codes(f"dataset for '{model.name}'", dataset)
     model, network = _with_room_for(dataset, model, network)
     columns = names_of_groups(model, words)
@@ -179,10 +182,9 @@ def _with_room_for(dataset: Mapping[str, Any], model: Model, network: Network) -
     return larger, dataclasses.replace(network, model=larger)
 
 
-def _unanswered(
-    model: Model, request: Request, name: str | None, dataset: Mapping[str, Any], error: InputError
-) -> Posterior:
-    sizes = [len(values) for values in dataset.values() if hasattr(values, "__len__")]
+def _unanswered(model: Model, request: Request, name: str | None, dataset: Any, error: InputError) -> Posterior:
+    arrays = dataset.values() if isinstance(dataset, Mapping) else ()
+    sizes = [len(values) for values in arrays if hasattr(values, "__len__")]
     return Posterior(
         model=model,
         name=name,

@@ -107,6 +107,8 @@ def argument_arrays(model: ModelFunction, example: Mapping[str, Any]) -> dict[st
     """
     name_of_model = model_name(model)
     where = f"model '{name_of_model}'"
+    if hasattr(model, "lower") and hasattr(model, "__wrapped__"):
+        raise InputError(f"{where} is compiled by jax.jit, which hides its sites: give the function itself")
     required = _required_arguments(model)
     for name in example:
         if name not in required:

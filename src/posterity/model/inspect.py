@@ -67,7 +67,8 @@ def _check_observed(where: str, trace: Trace, shapes: Shapes) -> None:
         if site["argument"] is None:
             raise RowsError(
                 f"{where}: site '{site['name']}' observes a value that is none of the arguments {given}. Data must "
-                "reach obs= as given: transform it before the call (or use a TransformedDistribution)"
+                "reach obs= as given: transform it before the call (or use a TransformedDistribution); what "
+                "handlers.condition sets belongs in an argument, too"
             )
         if sum(other["argument"] == site["argument"] for other in observed) > 1:
             raise RowsError(f"{where}: argument '{site['argument']}' is observed by several sites; it can be by one")

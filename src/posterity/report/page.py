@@ -14,6 +14,7 @@ from posterity.report.words import verdict_words
 from posterity.results.data import PosteriorData
 from posterity.results.summary import summarise_in_table_units, summarise_posterior
 from posterity.results.table import k_hat_text, number_text
+from posterity.runtime.errors import InputError
 from posterity.runtime.files import replacing
 
 __all__ = ["report_html", "write_report"]
@@ -157,14 +158,18 @@ def _check(posterior: PosteriorData, seed: int) -> Iterable[str]:
     recipe = posterior.recipe
     scaling = None if recipe is None else recipe.scaling
     loc, scale = (0.0, 1.0) if scaling is None else (scaling.target_mean, scaling.target_sd)
-    figures = predictive_check(
-        posterior,
-        seed=seed,
-        loc=loc,
-        scale=scale,
-        classes=() if recipe is None else recipe.classes,
-        target="" if recipe is None else recipe.target or "",
-    )
+    try:
+        figures = predictive_check(
+            posterior,
+            seed=seed,
+            loc=loc,
+            scale=scale,
+            classes=() if recipe is None else recipe.classes,
+            target="" if recipe is None else recipe.target or "",
+        )
+    except InputError as error:  # a distribution of the user's own that cannot be drawn from
+        yield f'<p class="lead">{html.escape(str(error))}</p>'
+        return
     yield (
         '<p class="lead">New datasets were drawn from the model, at draws of the posterior. Where the observed data '
         "differ clearly from them, the model misses something.</p>"

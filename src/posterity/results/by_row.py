@@ -12,6 +12,7 @@ from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for, num_ro
 from posterity.model.intake import pad_dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
+from posterity.runtime.errors import InputError
 
 __all__ = ["VALUES_AT_ONCE", "at_capacity", "expected_counts", "padded", "replicated_data", "row_log_likelihood"]
 
@@ -148,9 +149,16 @@ def _drawn(
     model.require_rows("replicated data")
     dataset = padded(model, arrays)
     num_rows = num_rows_of(arrays)
-    made = _in_turns(
-        lambda latents, index: function(model, dataset, latents, index, rng_key), model, draws, dataset, num_rows
-    )
+    try:
+        made = _in_turns(
+            lambda latents, index: function(model, dataset, latents, index, rng_key), model, draws, dataset, num_rows
+        )
+    except (NotImplementedError, TypeError, ValueError) as error:  # of a distribution of the user's own
+        sites = ", ".join(f"'{site.name}'" for site in model.data_sites)
+        raise InputError(
+            f"model '{model.name}': new observations of {sites} cannot be drawn ({type(error).__name__}: "
+            f"{str(error).strip() or 'its distribution has no sample()'}); the posterior itself does not need them"
+        ) from error
     return {name: values[(..., *_active_axes(arrays[name]))] for name, values in made.items()}
 
 

@@ -3,6 +3,7 @@
 from posterity.results.data import PosteriorData
 from posterity.results.summary import usual_summary
 from posterity.results.table import k_hat_text, number_text
+from posterity.runtime.plain import printable
 
 __all__ = ["posterior_text"]
 
@@ -24,7 +25,7 @@ def posterior_text(posterior: PosteriorData) -> str:
     for label, numbers in list(summary.items())[:MOST_LATENTS]:
         mean, sd = (number_text(numbers[key], numbers["sd"]) for key in ("mean", "sd"))
         lines.append(f"  {label:<{width}}  {mean} +- {sd}")
-    return "\n".join([*lines, *_more(len(summary) - MOST_LATENTS, "latents")])
+    return printable("\n".join([*lines, *_more(len(summary) - MOST_LATENTS, "latents")]))
 
 
 def _cut(text: str) -> str:

@@ -1,10 +1,10 @@
-"""Results as JSON that every reader accepts."""
+"""Results as every reader accepts them: JSON without NaN, text that no terminal obeys."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["without_nan"]
+__all__ = ["printable", "without_nan"]
 
 
 def without_nan(value: Any) -> Any:
@@ -14,3 +14,11 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out: headers and labels of a table are a stranger's.
+
+    A terminal obeys escape sequences; one in the name of a column could change its title or hide lines.
+    """
+    return text if text.isprintable() else "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)

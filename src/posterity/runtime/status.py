@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from posterity.runtime.plain import printable
+
 __all__ = ["no_status", "show_status", "working"]
 
 PATIENCE = 1.0  # seconds that a block may take without a word
@@ -154,7 +156,7 @@ class _TerminalLine:
 
     def write(self, text: str) -> None:
         """Replaces what stands there."""
-        text = text[: shutil.get_terminal_size().columns - 1]
+        text = printable(text)[: shutil.get_terminal_size().columns - 1]
         self._put(f"\r{text.ljust(self.length)}")
         self.length = len(text)
 

@@ -93,6 +93,8 @@ def read_table(
         raise InputError(f"{source}: is a directory; expected one CSV or Parquet file. Name a file inside it.")
     if not os.path.exists(source):
         raise InputError(f"{source}: no such file. Check the spelling and the directory you are in.")
+    if not os.path.isfile(source):
+        raise InputError(f"{source}: is a pipe or a device; expected a file. Save the table to one, or give it as '-'.")
     is_csv = _is_csv(source)
     if separator is not None and len(separator.encode()) != 1:
         raise InputError(f"--separator '{separator}': expected one character, such as ';'")
