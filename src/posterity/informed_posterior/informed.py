@@ -19,6 +19,8 @@ from posterity.informed_posterior.bend.posterior import AnchoredPosterior
 from posterity.informed_posterior.bend.row_map import RowMap
 from posterity.informed_posterior.bend.store import trained_for
 from posterity.informed_posterior.nest.density import AxesDensity
+from posterity.informed_posterior.nest.exact import ExactRest
+from posterity.informed_posterior.nest.interpolated import InterpolatedRest
 from posterity.informed_posterior.nest.interpolation import design
 from posterity.informed_posterior.nest.modes import ModesPosterior, mode_weights
 from posterity.informed_posterior.nest.posterior import NestedPosterior
@@ -77,7 +79,7 @@ class InformedNetwork(eqx.Module):
 
         Small ones cost little more than the calls of the programs; large ones would only wait for the slowest.
         """
-        points = max(1, NUM_KNOTS * len(_places_of_scales(self.model, self.structure)))
+        points = max(1, NUM_KNOTS * len(self.model.space.places(self.structure.scale_sites)))
         each = points * self.model.num_terms(num_rows) * padded_size(self.model.space.size)
         at_once = 1 if isinstance(self.structure, Unstructured) else PLACES
         most = MOST_GAUSSIAN if self.structure.is_gaussian else MOST_SIDE_BY_SIDE
@@ -111,7 +113,7 @@ class InformedNetwork(eqx.Module):
     def _nested(self, structure: Structure, datasets: Dataset) -> NestedPosterior:
         """For models with scale latents: anchors at many scales, nested in a density of the scales."""
         model = self.model
-        where = _places_of_scales(model, structure)
+        where = model.space.places(structure.scale_sites)
 
         def look(search: Search, scales: Array, starts: Array) -> tuple[Anchor, Array]:
             terms = _terms(model, structure, datasets, scales)
@@ -124,6 +126,8 @@ class InformedNetwork(eqx.Module):
         rough, fine = (partial(look_in_turns, search) for search in (laplace_anchors, find_anchors))
         origin = jnp.asarray(np.zeros((len(datasets.row_mask), padded_size(model.space.size)), np.float32))
         density, loc = find_density(rough, fine, origin, len(where))
+        if structure.is_gaussian and len(where) > 1:
+            return _exact(model, structure, density, datasets)
         scales = _designed(density)
         anchors, _ = fine(scales, jnp.broadcast_to(loc[:, None], (*scales.shape[:2], loc.shape[1])))
         blocks = _terms(model, structure, datasets, scales[:, :NUM_BLOCKS])
@@ -162,13 +166,7 @@ def _terms(model: Model, structure: Structure, datasets: Dataset, scales: Float[
 
 
 def _at_scale(model: Model, structure: Structure, scales: Float[Array, " scale"]) -> Float[Array, " latent"]:
-    return jnp.zeros(model.space.size).at[_places_of_scales(model, structure)].set(scales)
-
-
-def _places_of_scales(model: Model, structure: Structure | Unstructured) -> Int[np.ndarray, " scale"]:
-    """Coordinates of `z` that are scale latents."""
-    parts = [np.arange(model.space.size)[model.space.coordinates(name)] for name in structure.scale_sites]
-    return np.concatenate([np.zeros(0, int), *parts])
+    return jnp.zeros(model.space.size).at[model.space.places(structure.scale_sites)].set(scales)
 
 
 @partial(jit, effort="moderate", static_argnums=(0, 1))
@@ -222,7 +220,25 @@ def _joined(
     """
     if maps is None:
         maps = vmap(vmap(RowMap.straight))(rest)
-    return vmap(NestedPosterior.through, in_axes=(0, 0, 0, 0, None))(density, anchors, maps, rest[:, 0], where)
+
+    def one(density: AxesDensity, anchors: Anchor, maps: RowMap) -> NestedPosterior:
+        return NestedPosterior.nest(density, InterpolatedRest.through(anchors, maps), where)
+
+    return vmap(one)(density, anchors, maps)
+
+
+@partial(jit, effort="moderate", static_argnums=(0, 1))
+def _exact(model: Model, structure: Structure, density: AxesDensity, datasets: Dataset) -> NestedPosterior:
+    """Posteriors of datasets with several scale latents, given which the rest is Gaussian."""
+    where = model.space.places(structure.scale_sites)
+
+    def one(density: AxesDensity, dataset: Dataset) -> NestedPosterior:
+        mask = model.space.mask(dataset.plate_masks).at[where].set(False)
+        mask = jnp.pad(mask, (0, padded_size(mask.size) - mask.size))
+        rest = ExactRest(dataset=dataset, mask=mask, model=model, structure=structure)
+        return NestedPosterior.nest(density, rest, jnp.asarray(where))
+
+    return vmap(one)(density, datasets)
 
 
 @partial(filter_jit, effort="moderate")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from posterity.model.arguments import Argument
 from posterity.model.dataset import AnyArray
@@ -77,6 +77,11 @@ class LatentSpace:
     def coordinates(self, name: str) -> slice:
         """Coordinates of `z` that belong to a site."""
         return self._slices[name]
+
+    def places(self, names: Sequence[str]) -> Int[np.ndarray, " coordinate"]:
+        """Coordinates of `z` that belong to some sites, site by site."""
+        parts = [np.arange(self.size)[self.coordinates(name)] for name in names]
+        return np.concatenate([np.zeros(0, int), *parts])
 
     def num_active(self, sizes: Mapping[str, int]) -> int:
         """Number of coordinates of `z` that a dataset with so many entries of each variable plate has."""

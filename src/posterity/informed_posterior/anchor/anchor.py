@@ -38,6 +38,7 @@ __all__ = [
     "Anchor",
     "find_anchor",
     "find_anchors",
+    "gaussian",
     "laplace_anchor",
     "laplace_anchors",
     "spread_of",
@@ -268,10 +269,7 @@ def _slopes_at_nodes(terms: Terms, centre: Array, width: Array) -> Float[Array, 
 @each_problem
 def _gaussian(affine: Terms) -> tuple[Anchor, Array]:
     """The anchor where there are no terms: the posterior itself, and what `find_anchors` gives beside it."""
-    factor = _cholesky(affine.precision)
-    loc = cho_solve((factor, True), affine.linear)
-    for _ in range(NUM_REFINED):
-        loc += cho_solve((factor, True), affine.linear - affine.precision @ loc)
+    loc, factor = gaussian(affine.precision, affine.linear)
     anchor = _geometry(affine, loc, factor, jnp.zeros_like(affine.offset))
     half_trace = 0.5 * affine.mask.size  # of the precision over the posterior, which is its inverse
     return anchor, jnp.where(_is_finite(anchor), _entropy(affine, factor) - half_trace, -jnp.inf)
@@ -383,6 +381,17 @@ def _geometry(affine: Terms, loc: Array, factor: Array, curvature: Array) -> Anc
 def _usable(curvature: Array) -> Array:
     """Absolute values, neither infinite nor NaN: a term that is convex here pulls the other way, in the map."""
     return jnp.clip(jnp.where(jnp.isnan(curvature), 0.0, jnp.abs(curvature)), 0.0, MOST_CURVED)
+
+
+def gaussian(
+    precision: Float[Array, "latent latent"], linear: Float[Array, " latent"]
+) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
+    r"""Mean $\Lambda^{-1} \lambda$ and lower-triangular factor $L$, $L L' = \Lambda$, of $N^{-1}(\lambda, \Lambda)$."""
+    factor = _cholesky(precision)
+    loc = cho_solve((factor, True), linear)
+    for _ in range(NUM_REFINED):
+        loc += cho_solve((factor, True), linear - precision @ loc)
+    return loc, factor
 
 
 def _precision(affine: Terms, curvature: Array) -> Float[Array, "latent latent"]:

@@ -32,7 +32,7 @@ def scales_have_twins(model: Model, scale_sites: tuple[str, ...], dataset: Datas
         dataset: A few rows.
         z: Latents at which to look.
     """
-    scales = np.concatenate([np.arange(model.space.size)[model.space.coordinates(name)] for name in scale_sites])
+    scales = model.space.places(scale_sites)
     # No two entries are equal.
     here = np.asarray(z) + 0.1 * np.cos(np.arange(1.0, z.size + 1.0)).astype(np.float32)
     twins = np.stack([here, *_flipped(model, scale_sites, here), *jax.device_get(relabelled(model, jnp.asarray(here)))])
