@@ -109,14 +109,15 @@ def test_it_says_that_it_is_one_observation_and_why(of_schools, tmp_path):
     assert of_schools.summary()["latent"].to_list()[:3] == ["mu", "tau", "theta[0]"]
     tree = of_schools.to_arviz()
     assert tree["observed_data"]["y"].dims == ("J",) and tree["posterior"]["theta"].dims[-1] == "J"
+    assert {"log_prior", "prior"} <= set(tree.children) and "log_likelihood" not in tree.children
 
 
 @pytest.mark.parametrize(
     ("ask", "what"),
     [
         (lambda p: p.predict({"sigma": [10.0]}), "predict: "),
-        (lambda p: p.to_arviz(log_likelihood=True), "to_arviz(log_likelihood=True)"),
-        (lambda p: p.to_arviz(posterior_predictive=True), "to_arviz(posterior_predictive=True)"),
+        (lambda p: p.to_arviz(groups=["log_likelihood"]), "to_arviz(groups=['log_likelihood'])"),
+        (lambda p: p.to_arviz(groups=["prior_predictive"]), "to_arviz(groups=['prior_predictive'])"),
     ],
 )
 def test_what_needs_rows_is_refused_by_name(of_schools, ask, what):

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from posterity import Posteriors
 from posterity.inference import draw, run
 from posterity.model.intake import pad_dataset
+from posterity.results.resampling import resampled_indices
 from posterity.runtime.errors import InputError
 from posterity.trust.refinement import Refinement
 from posterity.trust.weights import ImportanceWeights
@@ -53,7 +54,7 @@ def test_corrected_draws_are_resampled_by_the_weights(estimator, monkeypatch):
 
 @pytest.mark.parametrize("verdict", ["untrusted", "refined"])
 def test_other_draws_are_those_that_the_verdict_allows(estimator, monkeypatch, verdict):
-    """40 steps of 2 chains for 30 draws: evenly spaced, and each with the log joint of its own place."""
+    """40 steps of 2 chains, of which 30 draws are used: evenly spaced; all are kept, with the log joint of each."""
     z = np.random.default_rng(0).normal(size=(2, 40, 3)).astype(np.float32)
     found = Refinement("chains", z, 1.0, 25.0, 0.0, 0.1, ())
     monkeypatch.setattr(run, "climb", lambda *given: (verdict, ("Because.",), found))
@@ -63,12 +64,15 @@ def test_other_draws_are_those_that_the_verdict_allows(estimator, monkeypatch, v
     if verdict == "untrusted":
         assert_array_equal(posterior["w"], posterior.proposed["w"])
         return
-    taken = np.moveaxis(z, 0, 1).reshape(80, 3)[np.linspace(0, 79, 30).round().astype(int)]
+    everything = z.reshape(80, 3)
+    assert_array_equal(np.column_stack([posterior.refined["w"], posterior.refined["b"]]), everything)
+    taken = everything[resampled_indices(None, 80, 30)]
     assert_array_equal(posterior["w"], taken[:, :2])
     assert_array_equal(posterior["b"], taken[:, 2])
+    assert posterior.num_chains == 2 and len(np.unique(taken[:, 2])) == 30
     assert posterior.weighted[1] is None and posterior.ess == 25.0
     padded = pad_dataset(estimator.model, dataset, 16)
-    expected = jax.vmap(estimator.model.log_joint, in_axes=(0, None))(taken, padded)
+    expected = jax.vmap(estimator.model.log_joint, in_axes=(0, None))(everything, padded)
     assert_allclose(posterior.refined_log_joint, expected, rtol=1e-5)
     with pytest.raises(InputError, match="is refined"):
         _ = posterior.log_evidence

@@ -227,9 +227,9 @@ def test_no_two_purposes_of_a_seed_share_a_key(models, monkeypatch):
         monkeypatch.setattr(module, "key_for", recorded)
     posterior = make_posterior(models["real"])
     report_html(posterior, seed=3)
-    posterior.to_arviz(posterior_predictive=True, seed=3)
+    posterior.to_arviz(seed=3)
     posterior.predict({"x": posterior.covariates["x"]}, seed=3)
-    assert len(purposes) == len(set(purposes)) == 4 and {seed for seed, _ in purposes} == {3}
+    assert len(purposes) == len(set(purposes)) == 6 and {seed for seed, _ in purposes} == {3}
 
 
 def test_the_file_is_whole_or_as_it_was(models, tmp_path, monkeypatch):

@@ -59,4 +59,5 @@ def refined(make_posterior):
         reasons=("Refined by 4 chains.",),
         refined={site: rng.normal(size=values.shape).astype(np.float32) for site, values in proposed.items()},
         refined_log_joint=rng.normal(size=200),
+        num_chains=2,
     )

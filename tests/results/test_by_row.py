@@ -94,7 +94,7 @@ def test_replicated_data_follow_the_likelihood_at_each_draw(model, arrays, draws
 def test_groups_on_request_have_the_rows_of_the_model(posterior, arrays):
     from arviz_stats import loo
 
-    found = posterior.to_arviz(log_likelihood=True, posterior_predictive=True)
+    found = posterior.to_arviz(groups=["log_likelihood", "posterior_predictive"])
     for group in ("log_likelihood", "posterior_predictive"):
         assert found[group]["counts"].dims == ("chain", "draw", "days")
     assert found.constant_data["x"].dims == ("days", "features")
@@ -109,8 +109,8 @@ def test_groups_on_request_have_the_rows_of_the_model(posterior, arrays):
 def test_groups_too_large_for_memory_are_refused_with_what_would_fit(posterior, monkeypatch):
     monkeypatch.setattr(arviz, "MAX_VALUES", 100)
     with pytest.raises(InputError, match=r"'log_likelihood' would hold 200 draws of 11 values each.*num_draws=9"):
-        posterior.to_arviz(log_likelihood=True)
-    assert posterior.to_arviz(num_draws=9, log_likelihood=True).log_likelihood.sizes["draw"] == 9
+        posterior.to_arviz(groups=["log_likelihood"])
+    assert posterior.to_arviz(num_draws=9, groups=["log_likelihood"]).log_likelihood.sizes["draw"] == 9
 
 
 def spread(x, z, y=None):

@@ -28,13 +28,19 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="Write draws and weights as NetCDF (.nc); with --group, the latents of all groups (.parquet or .csv).",
+        help="Write the posterior for ArviZ as NetCDF (.nc); with --group, all latents (.parquet or .csv).",
     ),
 ]
 Report = Annotated[
     Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report as one HTML file, figures included.")
 ]
 CompareNuts = Annotated[bool, typer.Option("--compare-nuts", help="Show the same posterior by NUTS beside it.")]
+Slim = Annotated[
+    bool,
+    typer.Option(
+        "--slim", help="Leave out of OUT.nc what is computed by row (log likelihood, replicated data) and of the prior."
+    ),
+]
 Group = Annotated[
     str | None, typer.Option(metavar="COL", help="One dataset for each value of this column, answered by itself.")
 ]
@@ -48,6 +54,7 @@ class InferRequest(TableRequest):
     report: Report = None
     group: Group = None
     compare_nuts: CompareNuts = False
+    slim: Slim = False
 
     def run(self, words: Sequence[str]) -> int:
         """Checks everything, answers, and returns the exit code.
@@ -91,9 +98,7 @@ class InferRequest(TableRequest):
         reference = _by_nuts(posterior, self.seed) if self.compare_nuts else None
         title = f"{posterior.model.name} on {self.table.name}"
         if self.output is not None:
-            from posterity.results.arviz import to_arviz, write_netcdf
-
-            write_netcdf(to_arviz(posterior), self.output)
+            self._write(posterior, self.output)
         if self.report is not None:
             command = shlex.join(["posterity", *without_folders(words)])
             posterior.report(self.report, title=title, command=command, seed=self.seed)
@@ -104,6 +109,16 @@ class InferRequest(TableRequest):
         else:
             _print_table(posterior, title, self.draws, reference)
         return int(self.strict and posterior.verdict == "untrusted")
+
+    def _write(self, posterior: "Posterior", output: Path) -> None:
+        from posterity.results.arviz import draws_that_fit, to_arviz, write_netcdf
+
+        num_draws = None
+        if not self.slim and (fit := draws_that_fit(posterior)) < posterior.resampled_all.size:
+            num_draws = max(fit, posterior.num_chains)
+            note(f"{output}: thinned to {num_draws} draws, so that what is told of each row fits; --slim keeps all")
+        tree = to_arviz(posterior, num_draws=num_draws, groups=() if self.slim else None, seed=self.seed)
+        write_netcdf(tree, output)
 
 
 @takes_fields_of(InferRequest)

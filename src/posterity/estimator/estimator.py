@@ -46,11 +46,9 @@ class Estimator:
             for group in self.model.groups:
                 told += f", at {self.model.capacity[group.plate]} {group.plate}, of which there may be any number"
             return f"{told}; a dataset counts as one observation: {self.model.whole}" if self.model.whole else told
-        envelope = self.simulator.envelope
-        sizes = {"rows": envelope.rows, **envelope.plates}
-        told = ", ".join(f"{name} {low}..{high}" for name, (low, high) in sizes.items())
         parts = f"{self.architecture.encoder} encoder, {self.architecture.family} family"
-        return f"Estimator of {self.model.name}: trained for {told}; {parts}; {self.model.space.size} latents"
+        parts = f"{parts}; {self.model.space.size} latents"
+        return f"Estimator of {self.model.name}: trained for {self.simulator.envelope}; {parts}"
 
     def infer(
         self,

@@ -37,6 +37,10 @@ class FormulaModel:
     def __repr__(self) -> str:
         return self.source
 
+    def __reduce__(self) -> tuple[Callable[..., "FormulaModel"], tuple[Any, ...]]:
+        """A pickle holds the text of the program, from which the function is made again."""
+        return _restored, (self.source, self.model.__name__, self.table, self.recipe, self.priors)
+
     @property
     def data(self) -> dict[str, np.ndarray]:
         """Argument -> array with rows first, as `posterity.infer(formula.model, formula.data)` and NUTS take them."""
@@ -110,6 +114,12 @@ def from_formula(
     text = write_program(layout, entry, chosen)
     told = {latent: prior.source.removeprefix("dist.") for latent, prior in chosen.items()}
     return FormulaModel(run_program(text, parsed.text), text, table, recipe, told)
+
+
+def _restored(
+    source: str, name: str, table: TableData, recipe: FormulaRecipe, priors: Mapping[str, str]
+) -> FormulaModel:
+    return FormulaModel(run_program(source, name), source, table, recipe, priors)
 
 
 def as_columns(data: Any) -> Any:

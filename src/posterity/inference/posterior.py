@@ -1,6 +1,6 @@
 """`Posterior`: what every question about one dataset returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,11 @@ class Posterior(PosteriorData):
 
     def __repr__(self) -> str:
         return posterior_text(self)
+
+    def _repr_html_(self) -> str:
+        from posterity.report.notebook import posterior_html
+
+        return posterior_html(self)
 
     def __getitem__(self, site: str) -> np.ndarray:
         """Draws of equal weight of one latent site, in its support, shape `(draw, *site_shape)`.
@@ -133,34 +138,66 @@ class Posterior(PosteriorData):
         )
 
     def to_arviz(
-        self,
-        *,
-        num_draws: int | None = None,
-        log_likelihood: bool = False,
-        posterior_predictive: bool = False,
-        seed: int = 0,
+        self, *, num_draws: int | None = None, groups: Collection[str] | None = None, seed: int = 0
     ) -> "xr.DataTree":
         """The posterior in ArviZ's schema; see `posterity.results.arviz.to_arviz`.
 
         Args:
             num_draws: Draws of equal weight to take; all of them if None.
-            log_likelihood: Add that group: `num_draws` times `num_rows` numbers.
-            posterior_predictive: Add that group: as large.
-            seed: Decides the draws of `posterior_predictive`.
+            groups: Which of `log_likelihood`, `log_prior`, `posterior_predictive`, `prior` and `prior_predictive` to
+                compute; all that the model allows if None. `()` is fast.
+            seed: Decides the replicated data and the draws of the prior.
 
         Raises:
-            InputError: More draws than there are, a group too large for memory, a plate named like ArviZ's axes, or
-                the dataset is unanswered.
+            InputError: More draws than there are, a group too large for memory or unknown to the model, a plate named
+                like ArviZ's axes, or the dataset is unanswered.
         """
         from posterity.results.arviz import to_arviz
 
-        return to_arviz(
-            self,
-            num_draws=num_draws,
-            log_likelihood=log_likelihood,
-            posterior_predictive=posterior_predictive,
-            seed=seed,
-        )
+        return to_arviz(self, num_draws=num_draws, groups=groups, seed=seed)
+
+    def plot_forest(self, latents: Collection[str] | None = None, **options: Any) -> Any:
+        """Means and intervals of scalar latents, one line each: a `PlotCollection` of arviz-plots.
+
+        Args:
+            latents: Sites such as `w`, or single entries such as `w[bmi]`; the first 40 entries if None.
+            **options: Of `arviz_plots.plot_forest`.
+
+        Raises:
+            InputError: There is no such latent, or arviz-plots cannot be used.
+        """
+        from posterity.results.plots import forest
+
+        return forest(self, latents, **options)
+
+    def plot_pair(self, latents: Collection[str] | None = None, **options: Any) -> Any:
+        """Scatter plots of pairs of scalar latents: a `PlotMatrix` of arviz-plots.
+
+        Args:
+            latents: As in `plot_forest`; the first 5 entries if None.
+            **options: Of `arviz_plots.plot_pair`.
+
+        Raises:
+            InputError: There is no such latent, only one, or arviz-plots cannot be used.
+        """
+        from posterity.results.plots import pairs
+
+        return pairs(self, latents, **options)
+
+    def plot_predictive(self, *, seed: int = 0, **options: Any) -> Any:
+        """Data that the model would make, beside those that were seen: a `PlotCollection` of arviz-plots.
+
+        Args:
+            seed: Decides the replicated data.
+            **options: Of `plot_ppc_dist` for real values, `plot_ppc_rootogram` for counts, `plot_ppc_pava` for two
+                classes.
+
+        Raises:
+            InputError: The model has no rows, or arviz-plots cannot be used.
+        """
+        from posterity.results.plots import predictive
+
+        return predictive(self, seed=seed, **options)
 
     def report(self, path: str | Path, *, title: str | None = None, command: str | None = None, seed: int = 0) -> None:
         """Writes a report as one HTML file, figures included; see `posterity.report.page.write_report`.

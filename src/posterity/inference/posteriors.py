@@ -43,6 +43,11 @@ class Posteriors(Mapping[str, Posterior]):
         counts = ", ".join(f"{number} {verdict}" for verdict, number in self.counts.items() if number)
         return f"Posteriors of {len(self)} datasets: {counts}"
 
+    def _repr_html_(self) -> str:
+        from posterity.report.notebook import posteriors_html
+
+        return posteriors_html(self._by_name, repr(self))
+
     @property
     def counts(self) -> dict[str, int]:
         """Datasets with each verdict."""

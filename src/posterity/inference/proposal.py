@@ -41,6 +41,11 @@ class Proposal:
     log_weights: Float[np.ndarray, " draw"]
     make_q: Callable[[], AbstractPosterior]
 
+    def __repr__(self) -> str:
+        ess = 1.0 / np.exp(2.0 * self.log_weights).sum()
+        sites = ", ".join(f"{name} {np.shape(values)[1:]}" for name, values in self.draws.items())
+        return f"Proposal of {self.model.name}: {self.log_q.size} draws of {sites}; ESS of their weights {ess:.0f}"
+
     @cached_property
     def q(self) -> AbstractPosterior:
         """The distribution over the flat unconstrained `z`."""

@@ -260,12 +260,12 @@ def _finish(
 
     budget = request.budget if weights.is_sound else None  # a sampler would climb the same wrong density
     verdict, reasons, found = climb(model, read.padded, drawn.z, weights, outside, rng_key, budget)
-    refined: tuple[dict[str, np.ndarray], np.ndarray] | tuple[None, None] = (None, None)
+    refined: tuple[dict[str, np.ndarray], np.ndarray, int] | tuple[None, None, int] = (None, None, 1)
     if verdict == "refined" and found is not None:
         verdict, reasons = _check_refined(read, found, verdict, reasons)
     if verdict == "refined" and found is not None:
-        latents, log_joint = _refined_draws(model, read.padded, found, request.num_draws)
-        refined = active_entries(model, latents, read.sizes), log_joint
+        latents, log_joint, num_chains = _refined_draws(model, read.padded, found)
+        refined = active_entries(model, latents, read.sizes), log_joint, num_chains
     return Posterior(
         model=model,
         name=read.name,
@@ -279,6 +279,7 @@ def _finish(
         weights=weights,
         refined=refined[0],
         refined_log_joint=refined[1],
+        num_chains=refined[2],
         refinement=found,
         columns={**request.columns, **read.columns},
         recipe=request.recipe,
@@ -301,13 +302,16 @@ def _check_refined(
     return (verdict, reasons) if wrong is None else ("untrusted", (wrong, *reasons))
 
 
-def _refined_draws(
-    model: Model, dataset: Dataset, found: Refinement, num_draws: int
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Evenly spaced draws of all chains in the latents' supports, and their log joint; repeated if there are fewer."""
-    all_draws = np.reshape(np.moveaxis(found.z, 0, 1), (-1, found.z.shape[2])).astype(np.float32)
-    chosen = all_draws[np.linspace(0, len(all_draws) - 1, num_draws).round().astype(int)]
-    return jax.device_get(_at_draws(model, dataset, jnp.asarray(chosen)))
+def _refined_draws(model: Model, dataset: Dataset, found: Refinement) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
+    """Draws of all chains, one after the other, in the latents' supports; their log joint; and how many chains."""
+    steps = found.kept_steps
+    z = np.reshape(found.z[:, steps], (-1, found.z.shape[2])).astype(np.float32)
+    parts = []
+    for first in range(0, len(z), NUM_DRAWS):  # one size, one program
+        index = np.minimum(np.arange(first, first + NUM_DRAWS), len(z) - 1)
+        parts.append(jax.device_get(_at_draws(model, dataset, jnp.asarray(z[index]))))
+    latents, log_joint = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(z)], *parts)
+    return latents, log_joint, len(found.z)
 
 
 @filter_jit

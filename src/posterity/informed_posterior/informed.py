@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -17,7 +17,7 @@ from posterity.informed_posterior.anchor.local import LocalGaussian, find_gaussi
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
 from posterity.informed_posterior.bend.row_map import RowMap
-from posterity.informed_posterior.bend.store import trained_for
+from posterity.informed_posterior.bend.store import shipped_network, trained_for
 from posterity.informed_posterior.nest.density import AxesDensity
 from posterity.informed_posterior.nest.exact import ExactRest
 from posterity.informed_posterior.nest.interpolated import InterpolatedRest
@@ -55,6 +55,11 @@ class InformedNetwork(eqx.Module):
     row_network: RowNetwork
     model: Model = eqx.field(static=True)
     structure: Structure | Unstructured = eqx.field(static=True)
+
+    def __reduce__(self) -> tuple[Callable[..., "InformedNetwork"], tuple[Any, ...]]:
+        """The network that ships need not be in a pickle."""
+        row_network = None if self.row_network is shipped_network() else self.row_network
+        return _restored, (row_network, self.model, self.structure)
 
     def padded_rows(self, num_rows: int) -> int:
         """Number of rows to pad a dataset to: a power of two, so that few programs serve all datasets."""
@@ -144,6 +149,10 @@ class InformedNetwork(eqx.Module):
         num_turns = -(-num_points * each // MOST_IN_MEMORY)
         size = -(-num_points // num_turns)
         return [slice(first, first + size) for first in range(0, num_points, size)]
+
+
+def _restored(row_network: RowNetwork | None, model: Model, structure: Structure | Unstructured) -> InformedNetwork:
+    return InformedNetwork(row_network or shipped_network(), model, structure)
 
 
 Search = Callable[..., tuple[Anchor, Array]]

@@ -1,5 +1,6 @@
 """From a NumPyro program and one dataset to a model, read once for each set of shapes."""
 
+import copyreg
 import dataclasses
 import itertools
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from posterity.model.indices import index_sizes
 from posterity.model.inspect import inspect_model
 from posterity.model.model import Model
 from posterity.model.plates import axis_groups, resize, variable_axes
+from posterity.model.portable import PortableFunction, portable
 from posterity.model.sites import AxisGroup, DataSite, ModelTrace
 from posterity.model.space import LatentSpace
 from posterity.model.trace import Shapes, abstract_trace, shapes_of
@@ -76,10 +78,7 @@ def with_more_groups(model: Model, sizes: Mapping[str, int]) -> Model:
     """
     assert isinstance(model.function, SizedProgram)
     at = {g.argument: max(capacity_for(sizes[g.plate]), model.capacity[g.plate]) for g in model.groups}
-    example = {name: np.zeros(shape, dtype) for name, (shape, dtype) in model.example_shapes.items()}
-    shapes_only = {name: array for name, array in example.items() if name not in at}
-    capacity = {plate: size for plate, size in model.capacity.items() if plate not in {g.plate for g in model.groups}}
-    return read_model(model.function.func, shapes_only, capacity, at, model.function.of_groups)
+    return read_model(model.function.func, _zeros(model), _own_capacity(model), at, model.function.of_groups)
 
 
 def read_whole(function: ModelFunction, example: Mapping[str, Any], reason: str) -> Model:
@@ -96,6 +95,34 @@ def read_whole(function: ModelFunction, example: Mapping[str, Any], reason: str)
     shapes = shapes_of(argument_arrays(function, example))
     key = (fingerprint(function), _plain(shapes), "one observation", reason)
     return _interned(key, key, lambda: _read_whole(function, shapes, reason, key))
+
+
+def _zeros(model: Model) -> dict[str, np.ndarray]:
+    return {name: np.zeros(shape, dtype) for name, (shape, dtype) in model.example_shapes.items()}
+
+
+def _own_capacity(model: Model) -> dict[str, int]:
+    """Capacities of the plates that arrays set, without those of groups."""
+    of_groups = {group.plate for group in model.groups}
+    return {plate: size for plate, size in model.capacity.items() if plate not in of_groups}
+
+
+def _in_a_pickle(model: Model) -> tuple[Any, ...]:
+    """A model is read again where it arrives, in a copy as well: then it is the one that is kept there."""
+    program = model.function
+    if isinstance(program, WholeProgram):
+        return _again, (read_whole, portable(program.func), _zeros(model), model.whole)
+    if isinstance(program, SizedProgram):
+        sizes = program.sizes, program.of_groups
+        return _again, (read_model, portable(program.func), _zeros(model), _own_capacity(model), *sizes)
+    return _again, (read_model, portable(program), _zeros(model), model.capacity)
+
+
+def _again(read: Callable[..., Model], function: PortableFunction, *arguments: Any) -> Model:
+    return read(function.restored(), *arguments)
+
+
+copyreg.pickle(Model, _in_a_pickle)
 
 
 def _interned(key: Hashable, asked: Hashable, read: Callable[[], Model]) -> Model:

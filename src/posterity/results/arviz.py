@@ -1,16 +1,17 @@
 """A posterior as ArviZ's DataTree, and that tree as a NetCDF file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from posterity.model.model import Model
 from posterity.model.sites import ROW_PLATE
 from posterity.results.by_row import replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
-from posterity.runtime.errors import InputError
+from posterity.results.prior import prior_draws, prior_log_density
+from posterity.results.resampling import resampled_indices
+from posterity.runtime.errors import InputError, lookup
 from posterity.runtime.files import replacing
 from posterity.runtime.keys import key_for
 
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-__all__ = ["MAX_VALUES", "to_arviz", "write_netcdf"]
+__all__ = ["COMPUTED", "MAX_VALUES", "draws_that_fit", "to_arviz", "write_netcdf"]
+
+COMPUTED = ("log_likelihood", "log_prior", "posterior_predictive", "prior", "prior_predictive")
+"""Groups that must be computed; the others are at hand."""
 
 MAX_VALUES = 200_000_000
-"""Largest number of values (32 bits each) in one group that is made on request: 0.8 GB."""
+"""Largest number of values (32 bits each) in one group that is computed row by row: 0.8 GB."""
 
+NUM_PRIOR = 1000
+_BY_ROW = ("log_likelihood", "posterior_predictive", "prior_predictive")
+_OF_PRIOR = ("prior", "prior_predictive")
 _SAMPLE_DIMS = ["chain", "draw"]
 _PROPOSAL_STATS = ("log_weights", "log_q", "log_joint")
 
@@ -31,74 +38,92 @@ def to_arviz(
     posterior: PosteriorData,
     *,
     num_draws: int | None = None,
-    log_likelihood: bool = False,
-    posterior_predictive: bool = False,
+    groups: Collection[str] | None = None,
     seed: int = 0,
 ) -> "xr.DataTree":
-    """The posterior in ArviZ's schema: `arviz.summary`, its plots and `arviz.loo` take it as they take NUTS output.
+    """The posterior in ArviZ's schema: its functions take it as they take NUTS output.
 
-    - `posterior`: one chain of draws of equal weight. Where the verdict is `corrected` they are resampled by the
-      importance weights (see `resampled_indices`); otherwise they are the draws as they came.
-    - `sample_stats`: `lp` (log joint) and `index` (which draw was taken) along the same draws; the attributes
-      `pareto_k`, `ess`, `verdict`, and `reasons`, one sentence per line.
+    - `posterior`: draws of equal weight. Where the verdict is `refined`, the chains that were run, so that R-hat and
+      effective sample sizes mean what they mean elsewhere. Else one chain: where it is `corrected`, draws resampled by
+      the importance weights (see `resampled_indices`), otherwise the draws as they came.
+    - `sample_stats`: `lp` (log joint, unconstrained) along the same draws; of chains `diverging`, of draws of q `index`
+      (which draw was taken); the attributes `pareto_k`, `ess`, `verdict`, and `reasons`, one sentence per line.
     - `proposal`: the draws of q as they came, with `log_weights` (normalised, Pareto-smoothed), `log_q` and
       `log_joint`.
     - `observed_data` and `constant_data`: the data arguments and the covariates, rows along the model's own plate.
-    - `log_likelihood`: on request; per row and draw, in nats.
-    - `posterior_predictive`: on request; one replicated dataset per draw.
+    - `log_likelihood`: per draw and row, in nats.
+    - `log_prior`: per draw and latent site, in nats, for sensitivity by power scaling.
+    - `posterior_predictive`: one replicated dataset per draw.
+    - `prior`, `prior_predictive`: 1000 draws of the prior (fewer of very large datasets), and a dataset from each.
 
-    The two groups on request are computed in turns and held once, as 32-bit numbers: 100,000 rows and 1000 draws
-    take 0.4 GB each. Take fewer draws where that is too much.
+    The last five are computed; those by row are held once, as 32-bit numbers: 100,000 rows and 1000 draws take 0.4 GB
+    each. Take fewer draws, or name fewer groups, where that is too much.
 
     Model, name, rows and seconds are attributes of the root. NumPyro's scopes put "/" into names, which a
     DataTree keeps for its groups: it becomes ".".
 
     Args:
         posterior: The posterior.
-        num_draws: Draws of equal weight to take; as many as there are if None.
-        log_likelihood: Add that group.
-        posterior_predictive: Add that group.
-        seed: Decides the draws of `posterior_predictive`.
+        num_draws: Draws of equal weight to take, spread evenly over all (of each chain a share); all if None.
+        groups: Which of `COMPUTED` to add. If None, all that the model allows: without exchangeable rows there is
+            nothing by row, and improper priors have no draws.
+        seed: Decides the replicated data and the draws of the prior.
 
     Raises:
         InputError: A plate is called `chain` or `draw`, as ArviZ calls its own axes; more draws are asked for than
-            there are; a group on request would have more than `MAX_VALUES` values, or there are no rows.
+            there are; a group would have more than `MAX_VALUES` values; or the model has no such group.
     """
     import xarray as xr  # here, since it takes half a second
 
     posterior.require_draws("to_arviz")
-    for group, wanted in (("log_likelihood", log_likelihood), ("posterior_predictive", posterior_predictive)):
-        if wanted:
-            posterior.model.require_rows(f"to_arviz({group}=True)")
+    chosen = _chosen(posterior, groups)
     dims = _dims(posterior)
-    index = posterior.resampled(_checked(posterior, num_draws))
+    num_chains, index = _index(posterior, num_draws)
     draws = {site: values[index] for site, values in posterior.weighted[0].items()}
-    log_joint = posterior.log_joint if posterior.refined_log_joint is None else posterior.refined_log_joint
+    _refuse_large(posterior, chosen, len(index))
 
-    def dataset(values: Mapping[str, np.ndarray], *, rows: bool = False, by_row: bool = False) -> "xr.Dataset":
-        return _dataset(values, dims, posterior.axes[1], rows=rows, by_row=by_row)
+    def drawn(values: Mapping[str, np.ndarray], chains: int = 1, *, by_row: bool = False) -> "xr.Dataset":
+        shaped = {name: np.reshape(array, (chains, -1, *np.shape(array)[1:])) for name, array in values.items()}
+        return _dataset(shaped, dims, posterior.axes[1], by_row=by_row)
 
-    groups = {
-        "posterior": dataset(draws),
-        "sample_stats": dataset({"lp": log_joint[index], "index": index}),
-    }
+    def fixed(values: Mapping[str, np.ndarray]) -> "xr.Dataset":
+        return _dataset(values, dims, posterior.axes[1], rows=True)
+
+    found = {"posterior": drawn(draws, num_chains), "sample_stats": drawn(_stats(posterior, index), num_chains)}
     if posterior.weights is not None:
         stats = (posterior.weights.log_weights, posterior.log_q, posterior.log_joint)
-        groups["proposal"] = dataset({**posterior.proposed, **dict(zip(_PROPOSAL_STATS, stats, strict=True))})
-    groups["observed_data"] = dataset(posterior.observed, rows=True)
+        found["proposal"] = drawn({**posterior.proposed, **dict(zip(_PROPOSAL_STATS, stats, strict=True))})
+    found["observed_data"] = fixed(posterior.observed)
     if constant := _constant(posterior):
-        groups["constant_data"] = dataset(constant, rows=True)
-    if log_likelihood:
-        model, arrays = _to_run_again(posterior, "log_likelihood", len(index))
-        groups["log_likelihood"] = dataset(row_log_likelihood(model, draws, arrays), by_row=True)
-    if posterior_predictive:
-        model, arrays = _to_run_again(posterior, "posterior_predictive", len(index))
-        replicated = replicated_data(model, draws, arrays, key_for(seed, "posterior predictive"))
-        groups["posterior_predictive"] = dataset(replicated, by_row=True)
-    tree = xr.DataTree.from_dict(groups)
+        found["constant_data"] = fixed(constant)
+    model, data = posterior.model, dict(posterior.data)
+    if "log_likelihood" in chosen:
+        found["log_likelihood"] = drawn(row_log_likelihood(model, draws, data), num_chains, by_row=True)
+    if "log_prior" in chosen:
+        found["log_prior"] = drawn(prior_log_density(posterior, draws), num_chains)
+    if "posterior_predictive" in chosen:
+        replicated = replicated_data(model, draws, data, key_for(seed, "posterior predictive"))
+        found["posterior_predictive"] = drawn(replicated, num_chains, by_row=True)
+    if set(_OF_PRIOR) & set(chosen):
+        number = min(NUM_PRIOR, max(1, MAX_VALUES // _values_of_a_draw(posterior)))
+        before = prior_draws(posterior, number, key_for(seed, "prior of the tree"))
+        if "prior" in chosen:
+            found["prior"] = drawn(before)
+        if "prior_predictive" in chosen:
+            replicated = replicated_data(model, before, data, key_for(seed, "prior predictive"))
+            found["prior_predictive"] = drawn(replicated, by_row=True)
+    tree = xr.DataTree.from_dict(found)
     for place, attributes in _attributes(posterior).items():
         tree[place].attrs.update(attributes)
     return tree
+
+
+def draws_that_fit(posterior: PosteriorData) -> int:
+    """Most draws of equal weight for which no group has more than `MAX_VALUES` values; all if they fit."""
+    available = len(posterior.resampled_all)
+    if posterior.model.whole:
+        return available
+    return min(available, max(1, MAX_VALUES // _values_of_a_draw(posterior)))
 
 
 def write_netcdf(tree: "xr.DataTree", path: str | Path) -> None:
@@ -118,21 +143,21 @@ def _dataset(
     dims: Mapping[str, list[str]],
     coords: Mapping[str, Any],
     *,
-    rows: bool,
-    by_row: bool,
+    rows: bool = False,
+    by_row: bool = False,
 ) -> "xr.Dataset":
     """One group.
 
     Args:
-        values: Variable -> array; draws first unless `rows`.
+        values: Variable -> array; chains and draws first unless `rows`.
         dims: Latent or argument -> names of its axes.
         coords: Axis -> values along it.
         rows: The variables are arguments, rows first.
-        by_row: The variables are those of arguments, draws first, then rows.
+        by_row: The variables are those of arguments: chains, draws, then rows.
     """
     from arviz_base import dict_to_dataset  # here, since xarray takes half a second
 
-    arrays = {_name(name): np.asarray(array) if rows else np.asarray(array)[None] for name, array in values.items()}
+    arrays = {_name(name): np.asarray(array) for name, array in values.items()}
     axes = {}
     for name, array in arrays.items():
         found = dims.get(name, [_name(ROW_PLATE)] if rows or by_row else [])
@@ -142,9 +167,20 @@ def _dataset(
         dims=axes,
         coords={_name(dim): np.asarray(along) for dim, along in coords.items()},
         sample_dims=[] if rows else _SAMPLE_DIMS,
-        check_conventions=False,  # warns of many chains and few draws: there is one chain
+        check_conventions=False,  # warns of many chains and few draws
         attrs={"inference_library": "posterity"},
     )
+
+
+def _stats(posterior: PosteriorData, index: np.ndarray) -> dict[str, np.ndarray]:
+    """What is known of each draw, beside the latents."""
+    if posterior.refined_log_joint is None:
+        return {"lp": posterior.log_joint[index], "index": index}
+    stats = {"lp": posterior.refined_log_joint[index]}
+    refinement = posterior.refinement
+    if refinement is not None and refinement.is_divergent is not None:
+        stats["diverging"] = np.ravel(refinement.is_divergent[:, refinement.kept_steps])[index]
+    return stats
 
 
 def _constant(posterior: PosteriorData) -> dict[str, np.ndarray]:
@@ -155,32 +191,64 @@ def _constant(posterior: PosteriorData) -> dict[str, np.ndarray]:
     return {name: array[0] if name in of_groups else array for name, array in covariates.items()}
 
 
-def _checked(posterior: PosteriorData, num_draws: int | None) -> int:
-    if num_draws is None:
-        return posterior.num_draws
-    if not 1 <= num_draws <= posterior.num_draws:
-        raise InputError(
-            f"to_arviz: num_draws must be from 1 to the {posterior.num_draws} draws of the posterior; got {num_draws}. "
-            "For more, ask infer for more"
-        )
-    return num_draws
-
-
-def _to_run_again(posterior: PosteriorData, group: str, num_draws: int) -> tuple[Model, dict[str, np.ndarray]]:
-    """The model and the dataset's arrays, for a group of results by row.
+def _chosen(posterior: PosteriorData, groups: Collection[str] | None) -> list[str]:
+    """The groups to compute.
 
     Raises:
-        InputError: The group would be too large.
+        InputError: There is no such group, or the model cannot have it.
     """
     model = posterior.model
-    per_draw = sum(array.size for array in posterior.observed.values())
-    if per_draw * num_draws > MAX_VALUES:
+    without_rows, improper = bool(model.whole), model.improper_sites
+    if groups is None:
+        left_out = (*(_BY_ROW if without_rows else ()), *(_OF_PRIOR if improper else ()))
+        return [name for name in COMPUTED if name not in left_out]
+    for name in groups:
+        lookup("group", name, dict.fromkeys(COMPUTED))
+        if name in _BY_ROW:
+            model.require_rows(f"to_arviz(groups=['{name}'])")
+        if name in _OF_PRIOR and improper:
+            raise InputError(
+                f"to_arviz(groups=['{name}']): the prior of '{improper[0]}' in '{model.name}' is improper and "
+                "cannot be drawn from; give it a proper one, or name other groups"
+            )
+    return list(groups)
+
+
+def _index(posterior: PosteriorData, num_draws: int | None) -> tuple[int, np.ndarray]:
+    """How many chains there are, and which draws of `weighted` to take, chain by chain.
+
+    Raises:
+        InputError: There are not so many, or fewer are asked for than one of each chain.
+    """
+    everything, chains = posterior.resampled_all, posterior.num_chains
+    if num_draws is None:
+        return chains, everything
+    if not chains <= num_draws <= len(everything):
         raise InputError(
-            f"to_arviz: group '{group}' would hold {num_draws} draws of {per_draw} values each, "
-            f"{per_draw * num_draws * 4 / 1e9:.1f} GB; expected at most {MAX_VALUES * 4 / 1e9:.1f} GB. Give "
-            f"num_draws={max(1, MAX_VALUES // per_draw)}, or infer from fewer rows"
+            f"to_arviz: num_draws must be from {chains} to the {len(everything)} draws of the posterior; got "
+            f"{num_draws}. For more, ask infer for more"
         )
-    return model, dict(posterior.data)
+    if chains == 1:
+        return chains, posterior.resampled(num_draws)
+    steps = len(everything) // chains
+    taken = resampled_indices(None, steps, num_draws // chains)
+    return chains, np.ravel(np.arange(chains)[:, None] * steps + taken)
+
+
+def _values_of_a_draw(posterior: PosteriorData) -> int:
+    return max(1, sum(array.size for array in posterior.observed.values()))
+
+
+def _refuse_large(posterior: PosteriorData, groups: Collection[str], num_draws: int) -> None:
+    """Raises InputError where a group by row would be too large."""
+    each = _values_of_a_draw(posterior)
+    for group in ("log_likelihood", "posterior_predictive"):
+        if group in groups and each * num_draws > MAX_VALUES:
+            raise InputError(
+                f"to_arviz: group '{group}' would hold {num_draws} draws of {each} values each, "
+                f"{each * num_draws * 4 / 1e9:.1f} GB; expected at most {MAX_VALUES * 4 / 1e9:.1f} GB. Give "
+                f"num_draws={max(1, MAX_VALUES // each)}, or groups=[...] without it"
+            )
 
 
 def _attributes(posterior: PosteriorData) -> dict[str, dict[str, Any]]:

@@ -35,8 +35,10 @@ class PosteriorData:
         log_q: Log density of q at each of these, unconstrained, in nats, shape `(draw,)`.
         log_joint: Log prior + log likelihood + log-det of `constrain` at each of these, shape `(draw,)`.
         weights: Importance weights of these; None where unanswered.
-        refined: Draws of a sampler that started from q, as `proposed`, where the verdict is `refined`.
+        refined: Draws of a sampler that started from q, as `proposed`, where the verdict is `refined`: those of its
+            first chain, then of the next, thinned to a few thousand. There may be more or fewer than of q.
         refined_log_joint: Log joint at each of these.
+        num_chains: Chains that `refined` consists of, all of one length.
         refinement: What sampling from q on came to, where weights were unhealthy; None where it was not tried.
         columns: Argument -> names of its columns.
         recipe: How the dataset was made of a table; None where it was given as arrays.
@@ -57,6 +59,7 @@ class PosteriorData:
     weights: ImportanceWeights | None = None
     refined: Mapping[str, np.ndarray] | None = None
     refined_log_joint: np.ndarray | None = None
+    num_chains: int = 1
     refinement: Refinement | None = None
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     recipe: AbstractRecipe | None = None
@@ -71,7 +74,7 @@ class PosteriorData:
 
     @property
     def num_draws(self) -> int:
-        """Draws that there are, of q and to use alike; 0 where unanswered."""
+        """Draws that were asked for: of q, and of equal weight; 0 where unanswered."""
         return self.log_joint.size
 
     @property
@@ -101,16 +104,18 @@ class PosteriorData:
 
     def resampled(self, num_draws: int) -> np.ndarray:
         """Indices into the draws of `weighted` that stand for draws of equal weight, ascending."""
-        return resampled_indices(self.weighted[1], self.num_draws, num_draws)
+        return resampled_indices(self.weighted[1], self._num_available, num_draws)
+
+    @property
+    def resampled_all(self) -> np.ndarray:
+        """The same for as many draws as there are in `weighted`."""
+        return self.resampled(self._num_available)
 
     @cached_property
     def draws(self) -> dict[str, np.ndarray]:
         """Latent site -> draws of equal weight, shape `(draw, *site_shape)`: those of `weighted`, resampled."""
-        draws, log_weights = self.weighted
-        if log_weights is None:
-            return dict(draws)
         index = self.resampled(self.num_draws)
-        return {site: values[index] for site, values in draws.items()}
+        return {site: values[index] for site, values in self.weighted[0].items()}
 
     @property
     def observed(self) -> dict[str, np.ndarray]:
@@ -133,6 +138,10 @@ class PosteriorData:
         dims, coords = latent_axes(self.model, self._entries)
         data_dims, data_coords = argument_axes(self.model, self._entries, self.columns)
         return data_dims | dims, data_coords | coords
+
+    @property
+    def _num_available(self) -> int:
+        return self.num_draws if self.refined_log_joint is None else self.refined_log_joint.size
 
     @cached_property
     def _entries(self) -> dict[str, list[str]]:

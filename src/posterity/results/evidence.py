@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from posterity.results.data import PosteriorData
+from posterity.results.table import number_text
 from posterity.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Evidence:
 
     value: float
     standard_error: float
+
+    def __str__(self) -> str:
+        return f"{number_text(self.value, self.standard_error)} +- {self.standard_error:.1g} nats"
 
 
 def log_evidence(log_joint: Float[np.ndarray, " draw"], log_q: Float[np.ndarray, " draw"]) -> Evidence:

@@ -1,6 +1,7 @@
 """What new rows will show: predictions averaged over the posterior, with intervals."""
 
 import dataclasses
+import html
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from posterity.model.sites import DataKind
 from posterity.results.by_row import VALUES_AT_ONCE, expected_counts, replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
 from posterity.results.new_groups import groups_of_rows
+from posterity.results.table import number_text
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.runtime.keys import key_for
 from posterity.trust.verdict import Verdict
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Predictions", "predict"]
+
+MOST_TOLD = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,6 +65,28 @@ class Predictions:
     classes: tuple[str, ...]
     verdict: Verdict
     reasons: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        what = "probabilities" if self.classes else f"mean, median and {self.interval:.0%} interval"
+        told = f"Predictions of {self.target} for {len(self.mean)} rows: {what}; by a posterior that is {self.verdict}"
+        lines = [told, *(f"  - {reason}" for reason in self.reasons[:MOST_TOLD])]
+        if self.mean.ndim == 1 + bool(self.classes):
+            lines += [f"  row {i + 1}: {self._row_text(i)}" for i in range(min(len(self.mean), MOST_TOLD))]
+        return "\n".join(lines)
+
+    def _row_text(self, row: int) -> str:
+        mean, lower, upper = self.mean[row], self.lower[row], self.upper[row]
+        if self.classes:
+            return ", ".join(f"{name} {chance:.2f}" for name, chance in list(zip(self.classes, mean, strict=False))[:5])
+        sd = float(upper - lower) / 4.0
+        return f"{number_text(float(mean), sd)} ({number_text(float(lower), sd)} to {number_text(float(upper), sd)})"
+
+    def _repr_html_(self) -> str:
+        told = html.escape(repr(self).partition("\n")[0])
+        try:
+            return f"<p>{told}</p>{self.to_frame()._repr_html_()}"
+        except InputError:  # a matrix for each statistic
+            return f"<p>{told}</p>"
 
     def to_frame(self) -> "pl.DataFrame":
         """One line per new row: `row` (from 1), then the numbers; empty where a row has missing cells.

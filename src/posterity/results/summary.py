@@ -10,6 +10,7 @@ from posterity.trust.moments import moments_and_quantiles
 
 __all__ = [
     "Summary",
+    "columns_as_usual",
     "summarise",
     "summarise_as_usual",
     "summarise_in_table_units",
@@ -41,7 +42,7 @@ def summarise(
     """
     summary: Summary = {}
     for site, values in draws.items():
-        columns = np.asarray(values, dtype=np.float64).reshape(len(values), math.prod(np.shape(values)[1:]))
+        columns = _columns(values)
         weights = _weights(log_weights, len(columns))
         for label, column in zip(labels[site], columns.T, strict=True):
             mean, sd, quantiles = moments_and_quantiles(column, weights, list(_QUANTILES.values()))
@@ -70,11 +71,31 @@ def summarise_as_usual(
         draws: Site to draws, shape `(draw, *site_shape)`.
         log_weights: Shape `(draw,)`, up to a constant; None for equal weights.
     """
+    return summarise(*_as_usual(posterior, draws), log_weights)
+
+
+def columns_as_usual(posterior: PosteriorData, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Label of a scalar latent -> its draws, shape `(draw,)`, in the same units."""
+    draws, labels = _as_usual(posterior, draws)
+    return {
+        label: column
+        for site, values in draws.items()
+        for label, column in zip(labels[site], _columns(values).T, strict=True)
+    }
+
+
+def _as_usual(
+    posterior: PosteriorData, draws: Mapping[str, np.ndarray]
+) -> tuple[Mapping[str, np.ndarray], Mapping[str, tuple[str, ...]]]:
     recipe, labels = posterior.recipe, posterior.labels
-    if recipe is not None and recipe.units == "table" and draws:
-        in_table_units = recipe.to_table_units(draws)
-        draws, labels = in_table_units or draws, recipe.table_labels(labels) if in_table_units else labels
-    return summarise(draws, labels, log_weights)
+    in_table_units = recipe.to_table_units(draws) if recipe is not None and recipe.units == "table" and draws else None
+    if recipe is None or in_table_units is None:
+        return draws, labels
+    return in_table_units, recipe.table_labels(labels)
+
+
+def _columns(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64).reshape(len(values), math.prod(np.shape(values)[1:]))
 
 
 def summarise_in_table_units(posterior: PosteriorData) -> Summary | None:

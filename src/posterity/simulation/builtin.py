@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from posterity.model.builtin.entry import BuiltinModel
-from posterity.runtime.errors import InputError
+from posterity.model.builtin import MODELS, BuiltinModel
+from posterity.runtime.errors import InputError, lookup
 from posterity.simulation.covariates import CovariateLaw
 from posterity.simulation.envelope import Envelope
 from posterity.simulation.simulator import Simulator, build_simulator
@@ -12,7 +12,7 @@ __all__ = ["builtin_simulator"]
 
 
 def builtin_simulator(
-    entry: BuiltinModel,
+    model: str | BuiltinModel,
     rows: tuple[int, int] | None = None,
     columns: tuple[int, int] | None = None,
     *,
@@ -23,14 +23,18 @@ def builtin_simulator(
     """The simulator of a built-in model.
 
     Args:
-        entry: The model.
+        model: Its name, or its entry in `MODELS`.
         rows: Envelope of rows; its usual one if None.
         columns: Envelope of columns (features or dimensions).
         covariates: How covariates are drawn; see `build_simulator`. Table-like where the model is defined on z-scored
             columns, if None.
         check: See `build_simulator`.
         **options: Options of the model.
+
+    Raises:
+        InputError: There is no such model, or it cannot be simulated so.
     """
+    entry = lookup("model", model, MODELS) if isinstance(model, str) else model
     envelope = Envelope(rows or entry.rows, {entry.plate: columns or entry.columns})
     law = covariates or ("normal" if entry.target is None else "table")
     if law == "resampled":

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from posterity.model.arguments import Argument
 from posterity.runtime.errors import InputError
+from posterity.runtime.plain import told_arrays
 
 __all__ = ["COVARIATE_LAWS", "CovariateLaw", "ResampledRows", "StandardNormal", "TableLike"]
 
@@ -136,6 +137,9 @@ class ResampledRows:
 
     rows: Mapping[str, Array]
     name = "resampled"
+
+    def __repr__(self) -> str:
+        return f"ResampledRows({told_arrays(self.rows)})"
 
     def draw(
         self,

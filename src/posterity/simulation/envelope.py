@@ -31,6 +31,9 @@ class Envelope:
                     f"envelope: {name} {told} is not a range; give whole numbers LOW:HIGH with 1 <= LOW <= HIGH"
                 )
 
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {low}..{high}" for name, (low, high) in self._ranges())
+
     def __hash__(self) -> int:
         return hash((self.rows, tuple(sorted(self.plates.items()))))
 

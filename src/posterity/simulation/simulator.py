@@ -35,6 +35,9 @@ class Simulator:
     envelope: Envelope
     covariate_law: CovariateLaw
 
+    def __repr__(self) -> str:
+        return f"Simulator of {self.model.name}: {self.envelope}; covariates {self.covariate_law.name}"
+
     def draw_covariates(
         self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
     ) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import polars as pl
 
+from posterity.runtime.plain import told_arrays
 from posterity.tables.scaling import Scaling
 
 __all__ = ["AbstractRecipe", "TableData"]
@@ -28,6 +29,10 @@ class TableData:
     rows: np.ndarray
     dropped_rows: int
 
+    def __repr__(self) -> str:
+        dropped = f", {self.dropped_rows} rows left out" if self.dropped_rows else ""
+        return f"TableData({told_arrays(self.values)}{dropped})"
+
 
 class AbstractRecipe(abc.ABC):
     """The way from a table to a model's dataset and back, as learnt from one table.
@@ -47,6 +52,11 @@ class AbstractRecipe(abc.ABC):
     unused: tuple[str, ...]
     scaling: Scaling | None
     units: ClassVar[Literal["model", "table"]]
+
+    def __repr__(self) -> str:
+        columns = sum(map(len, self.columns_of.values()))
+        scaled = "as they are" if self.scaling is None else "z-scored"
+        return f"{type(self).__name__} of {self.source}: target {self.target}, {columns} columns, {scaled}"
 
     @property
     @abc.abstractmethod

@@ -31,7 +31,7 @@ from posterity.tables.target import check_counts, learn_target, target_cells
 __all__ = ["Recipe"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recipe(AbstractRecipe):
     """The way from a table to a model's dataset, as learnt from one table.
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from posterity.model.dataset import Dataset
 from posterity.model.space import masked_values
 from posterity.runtime.errors import InputError
+from posterity.runtime.plain import told_arrays
 from posterity.simulation.covariates import z_score
 from posterity.simulation.simulator import Simulator
 
@@ -114,6 +115,9 @@ class RealRows:
 
     rows: Mapping[str, Array]
     has_latents = False
+
+    def __repr__(self) -> str:
+        return f"RealRows({told_arrays(self.rows)})"
 
     def draw(
         self, simulator: Simulator, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks

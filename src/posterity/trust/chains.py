@@ -60,7 +60,7 @@ def run_chains(
             chains = _rescale(target, chains, seen, jnp.asarray(number))
 
     kept: list[np.ndarray] = []
-    divergent: list[float] = []
+    divergent: list[np.ndarray] = []
     found = nothing(clock.elapsed)
     next_look = float(FEWEST)
     while True:
@@ -68,13 +68,14 @@ def run_chains(
         if going_on:
             chains, seen = clock.run(BATCH, partial(run, chains, next(keys), jnp.asarray(BATCH), jnp.zeros(())))
             kept.append(np.asarray(seen.z))
-            divergent.append(float(seen.divergent))
+            divergent.append(np.asarray(seen.is_divergent))
         num_steps = len(kept) * BATCH
         if num_steps >= FEWEST and (not going_on or num_steps >= next_look):
             steps = np.moveaxis(np.concatenate(kept), 0, 1)
-            share = float(np.mean(divergent))
+            diverged = np.concatenate(divergent).T
+            share = float(np.mean(diverged))
             judge = partial(diagnose, "chains", steps, np.asarray(target.mask), share, budget, clock.elapsed)
-            found = clock.look(judge)
+            found = dataclasses.replace(clock.look(judge), is_divergent=diverged)
             next_look = 1.3 * num_steps  # looking takes time, too
         stuck = found.max_r_hat > STUCK and num_steps >= ENOUGH
         if not going_on or not found.problems or stuck:

@@ -63,11 +63,13 @@ class Seen(NamedTuple):
 
     Attributes:
         z: Where the chains were after each step; beyond the steps taken it means nothing.
+        is_divergent: Which transitions diverged; False beyond the steps taken.
         acceptance: Mean acceptance rate of all steps.
         divergent: Share of divergent transitions.
     """
 
     z: Float[Array, "step chain latent"]
+    is_divergent: Bool[Array, "step chain"]
     acceptance: Float[Array, ""]
     divergent: Float[Array, ""]
 
@@ -118,7 +120,7 @@ def advance(
     unit = jnp.ones(num_latents)
 
     def step(t: Array, carry: Any) -> Any:
-        states, log_step, positions, acceptance, divergent = carry
+        states, log_step, positions, divergent, acceptance = carry
         step_size = jnp.exp(log_step)
         key_length, key_chains = random.split(random.fold_in(rng_key, t))
         length = random.uniform(key_length, minval=0.0, maxval=LONGEST)
@@ -129,12 +131,14 @@ def advance(
         positions = positions.at[t].set(states.position)
         accepted = jnp.mean(info.acceptance_rate)
         log_step = next_step_size(log_step, accepted, gain)
-        return states, log_step, positions, acceptance + accepted, divergent + jnp.mean(info.is_divergent)
+        return states, log_step, positions, divergent.at[t].set(info.is_divergent), acceptance + accepted
 
-    carry = (chains.states, chains.log_step, jnp.zeros((most, num_chains, num_latents)), jnp.zeros(()), jnp.zeros(()))
-    states, log_step, positions, acceptance, divergent = lax.fori_loop(0, number, step, carry)
+    nothing = jnp.zeros((most, num_chains, num_latents)), jnp.zeros((most, num_chains), bool), jnp.zeros(())
+    carry = (chains.states, chains.log_step, *nothing)
+    states, log_step, positions, divergent, acceptance = lax.fori_loop(0, number, step, carry)
     moved = Chains(states, log_step, chains.loc, chains.factor)
-    return moved, Seen(chains.to_latents(positions), acceptance / number, divergent / number)
+    share = jnp.sum(divergent) / (number * num_chains)
+    return moved, Seen(chains.to_latents(positions), divergent, acceptance / number, share)
 
 
 def next_step_size(log_step: Array, acceptance: Array, gain: Array | float) -> Array:

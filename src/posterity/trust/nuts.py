@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from posterity.model.intake import own_program, read_arrays
 from posterity.model.model import Model
 from posterity.runtime.compile import jit
+from posterity.runtime.plain import told_arrays
 from posterity.runtime.status import working
 
 __all__ = ["MAX_R_HAT", "NutsReference", "nuts_reference"]
@@ -40,6 +41,12 @@ class NutsReference:
     num_divergent: int
     num_chains: int
     seconds: float
+
+    def __repr__(self) -> str:
+        return (
+            f"NutsReference({told_arrays(self.draws)}; {self.num_chains} chains, R-hat {self.max_r_hat:.3f}, "
+            f"ESS {self.min_ess:.0f}, {self.num_divergent} divergent, {self.seconds:.1f} s)"
+        )
 
     @property
     def converged(self) -> bool:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 
 __all__ = ["FEWEST", "Budget", "Clock", "Refinement", "diagnose", "successive_keys", "unsettled"]
 
+MOST_KEPT = 4000  # draws of a sampler that go into a posterior, at most
 FEWEST = 50  # draws of each chain without which R-hat says nothing
 
 Sampler = Literal["chains", "tempering"]
@@ -50,6 +51,7 @@ class Refinement:
         divergent: Share of divergent transitions.
         seconds: Wall time, of all samplers that were tried.
         problems: Why it may not be relied on, in full sentences; empty if it converged.
+        is_divergent: Which transitions diverged, `(chain, draw)`; None where that was not kept draw by draw.
         ends: Where some chains stand, `(chain, latent)`, and the log joint there as the sampler computed it.
     """
 
@@ -60,7 +62,21 @@ class Refinement:
     divergent: float
     seconds: float
     problems: tuple[str, ...]
+    is_divergent: np.ndarray | None = None
     ends: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def kept_steps(self) -> np.ndarray:
+        """Evenly spaced steps of each chain that a posterior keeps: all chains together at most `MOST_KEPT` draws."""
+        chains, steps = self.z.shape[:2]
+        return np.linspace(0, steps - 1, min(steps, max(1, MOST_KEPT // chains))).round().astype(int)
+
+    def __repr__(self) -> str:
+        chains, draws = self.z.shape[:2]
+        return (
+            f"Refinement({self.sampler}: {chains} x {draws} draws, R-hat {self.max_r_hat:.3f}, ESS {self.min_ess:.0f}, "
+            f"{self.divergent:.1%} divergent, {self.seconds:.1f} s)"
+        )
 
     def to_json(self) -> dict[str, str | float]:
         """Plain values, without the draws."""

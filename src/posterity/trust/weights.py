@@ -55,6 +55,9 @@ class ImportanceWeights:
     problems: tuple[str, ...] = ()
     is_sound: bool = True
 
+    def __repr__(self) -> str:
+        return f"ImportanceWeights({self.log_weights.size} draws, k-hat {self.pareto_k:.2f}, ESS {self.ess:.0f})"
+
 
 def pareto_smoothed(log_ratios: np.ndarray) -> ImportanceWeights:
     """Pareto-smoothed importance weights of one dataset's draws.

@@ -101,6 +101,7 @@ def run_program(source: str, name: str) -> Callable[..., Any]:
     exec(compile(source, filename, "exec"), namespace)
     function = namespace["model"]
     function.__name__ = function.__qualname__ = name
+    function.program_text = source  # what a pickle holds of it
     return function
 
 

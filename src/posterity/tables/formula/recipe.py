@@ -26,7 +26,7 @@ from posterity.tables.scaling import Scaling, far_scales
 __all__ = ["FormulaRecipe"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FormulaRecipe(AbstractRecipe):
     """The way from a table to the dataset of a formula's program, as learnt from one table.
 
