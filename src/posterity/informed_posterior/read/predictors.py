@@ -6,6 +6,8 @@ algebra, and where that ends stands the predictor of a row.
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from posterity.informed_posterior.read.even import is_even
 from posterity.informed_posterior.read.graph import Dependence, Equation, Graph, trace_graph
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
@@ -52,6 +55,9 @@ class SiteTerms:
         known: Everything else that `value` needs.
         is_quadratic: All of them are quadratic in their numbers, so that those together are quadratic in the latents.
         moves: The predictors depend on the latents that are given.
+        inner: Where the given latents enter before the data do, as in group effects that are `sd * raw`: the values of
+            which the predictors are affine functions that no given latent multiplies.
+        even: The second derivative of `value` is one number in all entries, but for those where it is 0.
     """
 
     name: str
@@ -63,6 +69,21 @@ class SiteTerms:
     known: dict[int, Array]
     is_quadratic: bool
     moves: bool
+    inner: "Inner | None" = None
+    even: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """A stage between latents and predictors.
+
+    Attributes:
+        value: Latents -> the stage, flat.
+        predictor: The stage -> predictors, flat; affine, with coefficients that the given latents do not change.
+    """
+
+    value: Callable[[Parts], Array]
+    predictor: Callable[[Array], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +144,11 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
                 f"shape {graph.shapes[output]}"
             )
         root, tail = found
-        site = sites[name]
+        site, is_quadratic, moves = sites[name], kind is Dependence.QUADRATIC, moved[root] > Dependence.GUARD
+        known_of_tail = {i: known[i] for e in tail for i in e.inputs() if i in known}
+        inner = None
+        if is_quadratic and moves:
+            inner = _inner(graph, root, dependence, moved, known, run_on)
         groups.append(
             SiteTerms(
                 name=name,
@@ -132,12 +157,70 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
                 active=model.site_mask(site, graph.shapes[output], dataset),
                 predictor=lambda parts, root=root: jnp.ravel(run_on(parts, root)),
                 value=_value(graph, tail, root, output),
-                known={i: known[i] for e in tail for i in e.inputs() if i in known},
-                is_quadratic=kind is Dependence.QUADRATIC,
-                moves=moved[root] > Dependence.GUARD,
+                known=known_of_tail,
+                is_quadratic=is_quadratic,
+                moves=moves,
+                inner=inner,
+                even=is_quadratic and is_even(_value(graph, tail, root, output), known_of_tail, graph.size(root)),
             )
         )
     return Reading(quadratic, tuple(groups))
+
+
+def _inner(
+    graph: Graph,
+    root: int,
+    dependence: Mapping[int, Dependence],
+    moved: Mapping[int, Dependence],
+    known: Mapping[int, Array],
+    run_on: Callable[..., Array],
+) -> Inner | None:
+    """The last values before a predictor that given latents multiply; None where those are no fewer than the rows."""
+    ends = sorted(_last_moved(graph, root, dependence, moved))
+    shapes = [graph.shapes[end] for end in ends]
+    if sum(map(math.prod, shapes)) >= graph.size(root):
+        return None
+    have, kept = {*ends, *known}, []
+    for equation in graph.upstream(root):
+        if set(equation.inputs()) <= have and not set(equation.results) <= have:
+            kept.append(equation)
+            have |= set(equation.results)
+    splits = list(itertools.accumulate(map(math.prod, shapes)))[:-1]
+
+    def value(parts: Parts) -> Array:
+        return jnp.concatenate([jnp.ravel(run_on(parts, end)) for end in ends])
+
+    def predictor(stage: Array) -> Array:
+        parts = [jnp.reshape(part, shape) for part, shape in zip(jnp.split(stage, splits), shapes, strict=True)]
+        return jnp.ravel(graph.run(kept, {**known, **dict(zip(ends, parts, strict=True))})[root])
+
+    return Inner(value, predictor)
+
+
+def _last_moved(
+    graph: Graph, root: int, dependence: Mapping[int, Dependence], moved: Mapping[int, Dependence]
+) -> set[int]:
+    """Affine values behind a predictor that come of a product with what moves, or are latents themselves.
+
+    What moves may be added on the way: that changes no coefficient.
+    """
+    makers = {result: equation for equation in graph.equations for result in equation.results}
+    found, seen, waiting = set(), set(), [root]
+    while waiting:
+        value = waiting.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        inputs = list(makers[value].inputs()) if value in makers else []
+        moving = [i for i in inputs if dependence[i] is not Dependence.AFFINE and moved[i] > Dependence.GUARD]
+        if not inputs or (moving and makers[value].name not in _ADDING):
+            found.add(value)
+        else:
+            waiting += [i for i in inputs if dependence[i] is Dependence.AFFINE]
+    return found
+
+
+_ADDING = {"add", "sub", "add_any", "concatenate"}
 
 
 def dependence_of(output: Any, dependence: Mapping[int, Dependence]) -> Dependence:

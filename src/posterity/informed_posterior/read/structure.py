@@ -15,6 +15,7 @@ from jax import lax, random
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from posterity.informed_posterior.read.even import which_count
 from posterity.informed_posterior.read.predictors import NotInformedError, Parts, SiteTerms, read_sites
 from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
 from posterity.informed_posterior.read.scales import find_scales
@@ -200,7 +201,7 @@ def conditional_terms(model: Model, structure: Structure, z: Float[Array, " late
     precision = -jax.hessian(lambda v: reading.quadratic(parts_of(v)))(origin)
     for group in reading.terms:
         if group.is_quadratic:
-            added = _quadratic_form(group, lambda v, group=group: group.predictor(parts_of(v)), origin)
+            added = _quadratic_form(group, parts_of, origin)
             constant, linear, precision = constant + added[0], linear + added[1], precision + added[2]
 
     def predictor(v: Float[Array, " latent"]) -> Float[Array, " term"]:
@@ -227,19 +228,36 @@ def conditional_terms(model: Model, structure: Structure, z: Float[Array, " late
 
 
 def _quadratic_form(
-    group: SiteTerms, predictor: Callable[[Array], Array], origin: Float[Array, " latent"]
+    group: SiteTerms, parts_of: Callable[[Array], Parts], origin: Float[Array, " latent"]
 ) -> tuple[Float[Array, ""], Float[Array, " latent"], Float[Array, "latent latent"]]:
     r"""Constant, linear part and precision of terms that are quadratic in affine predictors: $J' \mathrm{diag}(w) J$.
 
-    Where the predictors do not depend on what is given, products of their entries are made once for all scales.
+    Rows are read once for all scales wherever $J = J_2 A$ with a $J_2$ that the scales do not change, and all rows have
+    one weight: what is left to each scale is $w A' (J_2' J_2) A$.
     """
 
     def values(eta: Array) -> Array:
-        return jnp.where(jnp.ravel(group.active), group.value(group.known, eta), 0.0)
+        return jnp.where(active, group.value(group.known, eta), 0.0)
 
-    design, offset = jax.jacfwd(predictor)(origin), predictor(origin)
+    active = jnp.ravel(group.active)
+    inner = group.inner
+    if inner is None:
+        outer, stage, first = lambda v: group.predictor(parts_of(v)), origin, None
+    else:
+        outer, stage = inner.predictor, inner.value(parts_of(origin))
+        first = jax.jacfwd(lambda v: inner.value(parts_of(v)))(origin)
+    design, offset = jax.jacfwd(outer)(stage), outer(stage)
     slopes, changes = jax.jvp(jax.grad(lambda eta: jnp.sum(values(eta))), (offset,), (jnp.ones_like(offset),))
-    return jnp.sum(values(offset)), design.T @ slopes, gram(design, -changes, is_shared=not group.moves)
+    linear, is_shared = design.T @ slopes, inner is not None or not group.moves
+    if group.even and is_shared:
+        counts = jnp.where(active, which_count(group.value, group.known, offset), 0.0)
+        weight = jnp.sum(-changes) / jnp.maximum(jnp.sum(counts), 1.0)
+        precision = weight * gram(design, counts, is_shared=False)
+    else:
+        precision = gram(design, -changes, is_shared=is_shared)
+    if first is not None:
+        linear, precision = first.T @ linear, first.T @ precision @ first
+    return jnp.sum(values(offset)), linear, precision
 
 
 def _join(values: Sequence[Callable[..., Array]], ends: tuple[int, ...]) -> Callable[..., Array]:
