@@ -11,6 +11,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "building": "--once",
     "compiler": "--only Beta --draws 600",
+    "deadline": "--only branches --seconds 1",
     "first_answer": "--smoke --only logistic",
     "in_context": "--encoder deep_sets --family diagonal --objective forward --minutes 0.02",
     "informed": "--model logistic --size 32,5 --datasets 3",

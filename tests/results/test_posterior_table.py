@@ -61,7 +61,7 @@ def test_reasons_are_bullets_and_brackets_survive():
         assert f"  - {reason}" in text
     assert "w[red]" in text
     assert "a [bold] file" in text
-    assert "the weights were refused" in text
+    assert "Draws are the best that there are" in text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import dataclasses
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,7 +57,9 @@ Draws = Annotated[int, typer.Option(min=1, max=MOST_DRAWS, help="Draws of the po
 Refine = Annotated[
     float,
     typer.Option(
-        min=0.0, metavar="SECONDS", help="Most time to sample from q on where its weights are unhealthy; 0 for none."
+        min=0.0,
+        metavar="SECONDS",
+        help="Time for each answer; once it is over, sampling from q on ends. 0 for q alone.",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if an answer is untrusted.")]
@@ -106,6 +109,7 @@ class TableRequest:
     strict: Strict = False
     quiet: Quiet = False
     _guesses: list[str] = dataclasses.field(default_factory=list, init=False)
+    _started: float = dataclasses.field(default_factory=time.perf_counter, init=False)
 
     def inputs(self) -> list[Path | str]:
         """Files that are read: the table, the model's file, the estimator's directory."""
@@ -195,7 +199,8 @@ class TableRequest:
 
     def settings(self) -> dict[str, Any]:
         """Draws, seed and time, as `TableQuestion.posteriors` takes them."""
-        return {"num_draws": self.draws, "seed": self.seed, "refine_seconds": self.refine}
+        timing = {"refine_seconds": self.refine, "started": self._started}
+        return {"num_draws": self.draws, "seed": self.seed, **timing}
 
     def answer(self, question: "TableQuestion") -> "Posterior":
         """The posterior of a table that is one dataset.

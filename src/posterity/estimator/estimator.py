@@ -1,6 +1,7 @@
 """The face of the package: an estimator, made by `informed`, `train` or `load`, answers datasets."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ class Estimator:
         seed: int = 0,
         columns: Mapping[str, Sequence[str]] | None = None,
         refine_seconds: float = REFINE_SECONDS,
+        started: float | None = None,
     ) -> Posterior:
         """Checked posterior of one dataset: the one that `infer_each` gives of it.
 
@@ -71,7 +73,9 @@ class Estimator:
             num_draws: Draws of q.
             seed: The same seed gives the same draws.
             columns: Argument name -> names of its columns, for labels such as `w[bmi]`.
-            refine_seconds: Most time that sampling may take, compilation excluded; 0 for none.
+            refine_seconds: Time for the whole answer, compilation included: once it is over, sampling ends, and the
+                best answer so far is returned. Draws of q are always made; 0 for these alone.
+            started: When the question was asked, by `time.perf_counter`; now if None.
 
         Raises:
             InputError: The dataset does not fit the model.
@@ -83,6 +87,7 @@ class Estimator:
             seed=seed,
             columns=columns,
             refine_seconds=refine_seconds,
+            started=started,
         )
         if posterior.verdict == "unanswered":
             raise InputError(posterior.reasons[0])
@@ -97,6 +102,7 @@ class Estimator:
         seed: int = 0,
         columns: Mapping[str, Sequence[str]] | None = None,
         refine_seconds: float = REFINE_SECONDS,
+        started: float | None = None,
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> list[Posterior]:
         """Checked posteriors of many datasets, in their order; they are independent of each other.
@@ -110,7 +116,8 @@ class Estimator:
             num_draws: Draws of q for each.
             seed: The same seed gives the same draws.
             columns: Argument name -> names of its columns, for labels such as `w[bmi]`.
-            refine_seconds: Most time that sampling may take for each, compilation excluded; 0 for none.
+            refine_seconds: Time for each answer, see `infer`; programs may take that of all answers together.
+            started: When the question was asked, by `time.perf_counter`; now if None.
             on_progress: Called with the number of finished datasets after each.
 
         Raises:
@@ -118,7 +125,7 @@ class Estimator:
         """
         if names is not None:
             _check_names(names, len(datasets))
-        request = self._request(num_draws, seed, refine_seconds, columns or {})
+        request = self._request(num_draws, seed, refine_seconds, columns or {}, started)
         return posteriors_of(self.model, self.network, datasets, request, names=names, on_progress=on_progress)
 
     def infer_table(
@@ -129,6 +136,7 @@ class Estimator:
         num_draws: int = NUM_DRAWS,
         seed: int = 0,
         refine_seconds: float = REFINE_SECONDS,
+        started: float | None = None,
         dropped_rows: int = 0,
         at_once: int = 256,
         on_progress: Callable[[int], None] = lambda done: None,
@@ -140,18 +148,21 @@ class Estimator:
             datasets: Name -> dataset; the name is None where the table is one dataset.
             num_draws: Draws of q for each.
             seed: The same seed gives the same draws.
-            refine_seconds: Most time that sampling may take for each, compilation excluded; 0 for none.
+            refine_seconds: Time for each answer, see `infer`.
+            started: When the question was asked, by `time.perf_counter`; now if None.
             dropped_rows: Rows of the table that were left out because a cell was missing.
             at_once: Datasets whose draws are held at once.
             on_progress: Called with the number of finished datasets after each.
         """
-        settings = self._request(num_draws, seed, refine_seconds, recipe.columns_of)
+        settings = self._request(num_draws, seed, refine_seconds, recipe.columns_of, started)
         entry = builtin_entry(self.model.function)
         is_linear = recipe.units == "table" or (entry is not None and entry.linear)
         request = dataclasses.replace(settings, recipe=recipe, is_linear=is_linear, dropped_rows=dropped_rows)
         names = list(datasets)
         for first in range(0, len(names), at_once):
             chosen = names[first : first + at_once]
+            if first:
+                request = dataclasses.replace(request, started=time.perf_counter())
             yield from posteriors_of(
                 self.model,
                 self.network,
@@ -162,11 +173,17 @@ class Estimator:
             )
 
     def _request(
-        self, num_draws: int, seed: int, refine_seconds: float, columns: Mapping[str, Sequence[str]]
+        self,
+        num_draws: int,
+        seed: int,
+        refine_seconds: float,
+        columns: Mapping[str, Sequence[str]],
+        started: float | None,
     ) -> Request:
+        started = time.perf_counter() if started is None else started
         seen = self.record.get("data_envelope")
         envelope = None if seen is None else DataEnvelope.from_json(seen)
-        return Request(num_draws, seed, refine_seconds, columns, envelope)
+        return Request(num_draws, seed, refine_seconds, started, columns, envelope)
 
     def save(self, path: str | Path) -> None:
         """Writes the estimator to a directory; see `posterity.estimator.artifact`.

@@ -1,6 +1,7 @@
 """`posterity.infer`: a model or an estimator, and data of any kind; a posterior, or one for each group of rows."""
 
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,8 +65,9 @@ def infer(
             and classes are those of the whole table, so that the latents of all groups are in one unit.
         num_draws: Draws of q for each dataset.
         seed: The same seed gives the same draws.
-        refine_seconds: Most time that sampling from q on may take for each dataset where its weights are unhealthy; 0
-            for none.
+        refine_seconds: Time for each answer, all included: reading the model, compilation, sampling from q on where its
+            weights are unhealthy. Once it is over, the best answer so far is returned, with the reason. Draws of q are
+            always made; 0 for these alone.
         standardize: Z-score real columns (and a real target). If None, built-in models that are defined on z-scores
             get them, and other models get columns as they are.
         categorical: Columns to one-hot encode.
@@ -85,6 +87,7 @@ def infer(
     Raises:
         InputError: The data do not suit the model, or the estimator cannot be loaded.
     """
+    started = time.perf_counter()
     formula_settings: dict[str, Any] = {"family": family, "priors": priors, "trials": trials, "weights": weights}
     is_formula = isinstance(model, str) and names_formula(model)
     if isinstance(data, Mapping) and data and not is_formula:
@@ -93,7 +96,7 @@ def infer(
             target=target, group=group, standardize=standardize, categorical=categorical, drop_missing=drop_missing
         )
         estimator = resolve(model, trained_model, options, lambda which: informed(which, data, **(options or {})))
-        return estimator.infer(data, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds)
+        return estimator.infer(data, num_draws=num_draws, seed=seed, refine_seconds=refine_seconds, started=started)
     question = open_table(
         model,
         data,
@@ -111,6 +114,7 @@ def infer(
         num_draws=num_draws,
         seed=seed,
         refine_seconds=refine_seconds,
+        started=started,
         on_progress=lambda done: on_progress(done, len(question.datasets)),
     )
     if group is not None:

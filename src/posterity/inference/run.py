@@ -38,12 +38,12 @@ from posterity.training.data_envelope import DataEnvelope
 from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, log_joint_again, worth_a_look
 from posterity.trust.ladder import climb
 from posterity.trust.refinement import Budget, Refinement
-from posterity.trust.verdict import Verdict
 from posterity.trust.weights import ImportanceWeights, pareto_smoothed_many, unusable_weights
 
 __all__ = ["Request", "posteriors_of", "refuse_unsupported"]
 
 MOST_SEED = 2**63 - 1
+FINISHING = 0.2  # seconds that are kept for what follows on sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Request:
     Attributes:
         num_draws: Draws of q for each dataset.
         seed: The same seed gives the same draws.
-        refine_seconds: Most time that sampling may take for each dataset, compilation excluded; 0 for none.
+        refine_seconds: Time for each answer, all included: once it is over nothing more is begun. 0 for q alone.
+        started: When the question was asked, by `time.perf_counter`.
         columns: Argument name -> names of its columns, for the labels of latents.
         envelope: What training datasets looked like; None where nothing was trained for this model.
         recipe: How the datasets were made of a table; None where they are given as arrays.
@@ -67,6 +68,7 @@ class Request:
     num_draws: int = NUM_DRAWS
     seed: int = 0
     refine_seconds: float = REFINE_SECONDS
+    started: float = dataclasses.field(default_factory=time.perf_counter)
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     envelope: DataEnvelope | None = None
     recipe: AbstractRecipe | None = None
@@ -86,10 +88,13 @@ class Request:
         """Key that the keys of all datasets come from."""
         return key_for(self.seed, "datasets")
 
-    @property
-    def budget(self) -> Budget | None:
-        """For sampling; None if there shall be none."""
-        return Budget(self.refine_seconds) if self.refine_seconds > 0.0 else None
+    def budget(self, num_datasets: int) -> Budget | None:
+        """For sampling of one of so many datasets; None if there shall be none.
+
+        The time is that of all datasets together, so that one may wait for programs which all of them use.
+        """
+        left = self.started + num_datasets * self.refine_seconds - time.perf_counter() - FINISHING
+        return Budget(min(left, self.refine_seconds)) if self.refine_seconds > 0.0 else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +159,7 @@ def posteriors_of(
             began = time.perf_counter() - seconds
             try:
                 with one_blas_thread():
-                    finished(i, _finish(read, *own, request, began))
+                    finished(i, _finish(read, *own, request, began, len(datasets)))
             except InputError as error:
                 finished(i, _unanswered(read.model, request, read.name, read.arrays, error))
     return [found[i] for i in range(len(datasets))]
@@ -244,6 +249,7 @@ def _finish(
     weights: ImportanceWeights,
     request: Request,
     started: float,
+    num_datasets: int,
 ) -> Posterior:
     """Verdict, refinement and names of one dataset."""
     model, network = read.model, read.network
@@ -258,14 +264,18 @@ def _finish(
     def rng_key() -> PRNGKeyArray:
         return for_purpose(dataset_key(request.root, jnp.asarray(read.words)), "refine")
 
-    budget = request.budget if weights.is_sound else None  # a sampler would climb the same wrong density
+    budget = request.budget(num_datasets) if weights.is_sound else None  # a sampler would climb the same wrong density
     verdict, reasons, found = climb(model, read.padded, drawn.z, weights, outside, rng_key, budget)
     refined: tuple[dict[str, np.ndarray], np.ndarray, int] | tuple[None, None, int] = (None, None, 1)
-    if verdict == "refined" and found is not None:
-        verdict, reasons = _check_refined(read, found, verdict, reasons)
-    if verdict == "refined" and found is not None:
-        latents, log_joint, num_chains = _refined_draws(model, read.padded, found)
-        refined = active_entries(model, latents, read.sizes), log_joint, num_chains
+    if found is not None and found.has_draws:
+        wrong = _wrong_density(read, found)
+        if wrong is not None:
+            verdict, reasons = "untrusted", (wrong, *reasons)
+        else:
+            latents, log_joint, num_chains = _refined_draws(model, read.padded, found)
+            refined = active_entries(model, latents, read.sizes), log_joint, num_chains
+            if verdict == "untrusted":
+                reasons = (*reasons, f"The draws are those of the {found.sampler}, which come closest.")
     return Posterior(
         model=model,
         name=read.name,
@@ -290,16 +300,13 @@ def _finish(
     )
 
 
-def _check_refined(
-    read: _Read, found: Refinement, verdict: Verdict, reasons: tuple[str, ...]
-) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict, or `untrusted` where the density that the sampler climbed is not the model's."""
+def _wrong_density(read: _Read, found: Refinement) -> str | None:
+    """Where the density that the sampler climbed is not the model's, a sentence that says so."""
     if found.ends is None:
-        return verdict, reasons
+        return None
     z, log_density = (np.asarray(part)[:NUM_LOOKED_AT] for part in found.ends)
     second, size = log_joint_again(read.model, stack_places([read.padded]), z[None])
-    wrong = disagreement(log_density, second[0], size[0])
-    return (verdict, reasons) if wrong is None else ("untrusted", (wrong, *reasons))
+    return disagreement(log_density, second[0], size[0])
 
 
 def _refined_draws(model: Model, dataset: Dataset, found: Refinement) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
@@ -314,7 +321,7 @@ def _refined_draws(model: Model, dataset: Dataset, found: Refinement) -> tuple[d
     return latents, log_joint, len(found.z)
 
 
-@filter_jit
+@partial(filter_jit, effort="little")
 def _at_draws(model: Model, dataset: Dataset, z: Array) -> tuple[dict[str, Array], Array]:
     return vmap(model.space.constrain)(z), lax.map(lambda at: model.log_joint(at, dataset), z)
 

@@ -52,12 +52,16 @@ def _refined(posterior: PosteriorData) -> Said:
 
 
 def _untrusted(posterior: PosteriorData) -> Said:
+    shown = "those of the draws as they came, without weights"
+    if posterior.refined is not None:
+        shown = "of a sampler that started from them and did not converge, which came closest"
+    weights = posterior.weights
     return Said(
         "Do not rely on these numbers.",
         "The draws were weighed by the model's own likelihood and prior, and the weights are not healthy: Pareto k-hat "
         f"{k_hat_text(posterior.pareto_k)} (at most {pareto_k_limit(posterior.num_draws):.2f} is allowed), and the "
-        f"{posterior.num_draws} draws are worth {posterior.ess:.1f}. The numbers below are those of the draws as "
-        "they came, without weights.",
+        f"{posterior.num_draws} draws are worth {0.0 if weights is None else weights.ess:.1f}. The numbers below are "
+        f"{shown}.",
         "Run a sampler such as NUTS on this dataset before anything is decided with it.",
     )
 

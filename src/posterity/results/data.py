@@ -35,8 +35,9 @@ class PosteriorData:
         log_q: Log density of q at each of these, unconstrained, in nats, shape `(draw,)`.
         log_joint: Log prior + log likelihood + log-det of `constrain` at each of these, shape `(draw,)`.
         weights: Importance weights of these; None where unanswered.
-        refined: Draws of a sampler that started from q, as `proposed`, where the verdict is `refined`: those of its
-            first chain, then of the next, thinned to a few thousand. There may be more or fewer than of q.
+        refined: Draws of a sampler that started from q, as `proposed`, where the verdict is `refined`, and where it is
+            `untrusted` if there are any, since they come closest: those of its first chain, then of the next, thinned
+            to a few thousand. There may be more or fewer than of q. None elsewhere.
         refined_log_joint: Log joint at each of these.
         num_chains: Chains that `refined` consists of, all of one length.
         refinement: What sampling from q on came to, where weights were unhealthy; None where it was not tried.
@@ -80,7 +81,7 @@ class PosteriorData:
     @property
     def ess(self) -> float:
         """Effective sample size of what `weighted` gives, in draws: of the weights, or of the sampler's chains."""
-        if self.verdict == "refined" and self.refinement is not None:
+        if self.refined is not None and self.refinement is not None:
             return min(self.refinement.min_ess, self.num_draws)
         return 0.0 if self.weights is None else self.weights.ess
 
@@ -93,8 +94,8 @@ class PosteriorData:
     def weighted(self) -> tuple[Mapping[str, np.ndarray], np.ndarray | None]:
         """The draws that the verdict allows, and their log weights, None where all weigh the same.
 
-        Those of q with weights where it is `corrected`, the sampler's where it is `refined`, and those of q as they
-        came where it is `untrusted`.
+        Those of q with weights where it is `corrected`, the sampler's where it is `refined`. Where it is `untrusted`,
+        the sampler's if there are any, else those of q as they came.
         """
         if self.refined is not None:
             return self.refined, None

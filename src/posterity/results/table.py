@@ -16,7 +16,7 @@ _STYLES = {"corrected": "green", "refined": "blue", "untrusted": "red"}
 _SHOWN = {
     "corrected": "Draws are reweighted by Pareto-smoothed importance weights.",
     "refined": "Draws come from a sampler started at q.",
-    "untrusted": "Draws are those of q as they came: the weights were refused.",
+    "untrusted": "Draws are the best that there are: the reasons say whose, and why they are not to be relied on.",
 }
 _STATISTICS = ("mean", "sd", "q05", "q50", "q95")
 _MAX_LATENTS = 40

@@ -4,11 +4,10 @@ Each rung costs more than the one before, and is climbed only by datasets for wh
 """
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,14 +17,24 @@ from jaxtyping import Float, PRNGKeyArray
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.status import working
-from posterity.trust.chains import STUCK, WARMUP, run_chains
-from posterity.trust.refinement import FEWEST, Budget, Refinement
+from posterity.trust.chains import NUM_CHAINS, STUCK, WARMUP, compile_chains, run_chains
+from posterity.trust.refinement import Budget, Clock, Refinement, unsettled
 from posterity.trust.target import Target
-from posterity.trust.tempering import FEWEST_STAGES, MOVES, NUM_ISLANDS, NUM_PARTICLES, temper
+from posterity.trust.tempering import (
+    FEWEST_STAGES,
+    MOVES,
+    NUM_ISLANDS,
+    NUM_PARTICLES,
+    compile_tempering,
+    temper,
+)
 from posterity.trust.verdict import Verdict, judge, judge_refined
 from posterity.trust.weights import ImportanceWeights
 
 __all__ = ["Climbed", "climb", "refine"]
+
+_known: set[Any] = set()  # samplers and shapes whose programs are compiled
+_pace = {"seconds": 0.01}  # that an operation of the gradient takes to compile; of the last one once there was one
 
 
 class Climbed(NamedTuple):
@@ -78,29 +87,45 @@ def refine(
 ) -> Refinement:
     """Chains from q; if they stick in different modes, tempering in the time that is left.
 
+    Nothing is begun that could not end in time. What cannot be interrupted, a compilation, is not begun if it would
+    take longer than there is time, as far as can be told from the size of the model's gradient.
+
     Args:
         target: The posterior.
         z: Unconstrained draws of q.
         log_weights: Their normalised importance weights, healthy or not.
         rng_key: Consumed here.
-        budget: Time for both together, compilation excluded, and what to reach.
+        budget: Time for all together, compilation included, and what to reach.
+
+    Returns:
+        The sampler that converged; else the last one that has draws, with the problems of all.
     """
+    clock = Clock(budget.seconds)
     key_chains, key_tempering = random.split(rng_key)
-    with working("compiling the chains"):
-        _compile("chains", *_shapes_of((target, z)))
+    missing = _compiled("chains", target, z, clock.left)
+    if missing is not None:
+        return dataclasses.replace(unsettled("chains", NUM_CHAINS, z.shape[1], budget, 0.0), problems=(missing,))
     with working("sampling by chains from q on"):
-        found = run_chains(target, z, log_weights, key_chains, budget)
-    left = budget.seconds - found.seconds
-    if not found.max_r_hat > STUCK or left < _least_time_for_tempering(found):
+        found = run_chains(target, z, log_weights, key_chains, dataclasses.replace(budget, seconds=clock.left))
+    if not found.has_draws and clock.elapsed > found.seconds + 0.1:
+        spent = f"Compiling took {clock.elapsed - found.seconds:.1f} s."
+        return dataclasses.replace(found, problems=(*found.problems, spent))
+    if not found.max_r_hat > STUCK:
         return found
-    with working("compiling the tempering"):
-        _compile("tempering", *_shapes_of((target, z)))
+    if clock.left < _least_time_for_tempering(found):
+        missing = f"Tempering was not begun: {max(clock.left, 0.0):.1f} s were left."
+    else:
+        missing = _compiled("tempering", target, z, clock.left)
+    if missing is not None:
+        return dataclasses.replace(found, problems=(*found.problems, missing))
     with working("sampling by tempering from q on"):
-        tempered = temper(target, z, key_tempering, dataclasses.replace(budget, seconds=left))
-    tempered = dataclasses.replace(tempered, seconds=found.seconds + tempered.seconds)
-    if tempered.problems:
-        return dataclasses.replace(tempered, problems=(*found.problems, *tempered.problems))
-    return tempered
+        tempered = temper(target, z, key_tempering, dataclasses.replace(budget, seconds=clock.left))
+    # What is too narrow for chains is too narrow for particles: where chains diverged, these only avoid it.
+    if not tempered.problems and found.divergent <= budget.max_divergent:
+        return dataclasses.replace(tempered, seconds=found.seconds + tempered.seconds)
+    best = tempered if tempered.has_draws else found
+    problems, seconds = (*found.problems, *tempered.problems), found.seconds + tempered.seconds
+    return dataclasses.replace(best, problems=problems, seconds=seconds)
 
 
 def _least_time_for_tempering(chains: Refinement) -> float:
@@ -110,19 +135,31 @@ def _least_time_for_tempering(chains: Refinement) -> float:
     return per_step * NUM_ISLANDS * NUM_PARTICLES * MOVES * FEWEST_STAGES
 
 
-def _shapes_of(arrays: Any) -> tuple[Any, tuple[Any, ...]]:
-    leaves, structure = jax.tree.flatten(arrays)
-    return structure, tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+def _compiled(sampler: str, target: Target, z: Float[np.ndarray, "draw latent"], seconds: float) -> str | None:
+    """None once a sampler's programs are compiled; why not, as a sentence, where that would take too long."""
+    leaves, structure = jax.tree.flatten((target, z))
+    key = sampler, structure, tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    if key in _known:
+        return None
+    with working(f"compiling the {sampler}"):
+        started = time.perf_counter()
+        lines = _num_operations(target)
+        expected = _pace["seconds"] * lines
+        if expected > seconds:
+            _pace["seconds"] *= 0.8  # one slow compilation must not refuse all that follow
+            return (
+                f"Sampling by {sampler} was not begun: {max(seconds, 0.0):.1f} s were left of the time given, and its "
+                f"programs take some {expected:.1f} s to compile."
+            )
+        {"chains": compile_chains, "tempering": compile_tempering}[sampler](target, z)
+        import arviz_stats.base.array  # noqa: F401 - which judges the draws, and takes a second
+
+        _pace["seconds"] = (time.perf_counter() - started) / lines
+    _known.add(key)
+    return None
 
 
-@lru_cache(maxsize=256)
-def _compile(sampler: str, structure: Any, shapes: tuple[Any, ...]) -> None:
-    """Runs a sampler shortly on arrays of these shapes, once, so that no compilation falls into a budget."""
-    target, z = jax.tree.unflatten(structure, [jnp.zeros(shape, dtype) for shape, dtype in shapes])
-    target = eqx.tree_at(lambda t: t.mask, target, jnp.ones_like(target.mask))
-    draws = np.random.default_rng(0).normal(size=z.shape).astype(np.float32)
-    if sampler == "chains":
-        equal = np.full(len(draws), -np.log(len(draws)))
-        run_chains(target, draws, equal, random.key(0), Budget(np.inf, most_steps=FEWEST))
-    else:
-        temper(target, draws, random.key(0), Budget(np.inf, most_steps=1))
+def _num_operations(target: Target) -> int:
+    """Operations in the gradient of the log joint, which is most of what is compiled."""
+    traced = jax.make_jaxpr(jax.value_and_grad(target.log_density))(jnp.zeros(target.mask.shape))
+    return str(traced).count(" = ")

@@ -25,11 +25,11 @@ class Budget:
     """How long to refine one dataset, and when it has converged.
 
     Attributes:
-        seconds: Wall time for one dataset, compilation excluded.
+        seconds: Wall time until there has to be an answer, compilation included.
         min_ess: Least bulk and tail effective sample size of every scalar latent.
         max_r_hat: Largest rank-normalised R-hat.
         max_divergent: Largest share of divergent transitions.
-        most_steps: Kept steps per chain at which to give up whatever the clock says.
+        most_steps: Steps per chain at which to give up unless they have nearly converged. No more of them are kept.
     """
 
     seconds: float
@@ -77,6 +77,16 @@ class Refinement:
             f"Refinement({self.sampler}: {chains} x {draws} draws, R-hat {self.max_r_hat:.3f}, ESS {self.min_ess:.0f}, "
             f"{self.divergent:.1%} divergent, {self.seconds:.1f} s)"
         )
+
+    @property
+    def has_draws(self) -> bool:
+        """Whether there are draws, converged or not."""
+        return self.z.shape[1] > 0
+
+    def ended_by_clock(self, budget: Budget) -> "Refinement":
+        """The same, and that the clock decided: with more time, or on an idle machine, it may come out otherwise."""
+        left = f"The time ended: {budget.seconds:.1f} s were left for the {self.sampler}, and more may do."
+        return dataclasses.replace(self, problems=(*self.problems, left))
 
     def to_json(self) -> dict[str, str | float]:
         """Plain values, without the draws."""
@@ -133,7 +143,7 @@ def successive_keys(rng_key: PRNGKeyArray) -> Iterator[PRNGKeyArray]:
 
 def unsettled(sampler: Sampler, num_chains: int, num_latents: int, budget: Budget, seconds: float) -> Refinement:
     """A refinement that ran out of time before there was anything to judge."""
-    problem = f"No refined draws within {budget.seconds:g} s: the time ended before the {sampler} had settled."
+    problem = f"No refined draws: {max(budget.seconds, 0.0):.1f} s were left for the {sampler}, too few to settle."
     return Refinement(sampler, np.zeros((num_chains, 0, num_latents)), np.nan, 0.0, 0.0, seconds, (problem,))
 
 

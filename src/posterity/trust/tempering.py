@@ -21,13 +21,13 @@ import numpy as np
 from jax import random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from posterity.runtime.compile import filter_jit
+from posterity.runtime.compile import filter_jit, jit
 from posterity.trust import hmc
 from posterity.trust.powers import finite_weights, largest_power
 from posterity.trust.refinement import Budget, Clock, Refinement, diagnose, successive_keys, unsettled
 from posterity.trust.target import AbstractTarget, Target
 
-__all__ = ["FEWEST_STAGES", "MOVES", "NUM_ISLANDS", "NUM_PARTICLES", "temper"]
+__all__ = ["FEWEST_STAGES", "MOVES", "NUM_ISLANDS", "NUM_PARTICLES", "compile_tempering", "temper"]
 
 NUM_ISLANDS, NUM_PARTICLES = 8, 256
 WIDER = 1.5  # than q's draws is the Gaussian that particles start from
@@ -104,17 +104,19 @@ def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKey
     """
     clock = Clock(budget.seconds)
     key_start, key_stages = random.split(rng_key)
-    base, particles = _start(target.mask, jnp.asarray(z), key_start)
-    stage = partial(_stage, target, base)
+    base, particles = _start(target.mask, np.asarray(z, np.float32), key_start)
+    stage, moves = partial(_stage, target, base), np.int32(MOVES)
     rounds: list[np.ndarray] = []
     divergent: list[float] = []
     most_rounds = min(MOST_ROUNDS, max(1, budget.most_steps // MOVES))
     found = unsettled("tempering", NUM_ISLANDS, len(target.mask), budget, clock.elapsed)
+    in_time = True
     for key in islice(successive_keys(key_stages), min(MOST_STAGES, budget.most_steps)):
-        if not clock.allows(1) or len(rounds) == most_rounds:
+        in_time = clock.allows(1)
+        if not in_time or len(rounds) == most_rounds:
             break
-        there = bool(particles.reached >= 1.0)
-        particles = clock.run(1, partial(stage, particles, key))
+        there = float(particles.reached) >= 1.0
+        particles = clock.run(1, partial(stage, particles, key, moves))
         if not there:
             continue
         rounds.append(np.asarray(particles.z))
@@ -127,11 +129,24 @@ def temper(target: Target, z: Float[np.ndarray, "draw latent"], rng_key: PRNGKey
             found = clock.look(judge)
             if not found.problems:
                 break
+    if found.has_draws and found.problems and not in_time:
+        found = found.ended_by_clock(budget)
     ends = (np.asarray(particles.z)[:, 0], np.asarray(particles.log_density)[:, 0]) if rounds else None
     return dataclasses.replace(found, ends=ends, seconds=clock.elapsed)
 
 
-@filter_jit
+def compile_tempering(target: Target, z: Float[np.ndarray, "draw latent"]) -> None:
+    """Compiles all that `temper` will call: on the target itself, and without a single move.
+
+    Args:
+        target: The posterior.
+        z: Draws of q.
+    """
+    base, particles = _start(target.mask, np.asarray(z, np.float32), random.key(0))
+    _stage(target, base, particles, random.key(0), np.int32(0))
+
+
+@partial(jit, effort="moderate")
 def _start(mask: Array, z: Array, rng_key: Array) -> tuple[Base, Particles]:
     loc, factor = hmc.scale_of(z, jnp.full(len(z), 1.0 / len(z)), mask)
     base = Base(loc, WIDER * factor)
@@ -141,9 +156,9 @@ def _start(mask: Array, z: Array, rng_key: Array) -> tuple[Base, Particles]:
     return base, Particles(drawn, zero, log_step, zero, jnp.zeros(drawn.shape[:2]))
 
 
-@filter_jit
-def _stage(target: Target, base: Base, particles: Particles, rng_key: Array) -> Particles:
-    """One step of $t$, resampling, and moves; moves alone once $t$ is 1."""
+@partial(filter_jit, effort="moderate")
+def _stage(target: Target, base: Base, particles: Particles, rng_key: Array, moves: Array) -> Particles:
+    """One step of $t$, resampling, and `MOVES` moves; moves alone once $t$ is 1."""
     key_resample, key_move = random.split(rng_key)
 
     def log_ratio(z: Array) -> Array:
@@ -162,7 +177,7 @@ def _stage(target: Target, base: Base, particles: Particles, rng_key: Array) -> 
     together = jnp.reshape(z, (-1, len(target.mask)))
     scale = hmc.scale_of(together, jnp.full(len(together), 1.0 / len(together)), target.mask)
     chains = hmc.start(tempered, together, scale, particles.log_step)
-    chains, seen = hmc.advance(tempered, chains, key_move, MOVES, MOVES)
+    chains, seen = hmc.advance(tempered, chains, key_move, moves, MOVES)
     log_step = hmc.next_step_size(particles.log_step, seen.acceptance, 1.0)
     log_density = jnp.reshape(chains.log_density(target.mask), particles.z.shape[:2])
     return Particles(jnp.reshape(chains.z, particles.z.shape), reached, log_step, seen.divergent, log_density)
