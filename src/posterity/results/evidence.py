@@ -33,6 +33,9 @@ class Evidence:
     value: float
     standard_error: float
 
+    def __repr__(self) -> str:
+        return f"Evidence(value={self.value:.7g}, standard_error={self.standard_error:.2g})"
+
     def __str__(self) -> str:
         return f"{number_text(self.value, self.standard_error)} +- {self.standard_error:.1g} nats"
 
