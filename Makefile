@@ -38,7 +38,8 @@ format: $(VENV)/.installed-dev  ## mend what Ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(VENV)/.installed-docs  ## build the documentation into site/
+docs: $(VENV)/.installed-docs  ## check the documentation and build it into site/
+	PYTHONPATH=tools $(BIN)/python -m pages.check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 constraints:  ## renew constraints.txt with the newest releases

@@ -4,6 +4,7 @@ python benchmarks/report.py
 """
 
 from report_compiler import compiler_section
+from report_findings import findings
 from report_in_context import in_context_section, memory_section, second_answer_section, speed_section, tasks_section
 from report_informed import (
     growth_section,
@@ -42,7 +43,8 @@ SECTIONS = (
 
 def main() -> None:
     """Writes the pages."""
-    intro = "# Measured\n\nMade by `python benchmarks/report.py` from `benchmarks/results/`; nothing here is typed."
+    made = "Made by `python benchmarks/report.py` from `benchmarks/results/`; nothing here is typed."
+    intro = f"# Measured\n\n{findings()}\n\n{made}"
     PAGE.write_text("\n\n".join([intro, *filter(None, (section() for section in SECTIONS))]) + "\n")
     PERFORMANCE_PAGE.write_text(performance_page())
     NESTED_PAGE.write_text(nested_page())

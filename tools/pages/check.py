@@ -67,7 +67,7 @@ def stale_figures(path: Path) -> Iterator[str]:
 
     Written as a link whose title says where: `[22.1](performance.md "row T1, linear regression; column ratio")`.
     """
-    for match in LINK.finditer(path.read_text(encoding="utf-8")):
+    for match in LINK.finditer(CODE.sub("", path.read_text(encoding="utf-8"))):
         told, target, title = match[1], match[2], match[3] or ""
         where = FROM_TABLE.fullmatch(title)
         if where is None:

@@ -16,13 +16,13 @@ from study.page.figures import CAPTIONS, draw, figures
 from study.page.gaps import lacking_section
 from study.page.questions import questions_section
 from study.page.records import records_section
-from study.page.tables import COMPACT, FULL, compact_section, counts_table, full_section, training_lengths
+from study.page.tables import COMPACT, FULL, compact_section, counts_table, findings, full_section, training_lengths
 
 __all__ = ["STUDY_PAGE", "main", "page"]
 
 STUDY_PAGE = PAGE.with_name("study.md")
+TITLE = "# The paper, cell by cell"
 INTRO = (
-    "# The paper, cell by cell\n\n"
     "Every number of *Amortized In-Context Bayesian Posterior Estimation* (Mittal, Bracher, Lajoie, Jaini, Brubaker; "
     "arXiv 2502.06601) beside ours. Made by `posterity bench report` from the result rows and from "
     "`benchmarks/study/judging/paper.jsonl`; nothing here is typed."
@@ -41,6 +41,8 @@ def page(study: Study, cells: Sequence[Cell]) -> str:
     """The whole page as Markdown."""
     return "\n\n".join(
         [
+            TITLE,
+            findings(study, cells),
             INTRO,
             _summary(study, cells),
             *(f"![{CAPTIONS[name]}](figures/{name}.svg)\n\n*{CAPTIONS[name]}.*" for name in figures(study, cells)),

@@ -11,7 +11,7 @@ from study.methods.networks import ENCODER_OPTIONS
 from study.page.words import number, ours, paper, steps
 from study.presets import PRESETS
 
-__all__ = ["compact_section", "counts_table", "full_section", "training_lengths"]
+__all__ = ["compact_section", "counts_table", "findings", "full_section", "training_lengths"]
 
 FULL = {
     "1": "fixed dimension",
@@ -59,6 +59,26 @@ def counts_table(study: Study, cells: Sequence[Cell]) -> str:
         body.append([name, *map(str, (len(words), run, *(words.count(word) for word in WORDS), wide))])
     total = ["all", *(str(sum(int(line[i]) for line in body)) for i in range(1, len(body[0])))]
     return table(["table", "cells", "run", *WORDS, "reproduced, but too wide to tell much"], [*body, total])
+
+
+def findings(study: Study, cells: Sequence[Cell]) -> str:
+    """What came of all cells, in one paragraph."""
+    words = [judge(cell, study).word for name in [*FULL, *COMPACT] for cell in of_table(cells, name)]
+    run = len(words) - words.count("not run")
+    steps = [(n, n / p) for key in study if key.method in NETWORKS
+             and (n := study.steps(key)) and (p := paper_steps(key.setup, key.column))]  # fmt: skip
+    shares = [share for _, share in steps] or [0.0]
+    trained = (
+        steps
+        and f" with {len(steps)} networks, trained for {min(shares):.1%} to {max(shares):.1%} of the paper's steps"
+    )
+    return (
+        f"**What was found.** Of the paper's {len(words):,} numbers, {run:,} were run again here{trained or ''}: "
+        f"{words.count('reproduced')} are reproduced, {words.count('improved')} improved, "
+        f"{words.count('not reproduced')} not reproduced, and {words.count('not comparable')} cannot be compared. Much "
+        "shorter training sets values apart by itself, so that most of what is not reproduced says nothing against the "
+        "paper; the questions at the end of the page are answered as far as such networks allow."
+    )
 
 
 def training_lengths(study: Study) -> str:
