@@ -10,7 +10,7 @@ from jax import random
 from numpy.testing import assert_allclose
 
 from posterity.informed_posterior.read import structure as structure_module
-from posterity.informed_posterior.read.even import is_even
+from posterity.informed_posterior.read.even import Entries, curvatures
 from posterity.informed_posterior.read.structure import conditional_terms, read_structure
 from posterity.model.intake import pad_dataset, read_arrays
 from posterity.model.read import read_model
@@ -118,7 +118,7 @@ def test_what_is_read_once(function, inner_size, even, monkeypatch):
     def looked_at(z):
         conditional_terms(model, structure, z, dataset)
         (rows,) = (group for group in seen[-1].terms if group.is_data)
-        assert rows.even == even
+        assert (rows.curvatures <= Entries.ZERO_OR_SAME) == even
         if rows.inner is None:
             return None
         rest = [site.name for site in model.space.sites if site.name not in structure.scale_sites]
@@ -147,4 +147,17 @@ def _value(log_prob):
 )
 def test_rows_of_one_weight_are_told(log_prob, known, even):
     shapes = dict(enumerate(jnp.zeros(shape) for shape in known))
-    assert is_even(_value(log_prob), shapes, 4) == even
+    assert (curvatures(_value(log_prob), shapes, 4) <= Entries.ZERO_OR_SAME) == even
+
+
+@pytest.mark.parametrize(
+    ("log_prob", "kinked"),
+    [
+        (lambda y, sd, eta: dist.AsymmetricLaplaceQuantile(eta, sd, 0.9).log_prob(y), True),
+        (lambda y, sd, eta: dist.Laplace(eta, sd).log_prob(y), True),
+        (lambda y, sd, eta: dist.StudentT(3.0, eta, sd).log_prob(y), False),
+        (lambda y, sd, eta: dist.BernoulliLogits(eta).log_prob((y > 0.0).astype(int)), False),
+    ],
+)
+def test_kinks_are_told(log_prob, kinked):
+    assert (curvatures(_value(log_prob), {0: jnp.zeros(4), 1: jnp.ones(())}, 4) is Entries.ZERO) == kinked

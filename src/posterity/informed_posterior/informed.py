@@ -128,7 +128,8 @@ class InformedNetwork(eqx.Module):
             parts = [look(search, scales[:, part], starts[:, part]) for part in self._turns(datasets, scales.shape[1])]
             return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts) if parts[1:] else parts[0]
 
-        rough, fine = (partial(look_in_turns, search) for search in (laplace_anchors, find_anchors))
+        careless = find_anchors if structure.has_kinks else laplace_anchors
+        rough, fine = (partial(look_in_turns, search) for search in (careless, find_anchors))
         origin = jnp.asarray(np.zeros((len(datasets.row_mask), padded_size(model.space.size)), np.float32))
         density, loc = find_density(rough, fine, origin, len(where))
         if structure.is_gaussian and len(where) > 1:

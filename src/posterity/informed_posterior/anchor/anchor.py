@@ -27,14 +27,14 @@ from jax import lax, vmap
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
+from posterity.informed_posterior.anchor.kinks import missed_by_nodes
 from posterity.informed_posterior.anchor.newton import STEP_SIZES, best_step
+from posterity.informed_posterior.anchor.nodes import NODE_WEIGHTS, NODES
 from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.terms import Terms, each_problem
 from posterity.runtime.compile import jit, while_loop
 
 __all__ = [
-    "NODES",
-    "NODE_WEIGHTS",
     "Anchor",
     "find_anchor",
     "find_anchors",
@@ -55,9 +55,6 @@ MOST_CURVED = 1e15
 NUM_REFINED = 2  # times that the solution of a linear system is put right
 NUDGE = 0.01  # in units of the prior's own width
 JITTER = 1e-6  # relative to the diagonal
-
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
-NODES, NODE_WEIGHTS = _NODES.astype(np.float32), (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
 
 
 class Anchor(eqx.Module):
@@ -253,9 +250,11 @@ def _advance(terms: Terms, widths: Array | None, search: Search) -> Search:
 def _look(terms: Terms, anchor: Anchor) -> tuple[Anchor, Array]:
     """The anchor with its terms' slopes at the nodes, and the sum of what the terms average to over it."""
     nodes = anchor.predictor + NODES[:, None] * anchor.scale
-    values, slopes = vmap(jax.value_and_grad(lambda eta: jnp.sum(terms.values(eta))))(nodes)
+    values, pull_back = jax.vjp(vmap(terms.values), nodes)
+    (slopes,) = pull_back(jnp.ones_like(values))
     profile = anchor.scale[:, None] * slopes.T
-    return dataclasses.replace(anchor, profile=profile), NODE_WEIGHTS @ values
+    profile += missed_by_nodes(values.T, profile)
+    return dataclasses.replace(anchor, profile=profile), NODE_WEIGHTS @ jnp.sum(values, axis=1)
 
 
 def _slopes_at_nodes(terms: Terms, centre: Array, width: Array) -> Float[Array, "node term"]:

@@ -25,14 +25,13 @@ from jaxtyping import Array, Float
 from posterity.informed_posterior.anchor.anchor import (
     LONGEST_STEP,
     MOST_SMOOTHED,
-    NODE_WEIGHTS,
-    NODES,
     SETTLED,
     SLOW,
     Anchor,
     whiten,
 )
 from posterity.informed_posterior.anchor.newton import damped_newton
+from posterity.informed_posterior.anchor.nodes import NODE_WEIGHTS, NODES
 from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.relabelling import relabelled
 from posterity.informed_posterior.read.rows import lone_row_log_likelihood

@@ -7,18 +7,17 @@ through sums over rows of $j_i$ and $j_i j_i'$, at a cost that is linear in the 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import nn, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed_posterior.anchor.anchor import NODE_WEIGHTS, NODES, Anchor
+from posterity.informed_posterior.anchor.anchor import Anchor
+from posterity.informed_posterior.anchor.nodes import HERMITE, NODE_WEIGHTS
 from posterity.informed_posterior.bend.row_map import CENTRES, RowMap, bounded_slope
 from posterity.informed_posterior.read.lines import Lines
 
 __all__ = ["RowNetwork", "hermite_moments"]
 
 NUM_FEATURES = 12
-HERMITE = np.polynomial.hermite_e.hermevander(NODES, 4).T.astype(np.float32)  # He_0 to He_4 at the nodes
 
 
 def hermite_moments(profile: Float[Array, "term node"]) -> Float[Array, "term 5"]:

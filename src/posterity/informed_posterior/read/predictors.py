@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from posterity.informed_posterior.read.even import is_even
+from posterity.informed_posterior.read.even import Entries, curvatures
 from posterity.informed_posterior.read.graph import Dependence, Equation, Graph, trace_graph
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
@@ -57,7 +57,7 @@ class SiteTerms:
         moves: The predictors depend on the latents that are given.
         inner: Where the given latents enter before the data do, as in group effects that are `sd * raw`: the values of
             which the predictors are affine functions that no given latent multiplies.
-        even: The second derivative of `value` is one number in all entries, but for those where it is 0.
+        curvatures: What the second derivatives of `value` have in common.
     """
 
     name: str
@@ -70,7 +70,7 @@ class SiteTerms:
     is_quadratic: bool
     moves: bool
     inner: "Inner | None" = None
-    even: bool = False
+    curvatures: Entries = Entries.ANY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +146,7 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
         root, tail = found
         site, is_quadratic, moves = sites[name], kind is Dependence.QUADRATIC, moved[root] > Dependence.GUARD
         known_of_tail = {i: known[i] for e in tail for i in e.inputs() if i in known}
-        inner = None
+        value, inner = _value(graph, tail, root, output), None
         if is_quadratic and moves:
             inner = _inner(graph, root, dependence, moved, known, run_on)
         groups.append(
@@ -156,12 +156,12 @@ def read_sites(model: Model, rest: Parts, given: Parts, dataset: Dataset) -> Rea
                 size=graph.size(output),
                 active=model.site_mask(site, graph.shapes[output], dataset),
                 predictor=lambda parts, root=root: jnp.ravel(run_on(parts, root)),
-                value=_value(graph, tail, root, output),
+                value=value,
                 known=known_of_tail,
                 is_quadratic=is_quadratic,
                 moves=moves,
                 inner=inner,
-                even=is_quadratic and is_even(_value(graph, tail, root, output), known_of_tail, graph.size(root)),
+                curvatures=curvatures(value, known_of_tail, graph.size(root)) if is_data else Entries.ANY,
             )
         )
     return Reading(quadratic, tuple(groups))

@@ -15,7 +15,7 @@ from jax import lax, random
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed_posterior.read.even import which_count
+from posterity.informed_posterior.read.even import Entries, which_count
 from posterity.informed_posterior.read.predictors import NotInformedError, Parts, SiteTerms, read_sites
 from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
 from posterity.informed_posterior.read.scales import find_scales
@@ -49,11 +49,13 @@ class Structure:
         scale_sites: Latent sites that are given before the rest is read.
         is_gaussian: Given those, the posterior of the rest is exactly Gaussian.
         shares_design: The rows' predictors do not depend on them.
+        has_kinks: Some rows' log likelihood is straight between kinks, so that derivatives tell nothing of its width.
     """
 
     scale_sites: tuple[str, ...]
     is_gaussian: bool
     shares_design: bool = True
+    has_kinks: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +130,8 @@ def _structure(model: Model, parts: Parts, dataset: Dataset, scale_sites: Collec
     fixed = {name: part for name, part in parts.items() if name in scales}
     terms = read_sites(model, rest, fixed, dataset).terms
     curved = [group for group in terms if not group.is_quadratic]
-    return Structure(scales, not curved, not any(group.moves for group in curved))
+    has_kinks = any(group.curvatures is Entries.ZERO for group in curved)
+    return Structure(scales, not curved, not any(group.moves for group in curved), has_kinks)
 
 
 def check_scales(model: Model, structure: Structure, probe: Probe) -> None:
@@ -249,7 +252,7 @@ def _quadratic_form(
     design, offset = jax.jacfwd(outer)(stage), outer(stage)
     slopes, changes = jax.jvp(jax.grad(lambda eta: jnp.sum(values(eta))), (offset,), (jnp.ones_like(offset),))
     linear, is_shared = design.T @ slopes, inner is not None or not group.moves
-    if group.even and is_shared:
+    if group.curvatures <= Entries.ZERO_OR_SAME and is_shared:
         counts = jnp.where(active, which_count(group.value, group.known, offset), 0.0)
         weight = jnp.sum(-changes) / jnp.maximum(jnp.sum(counts), 1.0)
         precision = weight * gram(design, counts, is_shared=False)
