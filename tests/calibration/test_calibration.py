@@ -21,6 +21,8 @@ from posterity.model.builtin import MODELS
 from posterity.runtime.errors import InputError
 from posterity.simulation.builtin import builtin_simulator
 from posterity.simulation.envelope import Envelope
+from posterity.training.stream import Simulated
+from posterity.training.validation import validate
 
 NUM_DATASETS, NUM_DRAWS = 400, 99
 
@@ -102,6 +104,21 @@ def test_the_prior_covers_and_wastes_draws():
     assert report.ess_fraction < 0.7 < found().ess_fraction
     assert abs(report.contraction) < 0.1 and found().contraction == pytest.approx(1.0 - 1.0 / 7.0, abs=0.02)
     assert report.raw.sbc_latent == "log joint" and not report.raw.calibrated  # it does not follow the data
+
+
+@pytest.mark.parametrize("stretch", [1.0, 2.0, 0.5])
+def test_validation_measures_both_divergences(stretch, no_shape_checks):
+    """KL(p|q) + KL(q|p) of normals whose sds differ by a factor s is (s^2 + 1 / s^2 - 2) / 2 for each latent.
+
+    Two latents, 256 datasets with one truth each: four standard errors of its log ratio (|1 - 1 / s^2| at two
+    degrees of freedom) are at most 0.75 nats.
+    """
+    two = builtin_simulator(MODELS["gaussian_mean"], (4, 8), (2, 2), check=False)
+    q = Conjugate(jnp.array(0.0), jnp.array(stretch))
+    validation = validate(two, q, Simulated(), rng_key=random.key(5), num_datasets=256, num_draws=400)
+    assert validation.symmetric_kl == pytest.approx(
+        stretch**2 + stretch**-2 - 2.0, abs=0.02 if stretch == 1.0 else 0.75
+    )
 
 
 def test_log_joint_and_c2st_see_the_prior():

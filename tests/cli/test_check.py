@@ -1,6 +1,7 @@
 """`posterity check`."""
 
 import json
+import shutil
 
 import pytest
 
@@ -79,6 +80,17 @@ def test_strict_gates_on_what_was_judged(posterity, gaussian, regression):
     assert (lax.code, strict.code) == (0, 1) and lax.out == strict.out
     first = lax.out.splitlines()[0]
     assert first.startswith(("not judged", "not calibrated", "partly judged"))
+
+
+def test_the_outcome_can_be_kept_in_the_estimator(posterity, refused, regression, table, tmp_path):
+    copy = tmp_path / "copy.estimator"
+    shutil.copytree(regression, copy)
+    assert "not trained" in refused("check", "linear_regression", "--keep")
+    kept = posterity("check", copy, *FEW, "--keep")
+    assert kept.code == 0 and f"replaced {copy}" in kept.err
+    found = posterity("infer", copy, table, "--target", "y", "--json").json["datasets"][0]
+    assert found["estimator"]["calibration"] == "not judged"
+    assert found["reasons"][-1].endswith("by its check not judged.")
 
 
 def test_too_few_datasets_or_draws_are_refused(refused, regression):

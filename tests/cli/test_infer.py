@@ -29,7 +29,7 @@ def test_json_is_the_one_of_the_contract(posterity, regression, table):
     assert (found["model"], found["num_draws"]) == ("linear_regression", 200)
     assert found["seconds"] > 0.0
     (entry,) = found["datasets"]
-    assert set(entry) - {"log_evidence"} == ENTRY_KEYS | {"table_units"}
+    assert set(entry) - {"log_evidence"} == ENTRY_KEYS | {"table_units", "estimator"}
     assert ("log_evidence" in entry) == (entry["verdict"] == "corrected")
     assert (entry["name"], entry["num_rows"]) == (None, 24)
     assert list(entry["latents"]) == ["w[age]", "w[height]", "b", "sigma"] == list(entry["table_units"])

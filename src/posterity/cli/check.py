@@ -13,6 +13,7 @@ from posterity.cli.options import Json, ModelFile, Seed, takes_fields_of, withou
 from posterity.cli.output import check_output, note_written, print_json, result_console
 from posterity.cli.table_request import EstimatorName, load_estimator
 from posterity.cli.user_model import file_of
+from posterity.runtime.errors import InputError
 from posterity.runtime.plain import without_nan
 from posterity.runtime.status import no_status
 
@@ -35,6 +36,10 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 1 unless all cells could be judged and are calibrated.")
 ]
 
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Write the outcome into the trained estimator, whose answers then tell it.")
+]
+
 _STYLES = {"calibrated": "green", "partly judged": "yellow", "not judged": "red", "not calibrated": "red"}
 
 
@@ -51,6 +56,7 @@ class CheckRequest:
     report: Report = None
     json: Json = False
     strict: Strict = False
+    keep: Keep = False
 
     def run(self, words: Sequence[str]) -> int:
         """Simulates, judges, shows, and returns the exit code.
@@ -61,7 +67,10 @@ class CheckRequest:
         inputs = [file_of(place) for place in (self.estimator, self.model) if place is not None]
         output_there = check_output(self.output, ".json", inputs=inputs)
         report_there = check_output(self.report, ".html", inputs=[*inputs, self.output])
-        found = _checked(load_estimator(self.estimator, self.model), self.datasets, self.draws, self.seed)
+        estimator = load_estimator(self.estimator, self.model)
+        if self.keep and estimator.architecture is None:
+            raise InputError(f"--keep: '{self.estimator}' was not trained, so there is no estimator to keep it in")
+        found = _checked(estimator, self.datasets, self.draws, self.seed)
         record = found.to_json()
         if self.output is not None:
             _write(record, self.output)
@@ -71,6 +80,9 @@ class CheckRequest:
             print_json(record)
         else:
             _print_table(found)
+        if self.keep:
+            found.kept_by(estimator).save(self.estimator)
+            note_written(Path(self.estimator), True)
         note_written(self.output, output_there)
         note_written(self.report, report_there)
         return int(self.strict and not found.is_calibrated)
@@ -106,8 +118,6 @@ def _checked(estimator: "Estimator", datasets: int, draws: int, seed: int) -> "C
 
 
 def _write(record: dict[str, Any], output: Path) -> None:
-    from posterity.runtime.errors import InputError
-
     try:
         output.write_text(json_format.dumps(without_nan(record), indent=2, allow_nan=False) + "\n")
     except OSError as error:

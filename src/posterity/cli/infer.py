@@ -182,6 +182,7 @@ def _print_table(posterior: "Posterior", title: str, num_draws: int, reference: 
         pareto_k=posterior.pareto_k,
         ess=posterior.ess,
         num_draws=num_draws,
+        is_doubtful=posterior.is_doubtful,
         reference=None if reference is None else _reference_summary(posterior, reference),
         table_units=None if is_in_table_units else summarise_in_table_units(posterior),
     )

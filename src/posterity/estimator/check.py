@@ -92,6 +92,11 @@ class Calibration:
             "cells": [cell.to_json() for cell in self.cells],
         }
 
+    def kept_by(self, estimator: Estimator) -> Estimator:
+        """The same estimator, whose answers tell what this check of it came to; save it to keep that on disk."""
+        found = {"outcome": self.outcome.kind, "headline": self.outcome.headline, "seed": self.seed}
+        return dataclasses.replace(estimator, record={**estimator.record, "calibration": found})
+
     def report(self, path: str | Path, *, command: str | None = None) -> None:
         """Writes a report as one HTML file, figures included.
 

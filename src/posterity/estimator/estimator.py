@@ -19,6 +19,7 @@ from posterity.runtime.errors import InputError
 from posterity.simulation.simulator import Simulator
 from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.training.data_envelope import DataEnvelope
+from posterity.trust.standing import Standing
 
 __all__ = ["Estimator", "load"]
 
@@ -183,7 +184,8 @@ class Estimator:
         started = time.perf_counter() if started is None else started
         seen = self.record.get("data_envelope")
         envelope = None if seen is None else DataEnvelope.from_json(seen)
-        return Request(num_draws, seed, refine_seconds, started, columns, envelope)
+        standing = None if self.architecture is None else Standing.of(self.record)
+        return Request(num_draws, seed, refine_seconds, started, columns, standing, envelope)
 
     def save(self, path: str | Path) -> None:
         """Writes the estimator to a directory; see `posterity.estimator.artifact`.

@@ -38,6 +38,7 @@ from posterity.training.data_envelope import DataEnvelope
 from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, log_joint_again, worth_a_look
 from posterity.trust.ladder import climb
 from posterity.trust.refinement import Budget, Refinement
+from posterity.trust.standing import Standing
 from posterity.trust.weights import ImportanceWeights, pareto_smoothed_many, unusable_weights
 
 __all__ = ["Request", "posteriors_of", "refuse_unsupported"]
@@ -56,6 +57,7 @@ class Request:
         refine_seconds: Time for each answer, all included: once it is over nothing more is begun. 0 for q alone.
         started: When the question was asked, by `time.perf_counter`.
         columns: Argument name -> names of its columns, for the labels of latents.
+        standing: What a trained estimator has shown of itself; None where nothing was trained.
         envelope: What training datasets looked like; None where nothing was trained for this model.
         recipe: How the datasets were made of a table; None where they are given as arrays.
         is_linear: Latents are those of a linear predictor, which convert to the table's units.
@@ -70,6 +72,7 @@ class Request:
     refine_seconds: float = REFINE_SECONDS
     started: float = dataclasses.field(default_factory=time.perf_counter)
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    standing: Standing | None = None
     envelope: DataEnvelope | None = None
     recipe: AbstractRecipe | None = None
     is_linear: bool = False
@@ -260,6 +263,8 @@ def _finish(
         outside += request.envelope.reasons(read.arrays, request.columns)
     if request.recipe is not None:
         outside += request.recipe.scale_reasons(read.arrays)
+    if request.standing is not None:
+        outside += (request.standing.sentence,)
 
     def rng_key() -> PRNGKeyArray:
         return for_purpose(dataset_key(request.root, jnp.asarray(read.words)), "refine")
@@ -282,6 +287,7 @@ def _finish(
         num_rows=num_rows,
         verdict=verdict,
         reasons=reasons,
+        standing=request.standing,
         data=read.arrays,
         proposed=active_entries(model, drawn.latents, read.sizes),
         log_q=drawn.log_q,

@@ -67,7 +67,13 @@ def report_html(
     return sheet(
         kind="Posterior report",
         title=title or f"{posterior.model.name}, {posterior.size_in_words}",
-        verdict=Verdict(posterior.verdict, posterior.verdict, said.headline, said.explanation, said.limits),
+        verdict=Verdict(
+            "refined" if posterior.is_doubtful else posterior.verdict,
+            posterior.verdict,
+            said.headline,
+            said.explanation,
+            said.limits,
+        ),
         facts=_facts(posterior, latents),
         sections=sections,
     )

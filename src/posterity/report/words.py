@@ -5,6 +5,7 @@ from typing import NamedTuple
 from posterity.results.data import PosteriorData
 from posterity.results.table import k_hat_text
 from posterity.runtime.errors import lookup
+from posterity.trust.standing import Standing
 from posterity.trust.verdict import pareto_k_limit
 
 __all__ = ["Said", "verdict_words"]
@@ -26,7 +27,20 @@ class Said(NamedTuple):
 
 def verdict_words(posterior: PosteriorData) -> Said:
     """The verdict of an answer in words."""
-    return lookup("verdict", posterior.verdict, _WORDS)(posterior)
+    said = lookup("verdict", posterior.verdict, _WORDS)(posterior)
+    if not posterior.is_doubtful or posterior.standing is None:
+        return said
+    return said._replace(
+        headline="The computation looks healthy, but the estimator behind it does not.",
+        limits=f"{_doubt(posterior.standing)} {said.limits}",
+    )
+
+
+def _doubt(standing: Standing) -> str:
+    return (
+        f"Of the estimator is known that {' and that '.join(standing.problems)}: a part of the posterior that it "
+        "misses would not show in these numbers. Compare with the informed posterior, or with a sampler such as NUTS."
+    )
 
 
 def _corrected(posterior: PosteriorData) -> Said:

@@ -13,6 +13,7 @@ from posterity.results.resampling import resampled_indices
 from posterity.runtime.errors import InputError
 from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.trust.refinement import Refinement
+from posterity.trust.standing import Standing
 from posterity.trust.verdict import Verdict
 from posterity.trust.weights import ImportanceWeights
 
@@ -29,6 +30,7 @@ class PosteriorData:
         num_rows: Rows of the dataset; 1 where it counts as one observation.
         verdict: How far to trust it; `unanswered` where the dataset could not be read.
         reasons: Full sentences with numbers.
+        standing: What the trained estimator has shown of itself; None where nothing was trained.
         data: The model's arguments as they were given, rows first; empty where unanswered.
         proposed: Latent site -> draws of q in the site's support, shape `(draw, *site_shape)`, active entries only, as
             they came; `draws` has those to use.
@@ -53,6 +55,7 @@ class PosteriorData:
     num_rows: int
     verdict: Verdict
     reasons: tuple[str, ...] = ()
+    standing: Standing | None = None
     data: Mapping[str, np.ndarray] = field(default_factory=dict)
     proposed: Mapping[str, np.ndarray] = field(default_factory=dict)
     log_q: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -77,6 +80,11 @@ class PosteriorData:
     def num_draws(self) -> int:
         """Draws that were asked for: of q, and of equal weight; 0 where unanswered."""
         return self.log_joint.size
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the computation looks healthy, but was made by an estimator that has not shown that it is good."""
+        return self.verdict in ("corrected", "refined") and self.standing is not None and bool(self.standing.problems)
 
     @property
     def ess(self) -> float:

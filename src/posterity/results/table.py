@@ -35,6 +35,7 @@ def posterior_table(
     pareto_k: float,
     ess: float,
     num_draws: int | None = None,
+    is_doubtful: bool = False,
     reference: _Summary | None = None,
     reference_name: str = "NUTS",
     table_units: _Summary | None = None,
@@ -49,16 +50,17 @@ def posterior_table(
         pareto_k: Tail index of the weights.
         ess: Effective sample size, in draws.
         num_draws: Draws that `ess` is to be compared with, if it shall be shown.
+        is_doubtful: The estimator has not shown that it is good, whatever the weights are.
         reference: Summary of another sampler: its mean and sd stand beside ours, and "apart" is our mean
             minus its mean in units of its sd.
         reference_name: What to call it.
         table_units: Summary in the units of the table; shown below.
     """
-    style = lookup("verdict", verdict, _STYLES)
+    style = "yellow" if is_doubtful else lookup("verdict", verdict, _STYLES)
     of_draws = "" if num_draws is None else f" of {num_draws}"
     numbers = f"Pareto k-hat {k_hat_text(pareto_k)}, ESS {ess:.0f}{of_draws}"
     parts: list[RenderableType] = [
-        Text.assemble((verdict, f"bold {style}"), "  ", numbers),
+        Text.assemble((verdict, f"bold {style}"), " by a doubtful estimator  " if is_doubtful else "  ", numbers),
         _bullets(reasons, style),
         Text(_SHOWN[verdict], style="dim"),
         _latent_table(title, summary, reference, reference_name),

@@ -31,6 +31,8 @@ def posterior_to_json(posterior: PosteriorData) -> dict[str, Any]:
     if posterior.verdict == "corrected" and not posterior.model.improper_sites:
         evidence = log_evidence(posterior.log_joint, posterior.log_q)
         entry["log_evidence"] = _finite(dataclasses.asdict(evidence))
+    if posterior.standing is not None:
+        entry["estimator"] = without_nan(dataclasses.asdict(posterior.standing))
     if posterior.refinement is not None:
         entry["refinement"] = without_nan(posterior.refinement.to_json())
     is_in_table_units = posterior.recipe is not None and posterior.recipe.units == "table"

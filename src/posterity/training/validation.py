@@ -25,6 +25,8 @@ class Validation:
 
     Attributes:
         forward_nll: Mean of -log q(z) at the latents that made each dataset, in nats; None without latents.
+        symmetric_kl: Mean over datasets of KL(p‖q) + KL(q‖p), in nats: of log joint - log q at the latents that made
+            each dataset, minus the same at draws of q. It sees what q misses. None without latents.
         elbo: Mean over datasets of E_q[log joint - log q], in nats.
         ess_fraction: Median over datasets of the importance ESS as a share of the draws.
         ess_fraction_q05: Its 5% quantile.
@@ -35,6 +37,7 @@ class Validation:
     """
 
     forward_nll: float | None
+    symmetric_kl: float | None
     elbo: float
     ess_fraction: float
     ess_fraction_q05: float
@@ -68,13 +71,14 @@ def validate(
         num_draws: Draws per dataset.
     """
     keys = random.split(rng_key, num_datasets)
-    ratios, forward = _log_ratios(network, simulator, stream, keys, num_draws)
-    ratios = np.asarray(ratios, np.float64)
+    ratios, log_q, log_joint = _log_ratios(network, simulator, stream, keys, num_draws)
+    ratios, log_q, log_joint = (np.asarray(part, np.float64) for part in (ratios, log_q, log_joint))
     weights = [pareto_smoothed(row) for row in ratios]
     pareto_k = np.array([w.pareto_k for w in weights])
     fractions = np.array([ess_fraction(row) for row in ratios])
     return Validation(
-        forward_nll=float(jnp.mean(forward)) if stream.has_latents else None,
+        forward_nll=float(-np.mean(log_q)) if stream.has_latents else None,
+        symmetric_kl=_finite(float(np.mean(log_joint - log_q) - np.mean(ratios))) if stream.has_latents else None,
         elbo=float(np.mean(ratios)),
         ess_fraction=float(np.median(fractions)),
         ess_fraction_q05=float(np.quantile(fractions, 0.05)),
@@ -85,14 +89,19 @@ def validate(
     )
 
 
+def _finite(kl: float) -> float:
+    """Where q has no density at all at a truth, a number that JSON can hold, too."""
+    return kl if np.isfinite(kl) else 1e9
+
+
 @filter_jit
 def _log_ratios(
     network: AmortizedPosterior, simulator: Simulator, stream: DatasetStream, keys: Key[Array, " batch"], num_draws: int
-) -> tuple[Float[Array, "batch draw"], Float[Array, " batch"]]:
-    """Log joint - log q at draws of q, and -log q at the true latents (0 without)."""
+) -> tuple[Float[Array, "batch draw"], Float[Array, " batch"], Float[Array, " batch"]]:
+    """Log joint - log q at draws of q, and both at the true latents (0 without)."""
     low, high = simulator.envelope.rows
 
-    def one(rng_key: PRNGKeyArray) -> tuple[Array, Array]:
+    def one(rng_key: PRNGKeyArray) -> tuple[Array, Array, Array]:
         key_sizes, key_draw, key_q = random.split(rng_key, 3)
         num_rows, sizes = draw_sizes(simulator, key_sizes, low, high)
         masks = simulator.model.plate_masks(sizes)
@@ -100,6 +109,8 @@ def _log_ratios(
         q = network(dataset, simulator.model.space.mask(masks))
         draws, log_q = q.sample_and_log_prob(key_q, num_draws)
         log_joint = jax.vmap(simulator.model.log_joint, in_axes=(0, None))(draws, dataset)
-        return log_joint - log_q, jnp.zeros(()) if z is None else -q.log_prob(z)
+        if z is None:
+            return log_joint - log_q, jnp.zeros(()), jnp.zeros(())
+        return log_joint - log_q, q.log_prob(z), simulator.model.log_joint(z, dataset)
 
     return lax.map(one, keys, batch_size=8)  # a few datasets at a time: draws x rows x datasets may be large
