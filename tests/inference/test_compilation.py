@@ -80,6 +80,36 @@ def test_one_and_many_share_their_programs(estimator, compilations):
     assert compilations == []
 
 
+def test_what_is_warm_compiles_nothing(compilations):
+    """Sizes in between and beside, as long as they are padded alike."""
+    estimator = posterity.informed(own_model(), like=regression(12, 0)).warm(rows=[12, 40])
+    assert compilations
+    compilations.clear()
+    for rows, seed in ((12, 1), (9, 2), (40, 3), (64, 4)):
+        estimator.infer(regression(rows, seed), **{**SETTINGS, "num_draws": 1000})
+    assert compilations == []
+
+
+@pytest.mark.parametrize("rows", [0, [8, -1], []])
+def test_numbers_of_rows_to_be_warm_for(rows):
+    with pytest.raises(posterity.InputError, match="numbers of rows must be at least 1"):
+        posterity.informed(MODEL, columns=2).warm(rows=rows)
+
+
+def test_a_model_without_rows_is_warm_as_it_is(compilations):
+    def walk(y=None):
+        sd = numpyro.sample("sd", dist.HalfNormal(1.0))
+        numpyro.sample("y", dist.GaussianRandomWalk(sd, num_steps=8), obs=y)
+
+    data = {"y": np.cumsum(np.ones(8, np.float32))}
+    estimator = posterity.informed(walk, like=data).warm()
+    compilations.clear()
+    estimator.infer(data, refine_seconds=0.0)
+    assert compilations == []
+    with pytest.raises(posterity.InputError, match="has no rows"):
+        estimator.warm(rows=3)
+
+
 SHARED = {"_begin", "_aim", "_laplace", "_smooth", "_choose", "_anchored", "_bent"}
 
 

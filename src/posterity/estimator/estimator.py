@@ -8,6 +8,7 @@ from typing import Any
 
 from posterity.amortized.architecture import Architecture
 from posterity.estimator.artifact import Artifact, read_artifact, write_artifact
+from posterity.estimator.sizes import datasets_of_sizes
 from posterity.inference.draw import Network
 from posterity.inference.posterior import Posterior
 from posterity.inference.run import Request, posteriors_of
@@ -16,6 +17,7 @@ from posterity.model.builtin import builtin_entry
 from posterity.model.model import Model
 from posterity.runtime.defaults import NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
+from posterity.runtime.status import working
 from posterity.simulation.simulator import Simulator
 from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.training.data_envelope import DataEnvelope
@@ -34,6 +36,7 @@ class Estimator:
         simulator: What a network was trained with; None for the informed posterior, which was not trained.
         architecture: What a trained network is made of; None for the informed posterior.
         record: How it was made and how well it did, as plain values.
+        example: A dataset of the model, as `infer` takes it: what is compiled ahead with. None: one is simulated.
     """
 
     model: Model
@@ -41,6 +44,7 @@ class Estimator:
     simulator: Simulator | None = None
     architecture: Architecture | None = None
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    example: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         if self.architecture is None or self.simulator is None:
@@ -128,6 +132,32 @@ class Estimator:
             _check_names(names, len(datasets))
         request = self._request(num_draws, seed, refine_seconds, columns or {}, started)
         return posteriors_of(self.model, self.network, datasets, request, names=names, on_progress=on_progress)
+
+    def warm(self, *, rows: int | Sequence[int] | None = None, num_draws: int = NUM_DRAWS) -> "Estimator":
+        """Compiles ahead what draws for datasets of these sizes need, so that no first answer waits for it.
+
+        Programs serve all datasets whose rows are padded to the same power of two, whatever their columns. They are
+        kept on disk: a later process loads them. Those of chains, which few answers need, are not among them.
+
+        Args:
+            rows: Numbers of rows to come; those of the example if None.
+            num_draws: Draws for each.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            InputError: A number of rows is below 1, or rows are given for a model without.
+        """
+        datasets = datasets_of_sizes(self.model, self._example(), rows, self.network.padded_rows)
+        with working("compiling ahead"):
+            self.infer_each(datasets, num_draws=num_draws, refine_seconds=0.0)
+        return self
+
+    def _example(self) -> Mapping[str, Any]:
+        if self.example is not None or self.simulator is None:
+            return self.example or {}
+        return self.simulator.example()
 
     def infer_table(
         self,

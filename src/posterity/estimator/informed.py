@@ -8,9 +8,7 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import random
 
 from posterity.estimator.estimator import Estimator
 from posterity.inference.run import refuse_unsupported
@@ -90,9 +88,10 @@ def informed(
             read, example = _model_and_example(model, like, columns, options)
             structure = structure_of(read, example)
         else:
-            read, structure = read_as_it_serves(model, _shown(model, like, columns, options), structure_of)
+            example = _shown(model, like, columns, options)
+            read, structure = read_as_it_serves(model, example, structure_of)
         network = InformedNetwork(shipped_network(), read, structure)
-    return Estimator(read, network, record={"informed": dataclasses.asdict(structure)})
+    return Estimator(read, network, record={"informed": dataclasses.asdict(structure)}, example=example)
 
 
 def _model_and_example(
@@ -109,11 +108,7 @@ def _model_and_example(
         return read, _made_up(read)
     if options or columns is not None:
         raise _only_for_builtin(options)
-    if like is None:
-        masks = model.model.plate_masks(model.model.capacity)
-        dataset, _ = model.simulate(random.key(0), jnp.ones(min(model.envelope.rows[1], 16), bool), masks)
-        like = {name: np.asarray(values) for name, values in dataset.values.items()}
-    return model.model, like
+    return model.model, model.example() if like is None else like
 
 
 def _shown(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
@@ -37,6 +38,12 @@ class Simulator:
 
     def __repr__(self) -> str:
         return f"Simulator of {self.model.name}: {self.envelope}; covariates {self.covariate_law.name}"
+
+    def example(self) -> dict[str, np.ndarray]:
+        """A small dataset, every plate at its capacity."""
+        masks = self.model.plate_masks(self.model.capacity)
+        dataset, _ = self.simulate(random.key(0), jnp.ones(min(self.envelope.rows[1], 16), bool), masks)
+        return {name: np.asarray(values) for name, values in dataset.values.items()}
 
     def draw_covariates(
         self, rng_key: PRNGKeyArray, row_mask: Bool[Array, " obs"], plate_masks: PlateMasks
