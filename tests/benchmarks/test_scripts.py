@@ -13,6 +13,7 @@ SMALLEST = {
     "compiler": "--only Beta --draws 600",
     "deadline": "--only branches --seconds 1",
     "first_answer": "--smoke --only logistic",
+    "fit_study": "--only bend --datasets 2",
     "in_context": "--encoder deep_sets --family diagonal --objective forward --minutes 0.02",
     "informed": "--model logistic --size 32,5 --datasets 3",
     "informed_any": "--case saturation --datasets 3",

@@ -41,6 +41,9 @@ Slim = Annotated[
         "--slim", help="Leave out of OUT.nc what is computed by row (log likelihood, replicated data) and of the prior."
     ),
 ]
+LookAtFit = Annotated[
+    bool, typer.Option("--fit", help="Say as well whether the data look like the model, by data replicated from it.")
+]
 Group = Annotated[
     str | None, typer.Option(metavar="COL", help="One dataset for each value of this column, answered by itself.")
 ]
@@ -54,6 +57,7 @@ class InferRequest(TableRequest):
     report: Report = None
     group: Group = None
     compare_nuts: CompareNuts = False
+    fit: LookAtFit = False
     slim: Slim = False
 
     def run(self, words: Sequence[str]) -> int:
@@ -87,7 +91,7 @@ class InferRequest(TableRequest):
                 self.report: check_output(self.report, ".html", inputs=[*self.inputs(), self.output]),
             }
         there = check_output(self.output, ".parquet", ".csv", inputs=self.inputs())
-        for option, given in (("--report", self.report), ("--compare-nuts", self.compare_nuts)):
+        for option, given in (("--report", self.report), ("--compare-nuts", self.compare_nuts), ("--fit", self.fit)):
             if given:
                 raise InputError(f"{option} is for one dataset; leave --group out, and give a table of one group")
         return {self.output: there}
@@ -105,9 +109,9 @@ class InferRequest(TableRequest):
         remark(question)
         _remark(reference)
         if self.json:
-            print_json(_as_json(posterior, self.draws, reference))
+            print_json(_as_json(posterior, self.draws, reference, self.fit))
         else:
-            _print_table(posterior, title, self.draws, reference)
+            _print_table(posterior, title, self.draws, reference, self.fit)
         return int(self.strict and posterior.verdict == "untrusted")
 
     def _write(self, posterior: "Posterior", output: Path) -> None:
@@ -144,12 +148,16 @@ def _remark(reference: "NutsReference | None") -> None:
         )
 
 
-def _as_json(posterior: "Posterior", num_draws: int, reference: "NutsReference | None") -> dict[str, Any]:
+def _as_json(
+    posterior: "Posterior", num_draws: int, reference: "NutsReference | None", with_fit: bool
+) -> dict[str, Any]:
     from posterity.results.to_json import posterior_to_json
 
     entry = posterior_to_json(posterior)
     if posterior.recipe is not None and posterior.recipe.classes:
         entry["classes"] = list(posterior.recipe.classes)
+    if with_fit:
+        entry["fit"] = posterior.fit.to_json()
     if reference is not None:
         entry["nuts"] = {
             "max_r_hat": reference.max_r_hat,
@@ -167,7 +175,9 @@ def _reference_summary(posterior: "Posterior", reference: "NutsReference") -> "S
     return summarise_as_usual(posterior, reference.draws)
 
 
-def _print_table(posterior: "Posterior", title: str, num_draws: int, reference: "NutsReference | None") -> None:
+def _print_table(
+    posterior: "Posterior", title: str, num_draws: int, reference: "NutsReference | None", with_fit: bool
+) -> None:
     from posterity.results.summary import summarise_in_table_units, usual_summary
     from posterity.results.table import posterior_table
 
@@ -183,6 +193,7 @@ def _print_table(posterior: "Posterior", title: str, num_draws: int, reference: 
         ess=posterior.ess,
         num_draws=num_draws,
         is_doubtful=posterior.is_doubtful,
+        fit=posterior.fit if with_fit else None,
         reference=None if reference is None else _reference_summary(posterior, reference),
         table_units=None if is_in_table_units else summarise_in_table_units(posterior),
     )

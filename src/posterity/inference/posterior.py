@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from posterity.inference.predict_table import predict_table
 from posterity.inference.proposal import Proposal
 from posterity.results.data import PosteriorData
 from posterity.results.evidence import Evidence, posterior_log_evidence
+from posterity.results.fit import Fit, fit_of
 from posterity.results.frames import summary_frame
 from posterity.results.predict import Predictions, predict
 from posterity.results.summary import summarise_in_table_units, summarise_posterior
@@ -65,6 +67,17 @@ class Posterior(PosteriorData):
         assert self.weights is not None and self.make_q is not None
         log_weights = self.weights.log_weights
         return Proposal(self.model, self.proposed, self.log_q, self.log_joint, log_weights, self.make_q)
+
+    @cached_property
+    def fit(self) -> Fit:
+        """Whether the data look like the model at all: data replicated from the posterior beside those seen.
+
+        Computed when it is first asked for. The verdict judges the computation; this is the second line beside it.
+
+        Raises:
+            InputError: The dataset is unanswered or has no rows, or the model's data cannot be replicated.
+        """
+        return fit_of(self)
 
     @property
     def log_evidence(self) -> Evidence:

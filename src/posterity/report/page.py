@@ -12,6 +12,7 @@ from posterity.report.marginals import MAX_MARGINALS, marginal_panels, pair_pane
 from posterity.report.sheet import MARKS, Verdict, card, key, listed, made, sheet
 from posterity.report.words import verdict_words
 from posterity.results.data import PosteriorData
+from posterity.results.fit import fit_of
 from posterity.results.summary import summarise_in_table_units, summarise_posterior
 from posterity.results.table import k_hat_text, number_text
 from posterity.runtime.errors import InputError
@@ -165,6 +166,7 @@ def _check(posterior: PosteriorData, seed: int) -> Iterable[str]:
     scaling = None if recipe is None else recipe.scaling
     loc, scale = (0.0, 1.0) if scaling is None else (scaling.target_mean, scaling.target_sd)
     try:
+        fit = fit_of(posterior, seed=seed)
         figures = predictive_check(
             posterior,
             seed=seed,
@@ -178,7 +180,7 @@ def _check(posterior: PosteriorData, seed: int) -> Iterable[str]:
         return
     yield (
         '<p class="lead">New datasets were drawn from the model, at draws of the posterior. Where the observed data '
-        "differ clearly from them, the model misses something.</p>"
+        f"differ clearly from them, the model misses something.</p><p>{html.escape(str(fit))}</p>"
     )
     yield key(*[kind for kind in MARKS if kind.startswith(("observed", "replicated")) and f'class="{kind}"' in figures])
     yield f'<div class="panels">{figures}</div>'

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from posterity.results.fit import Fit
 from posterity.runtime.errors import lookup
 
 __all__ = ["k_hat_text", "number_text", "posterior_table"]
@@ -36,6 +37,7 @@ def posterior_table(
     ess: float,
     num_draws: int | None = None,
     is_doubtful: bool = False,
+    fit: Fit | None = None,
     reference: _Summary | None = None,
     reference_name: str = "NUTS",
     table_units: _Summary | None = None,
@@ -51,6 +53,7 @@ def posterior_table(
         ess: Effective sample size, in draws.
         num_draws: Draws that `ess` is to be compared with, if it shall be shown.
         is_doubtful: The estimator has not shown that it is good, whatever the weights are.
+        fit: Whether the data look like the model, if that shall be told; a second line beside the verdict.
         reference: Summary of another sampler: its mean and sd stand beside ours, and "apart" is our mean
             minus its mean in units of its sd.
         reference_name: What to call it.
@@ -61,6 +64,7 @@ def posterior_table(
     numbers = f"Pareto k-hat {k_hat_text(pareto_k)}, ESS {ess:.0f}{of_draws}"
     parts: list[RenderableType] = [
         Text.assemble((verdict, f"bold {style}"), " by a doubtful estimator  " if is_doubtful else "  ", numbers),
+        *([] if fit is None else [Text(f"fit  {fit}", style="red" if fit.is_suspicious else "")]),
         _bullets(reasons, style),
         Text(_SHOWN[verdict], style="dim"),
         _latent_table(title, summary, reference, reference_name),
