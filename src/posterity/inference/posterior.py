@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posterity.amortized.families.base import AbstractPosterior
-from posterity.inference.predict_table import predict_table
+from posterity.inference.predict_table import predict_table, sample_table
 from posterity.inference.proposal import Proposal
 from posterity.results.data import PosteriorData
 from posterity.results.evidence import Evidence, posterior_log_evidence
 from posterity.results.fit import Fit, fit_of
 from posterity.results.frames import summary_frame
-from posterity.results.predict import Predictions, predict
+from posterity.results.predict import Predictions, predict, sample_observations
 from posterity.results.summary import summarise_in_table_units, summarise_posterior
 from posterity.results.text import posterior_text
 from posterity.runtime.errors import InputError, lookup
@@ -149,6 +149,45 @@ class Posterior(PosteriorData):
         return predict_table(
             self, self.recipe, new_rows, interval=interval, seed=seed, drop_missing=drop_missing, source=source
         )
+
+    def sample(
+        self,
+        new_rows: Any,
+        num_samples: int | None = None,
+        *,
+        seed: int = 0,
+        drop_missing: bool = False,
+        argument: str | None = None,
+        source: str | None = None,
+    ) -> np.ndarray:
+        """New observations of new rows: each sample is a whole set of them, at one draw of the posterior.
+
+        Where `predict` tells each row by itself, samples keep what rows have in common: the total of next week's sales
+        has the spread of `samples.sum(axis=1)`.
+
+        Args:
+            new_rows: As in `predict`.
+            num_samples: Samples; one for each draw if None.
+            seed: Decides the noise of new observations.
+            drop_missing: Rows of a table with a missing cell get NaN instead of being refused.
+            argument: The data argument; it may stay away where there is only one.
+            source: What messages call the new rows; their path if None.
+
+        Returns:
+            Shape `(sample, row, ...)`, in the units of the table, if there is one; codes for classes.
+
+        Raises:
+            InputError: The new rows do not fit the dataset, or there is nothing to predict from.
+        """
+        self.require_draws("sample")
+        number = self.num_draws if num_samples is None else num_samples
+        if self.recipe is None:
+            if not isinstance(new_rows, Mapping):
+                raise InputError("sample: the dataset was given as arrays; give the new rows as a dict of arrays, too")
+            return sample_observations(self, new_rows, number, seed=seed, argument=argument)
+        if isinstance(new_rows, Mapping):
+            raise InputError("sample: the dataset was a table; give the new rows as a table with the same columns")
+        return sample_table(self, self.recipe, new_rows, number, seed=seed, drop_missing=drop_missing, source=source)
 
     def to_arviz(
         self, *, num_draws: int | None = None, groups: Collection[str] | None = None, seed: int = 0

@@ -18,6 +18,7 @@ from posterity.model.sites import DataKind
 from posterity.results.by_row import VALUES_AT_ONCE, expected_counts, replicated_data, row_log_likelihood
 from posterity.results.data import PosteriorData
 from posterity.results.new_groups import groups_of_rows
+from posterity.results.resampling import resampled_indices
 from posterity.results.table import number_text
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.runtime.keys import key_for
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-__all__ = ["Predictions", "predict"]
+__all__ = ["Predictions", "predict", "sample_observations"]
 
 MOST_TOLD = 3
 
@@ -169,6 +170,43 @@ def predict(
     return Predictions(
         target.name, target.kind, interval, mean, median, lower, upper, classes, posterior.verdict, reasons
     )
+
+
+def sample_observations(
+    posterior: PosteriorData,
+    new_rows: Mapping[str, Any],
+    num_samples: int,
+    *,
+    seed: int = 0,
+    argument: str | None = None,
+) -> np.ndarray:
+    """New observations of new rows: each sample is a whole set of them at one draw of the posterior.
+
+    Args:
+        posterior: Given the dataset.
+        new_rows: Covariate -> array with rows first.
+        num_samples: Samples; more than there are draws repeat draws, with noise of their own.
+        seed: Decides the noise.
+        argument: The data argument; it may stay away where there is only one.
+
+    Returns:
+        Shape `(sample, row, ...)`; codes for classes.
+
+    Raises:
+        InputError: As in `predict`, or there are no samples.
+    """
+    posterior.require_draws("sample")
+    posterior.model.require_rows("sample")
+    if num_samples < 1:
+        raise InputError(f"sample: the number of samples must be at least 1; got {num_samples}")
+    target = _target(posterior.model, argument)
+    grouped = groups_of_rows(posterior, new_rows)
+    arrays = _new_rows(grouped.model, posterior, grouped.rows)
+    index = resampled_indices(None, posterior.num_draws, num_samples)
+    draws = {site: values[index] for site, values in grouped.draws(posterior, arrays, seed).items()}
+    sample = _observations(grouped.model, draws, target, seed)
+    turns = enumerate(_turns(arrays, num_samples))
+    return np.concatenate([sample(rows, turn)[0][:, :count] for turn, (rows, count) in turns], axis=1)
 
 
 def _not_finite(target: str, mean: np.ndarray) -> tuple[str, ...]:
