@@ -1,7 +1,6 @@
 """`posterity infer --group`: one line for each group, and all latents in a file."""
 
 import contextlib
-import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,22 +33,30 @@ def answer_groups(
         output: File for the latents of all groups, if any.
         as_json: Show JSON instead.
     """
+    from posterity.estimator.group_answers import write_groups
     from posterity.results.frames import FrameRows
     from posterity.results.to_json import posterior_to_json
 
-    rows, entries, seconds = FrameRows(), [], 0.0
+    entries, seconds = [], time.perf_counter()
     total = len(question.datasets)
+
+    def keep(entry: Mapping[str, Any]) -> None:
+        if len(entries) < MOST_ENTRIES or total <= MOST_ENTRIES:
+            entries.append(entry)
+
     with _Bar() as bar:
-        for posterior in question.posteriors(**settings, on_progress=lambda done: bar(done, total)):
-            entry = posterior_to_json(posterior)  # numbers only: the draws of one group go before the next ones come
-            rows.add(entry)
-            if len(entries) < MOST_ENTRIES or total <= MOST_ENTRIES:
-                entries.append(entry)
-            seconds += posterior.seconds
-    if output is not None:
-        _write(rows.to_frame(), output)
-    verdicts = rows.verdicts
-    counts = _counts(verdicts)
+        if output is not None:
+            verdicts = write_groups(
+                question, output, settings, on_answer=keep, on_progress=lambda done: bar(done, total)
+            )
+        else:
+            rows = FrameRows()
+            for posterior in question.posteriors(**settings, on_progress=lambda done: bar(done, total)):
+                entry = posterior_to_json(posterior)  # numbers only: draws of one group go before the next ones come
+                rows.add(entry)
+                keep(entry)
+            verdicts = rows.verdicts
+    counts, seconds = _counts(verdicts), time.perf_counter() - seconds
     if as_json:
         print_json(
             {
@@ -97,20 +104,6 @@ class _Bar:
         if not self._is_shown and time.monotonic() >= self._next_line:
             note(f"answered {done} of {total} groups")
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-
-
-def _write(frame: "pl.DataFrame", output: Path) -> None:
-    import polars as pl
-
-    from posterity.runtime.files import replacing
-
-    content = io.BytesIO()  # a full disk is an error of Python's own file then, not one of Polars
-    if output.suffix.lower() == ".parquet":
-        frame.write_parquet(content)
-    else:
-        frame.with_columns(pl.col("reasons").list.join(" ")).write_csv(content)
-    with replacing(output) as unfinished:
-        unfinished.write_bytes(content.getbuffer())
 
 
 def _print_table(verdicts: "pl.DataFrame", title: str) -> None:

@@ -7,11 +7,11 @@ import polars as pl
 
 from posterity.results.summary import Summary
 
-__all__ = ["FrameRows", "summary_frame"]
+__all__ = ["VERDICTS", "FrameRows", "summary_frame"]
 
 _STATISTICS = ("mean", "sd", "q05", "q50", "q95")
 _LATENTS = {"name": pl.String, "latent": pl.String, **dict.fromkeys(_STATISTICS, pl.Float64)}
-_VERDICTS = {
+VERDICTS = {
     "name": pl.String,
     "num_rows": pl.Int64,
     "verdict": pl.String,
@@ -45,7 +45,7 @@ class FrameRows:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Adds the lines of one posterior."""
         evidence = entry.get("log_evidence") or {"value": None}
-        self._verdicts.append({name: entry.get(name) for name in _VERDICTS} | {"log_evidence": evidence["value"]})
+        self._verdicts.append({name: entry.get(name) for name in VERDICTS} | {"log_evidence": evidence["value"]})
         in_table_units = entry.get("table_units", {})
         for label, statistics in entry["latents"].items():
             own = {f"table_{name}": value for name, value in in_table_units.get(label, {}).items()}
@@ -54,7 +54,7 @@ class FrameRows:
     @property
     def verdicts(self) -> pl.DataFrame:
         """One line for each dataset: rows, verdict, k-hat, effective sample size, log evidence (nats), reasons."""
-        return pl.DataFrame(self._verdicts, schema=_VERDICTS)
+        return pl.DataFrame(self._verdicts, schema=VERDICTS)
 
     @property
     def latents(self) -> pl.DataFrame:

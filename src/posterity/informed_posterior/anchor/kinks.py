@@ -55,8 +55,8 @@ def _means() -> Float[np.ndarray, "node gap"]:
 
 def _to_nodes() -> Float[np.ndarray, "gap node"]:
     r"""$d$ -> the polynomial at the nodes that has these coefficients; $\int He_k \phi = -He_{k-1} \phi$."""
-    density = np.asarray([NormalDist().pdf(x) for x in NODES])
-    ends = np.stack([[NormalDist().cdf(x) for x in NODES], *(-HERMITE[:-1] * density)])
+    density = np.asarray([NormalDist().pdf(float(x)) for x in NODES])
+    ends = np.stack([[NormalDist().cdf(float(x)) for x in NODES], *(-HERMITE[:-1] * density)])
     factorials = np.cumprod([1.0, *range(1, len(HERMITE))])
     return (np.diff(ends, axis=1).T @ (HERMITE / factorials[:, None])).astype(np.float32)
 
