@@ -11,6 +11,7 @@ import numpy as np
 from posterity.amortized.families.base import AbstractPosterior
 from posterity.inference.predict_table import predict_table, sample_table
 from posterity.inference.proposal import Proposal
+from posterity.inference.updating import rows_to_add
 from posterity.results.data import PosteriorData
 from posterity.results.evidence import Evidence, posterior_log_evidence
 from posterity.results.fit import Fit, fit_of
@@ -35,9 +36,11 @@ class Posterior(PosteriorData):
 
     Attributes:
         make_q: Computes q of the dataset; None where it is unanswered.
+        ask_again: Answers another dataset as this one was answered; takes it, and how many rows were left out.
     """
 
     make_q: Callable[[], AbstractPosterior] | None = None
+    ask_again: Callable[[Mapping[str, np.ndarray], int], "Posterior"] | None = None
 
     def __repr__(self) -> str:
         return posterior_text(self)
@@ -149,6 +152,30 @@ class Posterior(PosteriorData):
         return predict_table(
             self, self.recipe, new_rows, interval=interval, seed=seed, drop_missing=drop_missing, source=source
         )
+
+    def update(self, new_data: Any, *, drop_missing: bool = False, source: str | None = None) -> "Posterior":
+        """The posterior given the rows so far and new ones: exactly that of all rows at once, under the same prior.
+
+        The terms of old rows are kept: yesterday's posterior is not squeezed into a prior. Rows of a table are coded
+        and scaled as the first table was, so that latents stay in its units and priors mean what they meant.
+
+        Args:
+            new_data: Rows with their responses: a table with the columns of the first, or a dict of arrays where the
+                dataset was one.
+            drop_missing: Leave out rows of a table with a missing cell instead of refusing them.
+            source: What messages call the new data; their path if None.
+
+        Raises:
+            InputError: The new rows do not fit the dataset, or its rows are not exchangeable.
+        """
+        self.require_draws("update")
+        assert self.ask_again is not None
+        new, dropped = rows_to_add(self, new_data, drop_missing=drop_missing, source=source)
+        together = {name: np.concatenate([values, new[name]]) for name, values in self.data.items()}
+        updated = self.ask_again(together, dropped)
+        if updated.verdict == "unanswered":
+            raise InputError(updated.reasons[0])
+        return updated
 
     def sample(
         self,

@@ -303,7 +303,22 @@ def _finish(
         dropped_rows=request.dropped_rows,
         seconds=time.perf_counter() - started,
         make_q=partial(proposal_of, network, model, read.padded),
+        ask_again=partial(_asked_again, model, network, request, read.name),
     )
+
+
+def _asked_again(
+    model: Model,
+    network: Network,
+    request: Request,
+    name: str | None,
+    dataset: Mapping[str, np.ndarray],
+    dropped_rows: int,
+) -> Posterior:
+    """The posterior of another dataset, asked for as the first one was."""
+    dropped = request.dropped_rows + dropped_rows
+    request = dataclasses.replace(request, started=time.perf_counter(), dropped_rows=dropped)
+    return posteriors_of(model, network, [dataset], request, names=[name])[0]
 
 
 def _wrong_density(read: _Read, found: Refinement) -> str | None:

@@ -79,6 +79,19 @@ class AbstractRecipe(abc.ABC):
         """Columns that `read_table` is to take from a CSV as they are written, so that "05" does not become 5."""
 
     @abc.abstractmethod
+    def transform(self, frame: pl.DataFrame, *, drop_missing: bool = False, source: str = "table") -> TableData:
+        """Another table, target included, as a dataset: coded and scaled as the first one was.
+
+        Args:
+            frame: At least the columns of the first table that feed the model; others are not read.
+            drop_missing: Leave out rows with a missing cell instead of refusing them.
+            source: What messages call this table.
+
+        Raises:
+            InputError: A column is missing or of another kind, a cell is missing or infinite, a category is new.
+        """
+
+    @abc.abstractmethod
     def new_rows(self, frame: pl.DataFrame, *, drop_missing: bool = False, source: str = "new rows") -> TableData:
         """Covariates of rows to predict for, coded and scaled as the table was.
 

@@ -152,6 +152,35 @@ class FormulaRecipe(AbstractRecipe):
         values = self._arguments(read, self.fixed.matrix(read.table, where), numbers, source)
         return TableData(values, read.rows, read.dropped)
 
+    def transform(self, frame: pl.DataFrame, *, drop_missing: bool = False, source: str = "table") -> TableData:
+        """Another table, response included, as a dataset: coded and scaled as the first one was.
+
+        Args:
+            frame: At least the columns that the formula mentions.
+            drop_missing: Leave out rows with a missing cell instead of refusing them.
+            source: What messages call this table.
+
+        Raises:
+            InputError: As `new_rows`; or the response is an expression, is missing, or has a new class.
+        """
+        column = plain_name(self.formula.response)
+        if column is None:
+            raise InputError(f"{source}: the response '{self.formula.response}' is an expression; infer from all rows")
+        check_names([f"`{column}`"], frame.columns, f"{source}: formula '{self.formula.text}'")
+        cells = response_cells(frame[column], self.family.response, source)
+        there = np.flatnonzero(~cells.is_null().to_numpy())
+        if len(there) < frame.height and not drop_missing:
+            raise InputError(
+                f"{source}: '{column}' is missing in {frame.height - len(there)} rows; fill them, or leave them out"
+            )
+        given = self.new_rows(frame[there], drop_missing=drop_missing, source=source)
+        known = cells[there][given.rows]
+        y = known if self.target_levels is None else codes(known, self.target_levels)
+        if y.null_count():
+            raise InputError(f"{source}: '{column}' has a class that the first table does not have")
+        values = {**given.values, "y": self._scaled(y.to_numpy())}
+        return TableData(values, there[given.rows], frame.height - len(given.rows))
+
     @property
     def target(self) -> str:
         """The response as the formula has it, backticks removed."""
