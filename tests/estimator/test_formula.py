@@ -1,5 +1,6 @@
 """Formulas end to end: programs against hand-written models and SciPy, their posteriors, and the classic tables."""
 
+import contextlib
 from pathlib import Path
 
 import jax
@@ -369,3 +370,18 @@ def test_sleepstudy_agrees_with_what_is_published():
     summary = {line["latent"]: line for line in posterior.summary().to_dicts()}
     for latent, value in published.items():
         assert abs(summary[latent]["mean"] - value) < 0.7 * summary[latent]["sd"], latent
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x0c\n", "\u2028", '"""\n', "'\n", ")\n", "#\n"], ids=ascii)
+@pytest.mark.parametrize("formula", ["y ~ `{}`", "y ~ x + `{}`", "y ~ x + (1 | `{}`)", "y ~ x + (`{}` | g)"])
+def test_nothing_of_a_table_is_run(tmp_path, end, formula):
+    """A program is text that is run: a header or a level that ends a comment must not begin a statement."""
+    touched = tmp_path / "touched"
+    statement = f"x{end}import pathlib; pathlib.Path({str(touched)!r}).touch()\n#"
+    rng = np.random.default_rng(0)
+    columns = {"x": rng.normal(size=30), "g": [statement, "b", "c"] * 10, "y": rng.normal(size=30)}
+    columns[statement] = rng.integers(0, 3, 30) if "| `" in formula else rng.normal(size=30)
+    with contextlib.suppress(InputError):
+        posterity.from_formula(formula.format(statement), pl.DataFrame(columns))
+    posterity.from_formula("y ~ x + (1 | g)", pl.DataFrame({name: columns[name] for name in "xgy"}))
+    assert not touched.exists()

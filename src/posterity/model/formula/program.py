@@ -1,5 +1,7 @@
 """The NumPyro program of a formula, as text that people can read, copy and change; and the function that it defines."""
 
+import ast
+import keyword
 import linecache
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -8,10 +10,13 @@ from typing import Any
 
 from posterity.model.formula.family import ResponseFamily
 from posterity.model.formula.priors import Prior
+from posterity.runtime.errors import InputError
+from posterity.runtime.plain import printable
 
 __all__ = ["EffectsLayout", "Layout", "run_program", "write_program"]
 
 MODULE = "posterity.formula"
+IMPORTS = ("jax", "jax.numpy", "numpyro", "numpyro.distributions")
 _WIDTH = 100
 
 
@@ -70,7 +75,14 @@ def write_program(layout: Layout, family: ResponseFamily, priors: Mapping[str, P
         layout: What it consists of.
         family: Of the response.
         priors: Latent -> prior, from `priors_of`.
+
+    Raises:
+        InputError: A name cannot be one of a program.
     """
+    names = [*layout.arguments, *(name for term in layout.effects for name in (term.site, term.index))]
+    for name in names:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise InputError(f"formula: '{name}' cannot name an argument of a program; rename the column")
     by_class = family.location == "classes"
     body = [
         *_location(layout, family, priors),
@@ -85,7 +97,12 @@ def write_program(layout: Layout, family: ResponseFamily, priors: Mapping[str, P
     imports = ["import jax.numpy as jnp"] if "jnp." in text else []
     imports = ["import jax", *imports] if "jax.nn" in text else imports
     head = [*imports, "import numpyro", "import numpyro.distributions as dist", "", ""]
-    return "\n".join([*head, *(f"# {line}" for line in layout.comments), text, ""])
+    return "\n".join([*head, *(f"# {_in_one_line(line)}" for line in layout.comments), text, ""])
+
+
+def _in_one_line(comment: str) -> str:
+    """A comment that ends where it should: names of columns may hold line breaks, and what follows would be run."""
+    return printable(comment).replace("\n", "\\n")
 
 
 def run_program(source: str, name: str) -> Callable[..., Any]:
@@ -97,12 +114,28 @@ def run_program(source: str, name: str) -> Callable[..., Any]:
     """
     filename = f"<formula {zlib.crc32(source.encode()):08x}>"
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename  # for tracebacks
+    _refuse_more_than_a_model(source)
     namespace: dict[str, Any] = {"__name__": MODULE}
     exec(compile(source, filename, "exec"), namespace)
     function = namespace["model"]
     function.__name__ = function.__qualname__ = name
     function.program_text = source  # what a pickle holds of it
     return function
+
+
+def _refuse_more_than_a_model(source: str) -> None:
+    """Nothing of a table may become a statement: a program is imports of four modules, and one function.
+
+    Raises:
+        InputError: There is something else.
+    """
+    try:
+        *imports, function = ast.parse(source).body
+    except (SyntaxError, ValueError) as error:
+        raise InputError("formula: names of columns or levels make no program; rename them") from error
+    known = all(isinstance(node, ast.Import) and all(a.name in IMPORTS for a in node.names) for node in imports)
+    if not (known and isinstance(function, ast.FunctionDef) and function.name == "model"):
+        raise InputError("formula: names of columns or levels make another program than the formula's; rename them")
 
 
 def _first(layout: Layout) -> str:
