@@ -8,7 +8,8 @@ known noise of 0.5 (`known`), `poisson` (priors N(0, 0.5)), `logistic`, `interce
 Data come from each model's own joint, changed by one of the shifts below, in several strengths. Strength 0 is the
 model's own data: what is flagged at 0.01 are false alarms. AUC compares p-values of changed and unchanged datasets
 (ties count half): 0.5 sees nothing. The limit of detection is the smallest strength at which half of the datasets are
-flagged at 0.01, by straight lines between the strengths that were tried. Rows go to `results/fit_study.jsonl`.
+flagged at 0.01, by straight lines between the strengths that were tried. The AUC of the log evidence compares each
+with those of unchanged datasets, as `posterity.evidence_fit` does. Rows go to `results/fit_study.jsonl`.
 """
 
 import argparse
@@ -206,7 +207,7 @@ SHIFTS = {
 
 
 def p_values(shift, strength, num_rows, number, estimator):
-    """P-values of fit of so many datasets, and the seconds that one took."""
+    """P-values of fit of so many datasets, their log evidence (NaN without), and the seconds that one fit took."""
     datasets = []
     for i in range(number):
         truth = Truth(shift.model, num_rows, np.random.default_rng([i, num_rows]))
@@ -214,12 +215,23 @@ def p_values(shift, strength, num_rows, number, estimator):
     posteriors = estimator.infer_each(datasets, refine_seconds=0.0)
     started = time.perf_counter()
     found = [fit_of(posterior, seed=i).p_value for i, posterior in enumerate(posteriors)]
-    return np.array(found), (time.perf_counter() - started) / number
+    seconds = (time.perf_counter() - started) / number
+    evidence = [p.log_evidence.value if p.verdict == "corrected" else np.nan for p in posteriors]
+    return np.array(found), np.array(evidence), seconds
 
 
 def auc(changed, unchanged):
     """Chance that a changed dataset has the smaller p-value; ties count half."""
     return float(np.mean(changed[:, None] < unchanged) + 0.5 * np.mean(changed[:, None] == unchanged))
+
+
+def auc_of_evidence(changed, unchanged):
+    """The same for the log evidence among that of the model's own data, two-sided; None with few of either."""
+    changed, unchanged = changed[np.isfinite(changed)], unchanged[np.isfinite(unchanged)]
+    if min(len(changed), len(unchanged)) < 10:
+        return None
+    shares = [np.mean(unchanged[:, None] < values, axis=0) for values in (changed, unchanged)]
+    return auc(*(0.5 - np.abs(share - 0.5) for share in shares))
 
 
 def limit(strengths, flagged):
@@ -237,12 +249,14 @@ def measure(name, number):
     for num_rows in ROWS:
         example = Truth(shift.model, num_rows, np.random.default_rng(0)).data()
         estimator = posterity.informed(MODELS[shift.model], example, check=False)
-        unchanged, seconds = p_values(shift, 0.0, num_rows, number, estimator)
-        changed = [p_values(shift, strength, num_rows, number, estimator)[0] for strength in shift.strengths]
+        unchanged, own_evidence, seconds = p_values(shift, 0.0, num_rows, number, estimator)
+        measured = [p_values(shift, strength, num_rows, number, estimator) for strength in shift.strengths]
+        changed, evidence = [found[0] for found in measured], [found[1] for found in measured]
         flagged = [float(np.mean(p < SUSPICIOUS)) for p in changed]
         row = {
             "shift": name, "what": shift.what, "model": shift.model, "rows": num_rows, "datasets": number,
             "strengths": list(shift.strengths), "auc": [auc(p, unchanged) for p in changed], "flagged": flagged,
+            "auc_evidence": [auc_of_evidence(found, own_evidence) for found in evidence],
             "limit": limit(shift.strengths, flagged), "false_alarms": float(np.mean(unchanged < SUSPICIOUS)),
             "false_alarms_5": float(np.mean(unchanged < 0.05)), "seconds_each": seconds,
         }  # fmt: skip

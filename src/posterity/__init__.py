@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from posterity.amortized.objectives import ForwardKL, ReverseKL, SymmetricKL
     from posterity.estimator.check import Calibration, check
     from posterity.estimator.estimator import Estimator, load
+    from posterity.estimator.evidence_fit import evidence_fit
     from posterity.estimator.formula import FormulaModel, from_formula
     from posterity.estimator.infer import infer
     from posterity.estimator.informed import informed
@@ -36,6 +37,7 @@ _HOMES = {
     "posterity.amortized.objectives": ("ForwardKL", "ReverseKL", "SymmetricKL"),
     "posterity.estimator.check": ("Calibration", "check"),
     "posterity.estimator.estimator": ("Estimator", "load"),
+    "posterity.estimator.evidence_fit": ("evidence_fit",),
     "posterity.estimator.formula": ("FormulaModel", "from_formula"),
     "posterity.estimator.infer": ("infer",),
     "posterity.estimator.informed": ("informed",),
@@ -86,6 +88,7 @@ __all__ = [
     "builtin_simulator",
     "check",
     "compare",
+    "evidence_fit",
     "from_formula",
     "infer",
     "informed",

@@ -21,6 +21,17 @@ def numbers(tmp_path):
     return path
 
 
+def test_fit_is_a_second_line_on_request(posterity, table):
+    """Beside the verdict, and in the JSON with every statistic; without the option neither."""
+    words = ("infer", "linear_regression", table, "--target", "y", "--draws", 200)
+    shown = posterity(*words, "--fit").out.splitlines()
+    assert shown[1].startswith("fit  Nothing seen against the model: p = ")
+    found = posterity(*words, "--fit", "--json").json["datasets"][0]["fit"]
+    assert set(found) == {"p_value", "statistics", "num_replicated", "is_suspicious"}
+    assert {"name", "value", "low", "high", "p_value"} == set(found["statistics"][0])
+    assert "fit" not in posterity(*words, "--json").json["datasets"][0]
+
+
 def test_json_is_the_one_of_the_contract(posterity, regression, table):
     outcome = posterity("infer", regression, table, "--target", "y", "--json", "--draws", 200)
     assert (outcome.code, outcome.err) == (0, "")
