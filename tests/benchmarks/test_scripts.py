@@ -9,17 +9,20 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
+    "bad_tables": "read --chunks 1",
     "building": "--once",
     "compiler": "--only Beta --draws 600",
     "deadline": "--only branches --seconds 1",
     "first_answer": "--smoke --only logistic",
     "fit_study": "--only bend --datasets 2",
+    "hostile_artifacts": "tests/fixtures/regression.estimator --flips 3 --every 300",
     "in_context": "--encoder deep_sets --family diagonal --objective forward --minutes 0.02",
     "informed": "--model logistic --size 32,5 --datasets 3",
     "informed_any": "--case saturation --datasets 3",
     "informed_best_gaussian": "--size 32,5 --datasets 3",
     "informed_in_context": "--model linear --size 32,5 --minutes 0.02 --datasets 3",
     "informed_tasks": "T1 --datasets 3",
+    "kills": "--kills 1 --only csv",
     "memory": "infer",
     "missed_modes": "--only 2x2 --datasets 1",
     "multilevel_tables": "--only Dyestuff --draws 1000",

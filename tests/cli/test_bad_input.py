@@ -2,13 +2,16 @@
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
 
 import polars as pl
 import pytest
-from cli.cases import regression_table
+from cli.cases import FIXTURES, regression_table
+
+from posterity.estimator.artifact import with_hashes
 
 ROWS = regression_table()
 
@@ -81,20 +84,42 @@ def _flip_weights(folder):
     weights.write_bytes(content)
 
 
+def _rehash(folder, record):
+    """As somebody would who means harm."""
+    record.pop("sha256", None)
+    (folder / "estimator.json").write_text(json.dumps(with_hashes(record, folder)))
+
+
 def _change_record(folder, **changes):
-    record = folder / "estimator.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | changes))
+    _rehash(folder, json.loads((folder / "estimator.json").read_text()) | changes)
+
+
+def _swap_weights(folder):
+    shutil.copy(FIXTURES / "shop.estimator" / "weights.safetensors", folder)
+
+
+def _flip_weights_and_rehash(folder):
+    _flip_weights(folder)
+    _change_record(folder)
+
+
+def _pipe(folder):
+    (folder / "weights.safetensors").unlink()
+    os.mkfifo(folder / "weights.safetensors")
 
 
 DAMAGES = {
-    "weights_cut": (_cut_weights, "missing or damaged"),
-    "weights_flipped": (_flip_weights, "does not reproduce its own golden"),
+    "weights_cut": (_cut_weights, "its hash is not the one in estimator.json"),
+    "weights_flipped": (_flip_weights, "its hash is not the one in estimator.json"),
+    "weights_changed": (_flip_weights_and_rehash, "does not reproduce its own golden"),
+    "weights_swapped": (_swap_weights, "its hash is not the one in estimator.json"),
+    "pipe": (_pipe, "it is no plain file"),
     "golden_gone": (lambda folder: (folder / "golden.safetensors").unlink(), "missing or damaged"),
     "no_json": (lambda folder: (folder / "estimator.json").write_text("{"), "is damaged"),
     "foreign": (lambda folder: (folder / "estimator.json").write_text("{}"), "not written by posterity"),
     "newer": (lambda folder: _change_record(folder, format_version=99), "format version 99"),
     "other_network": (lambda folder: _change_record(folder, architecture={"encoder": "gru"}), "damaged"),
-    "half_a_record": (lambda folder: _change_record(folder, envelope={}), "does not fit this version"),
+    "half_a_record": (lambda folder: _change_record(folder, envelope={}), "'envelope' does not hold what it should"),
 }
 
 
@@ -132,7 +157,7 @@ def test_options_that_make_no_sense(refused, regression, table):
     assert "is the target" in infer("--categorical", "y")
     assert "expected FILE.py:FUNCTION" in infer("--model", "my_model.py")
     assert "Missing argument" in refused("infer", regression)
-    assert "--datasets" in refused("check", regression, "--datasets", 1)
+    assert "too few to judge" in refused("check", regression, "--datasets", 1)
 
 
 def test_a_real_process_says_one_line_and_nothing_else(regression, tmp_path):
@@ -167,7 +192,8 @@ def test_a_disk_that_is_full_is_one_line(table, tmp_path):
 def test_a_reader_that_has_gone_is_no_error(table):
     code = "import sys; from posterity.cli.app import main; sys.exit(main())"
     words = ["infer", "linear_regression", str(table), "--target", "y", "--refine", "0", "--json", "--quiet"]
-    process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 1  # as Typer has it
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=pipe, stderr=pipe) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1  # as Typer has it

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import posterity
 from posterity import Architecture, InputError, TrainingConfig
+from posterity.estimator.artifact import with_hashes
 from posterity.model.identity import describe_model
 
 SMALL = Architecture("deep_sets", "full", {"width": 8, "depth": 1, "embedding_size": 8}, {}, {"width": 16, "depth": 1})
@@ -60,8 +61,19 @@ def copy(saved, tmp_path):
 def edit_record(path, change):
     file = path / "estimator.json"
     record = json.loads(file.read_text())
+    hashes = record.pop("sha256")
     change(record)
-    file.write_text(json.dumps(record))
+    rehashed = with_hashes(record, path) if (path / "weights.safetensors").is_file() else {**record, "sha256": hashes}
+    file.write_text(json.dumps(rehashed))
+
+
+def edit_tensors(path, name, change):
+    """Other tensors, hashes made anew as somebody would who means harm."""
+    file = path / f"{name}.safetensors"
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file)
+    edit_record(path, lambda record: None)
 
 
 def test_loaded_equals_saved_to_the_bit(estimator, saved):
@@ -159,22 +171,122 @@ def test_golden_densities_see_a_changed_model(copy, monkeypatch):
         posterity.load(copy, model=other_slope)
 
 
-def test_golden_densities_see_changed_weights(copy):
-    weights = load_file(copy / "weights.safetensors")
-    name = next(name for name in weights if "head" in name and "bias" in name)
-    save_file(weights | {name: weights[name] + 0.5}, copy / "weights.safetensors")
-    with pytest.raises(InputError, match="golden log_q: off by"):
+def a_head(weights):
+    return next(name for name in weights if "head" in name and "bias" in name)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("weights", lambda t: t.update({a_head(t): t[a_head(t)] + 0.5}), "golden log_q: off by"),
+        (
+            "weights",
+            lambda t: t.update({min(t): np.zeros((1, 2, 3), np.float32)}),
+            r"got float32 \(1, 2, 3\); it is dam",
+        ),
+        ("weights", lambda t: t.update({min(t): t[min(t)].astype(np.float64)}), "expected .* as float32"),
+        ("weights", lambda t: t.update({min(t): np.nan * t[min(t)]}), "values that are not finite"),
+        ("weights", lambda t: t.pop(min(t)), "got nothing; it is damaged"),
+        (
+            "weights",
+            lambda t: t.update(more=np.zeros(3, np.float32)),
+            "holds 'more', which the network has no place for",
+        ),
+        ("golden", lambda t: t.update({"0/z": t["0/z"][:, :0]}), "does not fit this version of posterity"),
+        ("golden", lambda t: t.clear(), "does not fit this version of posterity"),
+    ],
+    ids=["changed", "shape", "dtype", "nan", "missing", "more", "golden-shape", "golden-gone"],
+)
+def test_tensors_that_are_not_those_of_the_network(copy, name, change, message):
+    edit_tensors(copy, name, change)
+    with pytest.raises(InputError, match=message):
         posterity.load(copy, model=slope)
 
 
-def test_missing_and_misshapen_weights(copy):
-    weights = load_file(copy / "weights.safetensors")
-    name = sorted(weights)[0]
-    save_file(weights | {name: np.zeros((1, 2, 3), np.float32)}, copy / "weights.safetensors")
-    with pytest.raises(InputError, match=r"expected .* got \(1, 2, 3\); it is damaged"):
+@pytest.mark.parametrize("name", ["estimator.json", "weights.safetensors", "golden.safetensors"])
+def test_any_flipped_bit_is_seen(copy, name):
+    content = (copy / name).read_bytes()
+    for place in np.linspace(0, 8 * len(content) - 1, 100).astype(int).tolist():
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        (copy / name).write_bytes(damaged)
+        with pytest.raises(InputError):
+            posterity.load(copy, model=slope)
+
+
+@pytest.mark.parametrize("name", ["estimator.json", "weights.safetensors", "golden.safetensors"])
+def test_what_is_no_plain_file_is_not_read(copy, tmp_path, name):
+    """A pipe would make it wait for ever, a device eat memory, and a link lead anywhere."""
+    file = copy / name
+    shutil.move(file, tmp_path / "moved")
+    os.mkfifo(file)
+    with pytest.raises(InputError, match="it is no plain file"):
         posterity.load(copy, model=slope)
-    save_file({k: v for k, v in weights.items() if k != name}, copy / "weights.safetensors")
-    with pytest.raises(InputError, match="got nothing; it is damaged"):
+    for place in ("/dev/zero", tmp_path / "moved"):
+        file.unlink()
+        file.symlink_to(place)
+        with pytest.raises(InputError, match="it is a link"):
+            posterity.load(copy, model=slope)
+    file.unlink()
+    file.touch()
+    os.truncate(file, 2**34)
+    with pytest.raises(InputError, match="17179869184 bytes, where at most"):
+        posterity.load(copy, model=slope)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 1_000_000, "nested too deeply"),
+        ('{"a":' * 40 + "1" + "}" * 40, "nested too deeply"),
+        ('{"format": 1, "format": 2}', "a key comes twice"),
+        ('{"format": NaN}', "holds NaN"),
+        ("1" * 1_000_000, "is damaged"),
+        ('"\\ud800', "is damaged"),
+        (b"\xff\xfe", "is damaged"),
+    ],
+    ids=["bomb", "deep", "twice", "nan", "long", "surrogate", "utf-16"],
+)
+def test_json_that_is_none(copy, text, message):
+    (copy / "estimator.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=message):
+        posterity.load(copy, model=slope)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("versions", None),
+        ("model", {"name": "slope", "source_sha256": "x"}),
+        ("model", {"builtin": "linear_regression", "options": {"prior_sd": [1]}}),
+        ("example", {"x": {"shape": [10**9, 10**9], "dtype": "float32"}}),
+        ("example", {"x": {"shape": [True], "dtype": "float32"}}),
+        ("example", {"x": {"shape": [3], "dtype": "float64"}}),
+        ("envelope", {"rows": [8, 10**12], "plates": {}}),
+        ("envelope", {"rows": [16, 8], "plates": {}}),
+        ("covariates", {"law": "resampled", "options": {"a": None}}),
+        ("architecture", {"encoder": "deep_sets"}),
+        ("record", {}),
+        ("record", {"data_envelope": {"x": {"mean": [0.0, 1.0], "sd": [0.0, 1.0], "outlayer": [0.0, 1.0]}}}),
+    ],
+    ids=str,
+)
+def test_fields_that_do_not_hold_what_they_should(copy, field, value):
+    """Among them a key that was renamed, which silenced what training data had looked like."""
+    edit_record(copy, lambda record: record.update({field: value}))
+    with pytest.raises(InputError, match=f"'{field}' does not hold what it should"):
+        posterity.load(copy, model=slope)
+
+
+def test_layers_beyond_all_bounds_are_refused_before_they_are_made(copy):
+    edit_record(copy, lambda record: record["architecture"]["encoder_options"].update(depth=10**6))
+    with pytest.raises(InputError, match="'architecture' does not hold"):
+        posterity.load(copy, model=slope)
+
+
+def test_fields_unknown_or_changed_are_refused(copy):
+    edit_record(copy, lambda record: record.update(more=1))
+    with pytest.raises(InputError, match="unknown field 'more'"):
         posterity.load(copy, model=slope)
 
 
@@ -183,7 +295,7 @@ def test_missing_and_misshapen_weights(copy):
     [
         (
             lambda p: (p / "weights.safetensors").write_bytes(b"garbage"),
-            "weights.safetensors is missing or damaged",
+            "its hash is not the one in estimator.json",
         ),
         (lambda p: (p / "weights.safetensors").unlink(), "weights.safetensors is missing or damaged"),
         (lambda p: (p / "golden.safetensors").unlink(), "golden.safetensors is missing or damaged"),
@@ -192,7 +304,7 @@ def test_missing_and_misshapen_weights(copy):
         (lambda p: (p / "estimator.json").unlink(), "has no readable estimator.json"),
         (lambda p: edit_record(p, lambda r: r.update(format="other")), "was not written by posterity"),
         (lambda p: edit_record(p, lambda r: r.update(format_version=99)), "has format version 99"),
-        (lambda p: edit_record(p, lambda r: r.pop("envelope")), "does not fit this version of posterity"),
+        (lambda p: edit_record(p, lambda r: r.pop("envelope")), "has no 'envelope'"),
         (
             lambda p: edit_record(p, lambda r: r["architecture"].update(encoder="deepset")),
             "unknown encoder 'deepset'",

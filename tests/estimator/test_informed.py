@@ -152,12 +152,11 @@ def test_ill_posed_targets_give_finite_draws_or_reasons(linear, case, data):
 @pytest.mark.parametrize(
     "counts", [np.full(20, 10**7), np.zeros(20, int), np.arange(20) ** 4], ids=["huge", "zero", "wide"]
 )
-def test_extreme_counts_give_finite_draws(counts):
+def test_extreme_counts_are_corrected(counts):
     x = np.random.default_rng(4).normal(size=(20, 2))
     posterior = posterity.infer("poisson_regression", {"x": x, "y": counts}, num_draws=500, refine_seconds=0.0)
     assert all(np.isfinite(draws).all() for draws in posterior.draws.values())
-    assert (posterior.verdict == "corrected") == (counts.min() < 10**7), posterior.reasons  # float32 again
-    assert (posterior.verdict == "corrected") == (not posterior.reasons)
+    assert posterior.verdict == "corrected" and not posterior.reasons
 
 
 def test_padding_and_masked_columns_change_nothing(logistic):

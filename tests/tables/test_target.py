@@ -77,7 +77,7 @@ DATES = [date(2024, 1, day) for day in (1, 2, 3, 4)]
         ("class", [0.0, 1.0, 1.5, 2.0], "holds 1.5; expected class labels or integer codes"),
         ("count", [0, 1, -1, 2], "holds 1 value that cannot be counts, such as -1; expected integers from 0"),
         ("count", [0.0, 2.5, 3.5, 2.0], "holds 2 values that cannot be counts, such as 2.5"),
-        ("count", [0, 1, 2**31, 2], "holds 1 value that cannot be counts, such as 2147483648"),
+        ("count", [0, 1, 2**54, 2], "holds 1 value that cannot be counts, such as 1.80143985"),
     ],
 )
 def test_unfit_targets(kind, cells, message):

@@ -134,9 +134,11 @@ def infer(ctx, **given: Any) -> None:
 
 
 def _by_nuts(posterior: "Posterior", seed: int) -> "NutsReference":
+    from posterity.runtime.precision import precision_of
     from posterity.trust.nuts import nuts_reference
 
-    return nuts_reference(posterior.model, posterior.data, seed=seed)
+    with precision_of(posterior.data):
+        return nuts_reference(posterior.model, posterior.data, seed=seed)
 
 
 def _remark(reference: "NutsReference | None") -> None:

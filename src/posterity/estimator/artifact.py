@@ -4,6 +4,10 @@
 datasets with the densities that they must give, checked at every load, and `covariates.safetensors` the rows that
 training covariates were drawn from, if they were. A model of the user's own is given again when loading, and its
 source is compared.
+
+An estimator may come from a stranger, or from a disk that errs. Files are read only if they are plain and of a size
+that makes sense; `estimator.json` holds the hashes of all, its own included, and is checked field by field, before
+anything is made of it.
 """
 
 import importlib.metadata
@@ -22,15 +26,17 @@ from jaxtyping import Array, PRNGKeyArray
 
 from posterity.amortized.architecture import Architecture
 from posterity.amortized.network import AmortizedPosterior, network_skeleton
+from posterity.estimator.schema import check_record
 from posterity.model.arguments import model_name
 from posterity.model.builtin import MODELS
 from posterity.model.dataset import Dataset
 from posterity.model.identity import describe_model
+from posterity.runtime.bounded import digest, plain_json, read_plain
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.runtime.keys import key_for
 from posterity.runtime.plain import without_nan
-from posterity.runtime.tensors import named_weights, read_tensors, with_weights
+from posterity.runtime.tensors import named_weights, parse_tensors, with_weights
 from posterity.simulation.covariates import COVARIATE_LAWS, ResampledRows
 from posterity.simulation.envelope import Envelope
 from posterity.simulation.simulator import Simulator, build_simulator
@@ -44,6 +50,7 @@ RECORD, WEIGHTS, GOLDEN, ROWS = (
     "golden.safetensors",
     "covariates.safetensors",
 )
+MOST_BYTES = {RECORD: 2**22, WEIGHTS: 2**31, GOLDEN: 2**28, ROWS: 2**30}
 NUM_GOLDEN, NUM_GOLDEN_DRAWS = 3, 4
 MAX_COVARIATE_ROWS = 2000
 # Densities on another processor or XLA version differ by float32 rounding; a changed network differs by nats.
@@ -81,7 +88,8 @@ def write_artifact(contents: Artifact, path: Path) -> None:
         law = simulator.covariate_law
         if simulator.model.covariates and law.name not in ("normal", "table"):
             save_file(_covariate_rows(simulator), staging / ROWS)
-        (staging / RECORD).write_text(json.dumps(_record(contents), indent=2, allow_nan=False) + "\n")
+        record = with_hashes(_record(contents), staging)
+        (staging / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
         os.chmod(staging, 0o755)
         _put_in_place(staging, path)
     except OSError as error:
@@ -153,16 +161,18 @@ def read_artifact(path: Path, model: Callable[..., Any] | None = None) -> Artifa
     """
     record = _read_record(path)
     found = _model(path, record["model"], model)
-    golden = read_tensors(path / GOLDEN)
+    golden, weights = (_read_tensors(path, record, name) for name in (GOLDEN, WEIGHTS))
     try:
         simulator = _rebuild_simulator(path, record, found)
         architecture = Architecture(**record["architecture"])
-        network = with_weights(path / WEIGHTS, network_skeleton(simulator, architecture))
+        network = with_weights(path / WEIGHTS, weights, network_skeleton(simulator, architecture))
         _check_golden(path, network, simulator, golden)
-    except (KeyError, TypeError, IndexError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # of arrays that fit nothing, there is no end of kinds
         raise InputError(
-            f"{path / RECORD} does not fit this version of posterity ({type(error).__name__}: {error}); it is "
-            "damaged, or was written by another version: train again"
+            f"{path / RECORD} does not fit this version of posterity ({type(error).__name__}: {str(error)[:200]}); "
+            "it is damaged, or was written by another version: train again"
         ) from error
     return Artifact(simulator, network, architecture, record["record"])
 
@@ -189,20 +199,55 @@ def _read_record(path: Path) -> dict[str, Any]:
         aside = _aside(path)
         kept = f"; a run that replaced it was cut short: rename {aside} to get it back" if aside.is_dir() else ""
         raise InputError(f"no estimator at {path}: there is no such directory{kept}")
-    try:
-        record = json.loads((path / RECORD).read_text())
-    except OSError as error:
-        raise InputError(f"{path} is no estimator: it has no readable {RECORD}") from error
-    except ValueError as error:
-        raise InputError(f"{path / RECORD} is damaged: {error}") from error
+    if not os.path.lexists(path / RECORD):
+        raise InputError(f"{path} is no estimator: it has no readable {RECORD}")
+    record = plain_json(read_plain(path / RECORD, MOST_BYTES[RECORD]), str(path / RECORD))
     if not isinstance(record, dict) or record.get("format") != "posterity.estimator":
         raise InputError(f"{path / RECORD} was not written by posterity")
     if record.get("format_version") != FORMAT_VERSION:
         raise InputError(
             f"{path} has format version {record.get('format_version')}; this posterity reads version "
-            f"{FORMAT_VERSION}: install the posterity that wrote it ({record.get('versions', {}).get('posterity')})"
+            f"{FORMAT_VERSION}: install the posterity that wrote it, or train again"
         )
+    check_record(record, str(path / RECORD))
+    if record["sha256"].get(RECORD) != _own_hash(record):
+        raise InputError(f"{path / RECORD} is damaged: it has changed since it was written")
     return record
+
+
+def with_hashes(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The record with the hashes of a folder's files, and its own.
+
+    Args:
+        record: Without hashes.
+        folder: Where the files are.
+    """
+    files = [name for name in (WEIGHTS, GOLDEN, ROWS) if (folder / name).exists()]
+    hashed = {**record, "sha256": {name: digest(read_plain(folder / name, MOST_BYTES[name])) for name in files}}
+    hashed["sha256"][RECORD] = _own_hash(hashed)
+    return hashed
+
+
+def _own_hash(record: Mapping[str, Any]) -> str:
+    """Of all fields, the other files' hashes included."""
+    others = {name: value for name, value in record["sha256"].items() if name != RECORD}
+    return digest(json.dumps({**record, "sha256": others}, sort_keys=True).encode())
+
+
+def _read_tensors(path: Path, record: Mapping[str, Any], name: str) -> dict[str, np.ndarray]:
+    """The finite tensors of one of an estimator's files, which must be the one that was written.
+
+    Raises:
+        InputError: It is missing, damaged or another one.
+    """
+    content = read_plain(path / name, MOST_BYTES[name])
+    if digest(content) != record["sha256"].get(name):
+        raise InputError(f"{path / name} is damaged, or of another estimator: its hash is not the one in {RECORD}")
+    tensors = parse_tensors(content, path / name)
+    for tensor, values in tensors.items():
+        if not np.isfinite(values).all() and "/log_" not in tensor:
+            raise InputError(f"{path / name} is damaged: '{tensor}' holds values that are not finite")
+    return tensors
 
 
 def _model(path: Path, saved: Mapping[str, Any], given: Callable[..., Any] | None) -> Callable[..., Any]:
@@ -228,7 +273,7 @@ def _rebuild_simulator(path: Path, record: Mapping[str, Any], model: Callable[..
     example = {name: jnp.zeros(a["shape"], a["dtype"]) for name, a in record["example"].items()}
     law_name, options = record["covariates"]["law"], record["covariates"]["options"]
     if law_name == "resampled":
-        rows = read_tensors(path / ROWS) if (path / ROWS).exists() else {}
+        rows = _read_tensors(path, record, ROWS) if ROWS in record["sha256"] else {}
         law = ResampledRows({name: jnp.asarray(array) for name, array in rows.items()})
     else:
         law = COVARIATE_LAWS[law_name](**options)

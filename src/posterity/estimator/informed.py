@@ -34,6 +34,7 @@ from posterity.model.whole_soundness import check_whole
 from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import jit
 from posterity.runtime.errors import InputError, lookup
+from posterity.runtime.precision import precision
 from posterity.runtime.status import working
 from posterity.simulation.simulator import Simulator
 
@@ -142,7 +143,7 @@ def _structure(
             _structures.move_to_end(key)
             return _structures[key]
     try:
-        structure = _find(model, example, scales, check=check)
+        structure = _find_in_either(model, example, scales, check=check)
     except NotInformedError as error:
         raise InputError(
             f"no informed posterior given {list(scales or ())}: {error}. Name other scales, or none"
@@ -152,6 +153,20 @@ def _structure(
         while len(_structures) > MOST_KEPT:
             _structures.popitem(last=False)
     return structure
+
+
+def _find_in_either(
+    model: Model, example: Mapping[str, Any], scales: Collection[str] | None, *, check: bool
+) -> Structure | Unstructured:
+    """`_find`; with 64 bits where 32 show something unfit, as squares of 1e-30 do."""
+    try:
+        return _find(model, example, scales, check=check)
+    except InputError as error:
+        try:
+            with precision(True):
+                return _find(model, example, scales, check=check)
+        except InputError:
+            raise error from None
 
 
 def _find(

@@ -22,6 +22,7 @@ from posterity.model.dataset import PLACES, Dataset, stack_places
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit, jit
 from posterity.runtime.keys import dataset_generator, dataset_key, for_purpose, key_for
+from posterity.runtime.precision import narrowed, precision
 
 __all__ = ["Drawn", "Network", "draw_batch"]
 
@@ -81,7 +82,9 @@ def draw_batch(
         z, log_q = _bent(q, stack_places(noise), count)
     else:
         own = np.stack([*words, *[words[0]] * (PLACES - len(words))])
-        z, log_q = _sampled(network, model, places, key_for(seed, "datasets"), own, count, num_draws)
+        with precision(False):  # as the network was trained
+            short = jax.tree.map(narrowed, places)
+            z, log_q = jax.device_get(_sampled(network, model, short, key_for(seed, "datasets"), own, count, num_draws))
     drawn = jax.device_get(_weighed(model, places, z, log_q, count))
     return [Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], tuple(drawn))) for i in range(len(words))]
 

@@ -17,6 +17,7 @@ from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
+from posterity.runtime.precision import precision_of
 
 __all__ = ["Proposal", "proposal_of"]
 
@@ -64,7 +65,8 @@ class Proposal:
 def proposal_of(network: Network, model: Model, dataset: Dataset) -> AbstractPosterior:
     """The distribution q of one padded dataset."""
     if isinstance(network, InformedNetwork):
-        return network(jax.tree.map(jnp.asarray, dataset))
+        with precision_of(dataset.values):
+            return network(jax.tree.map(jnp.asarray, dataset))
     return _trained(network, model, dataset)
 
 

@@ -30,12 +30,20 @@ from posterity.runtime.compile import filter_jit
 from posterity.runtime.defaults import MOST_DRAWS, NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
 from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for
+from posterity.runtime.precision import is_double, narrowed, needs_double, precision
 from posterity.runtime.status import working
 from posterity.runtime.threads import num_cores, one_blas_thread
 from posterity.tables.abstract_recipe import AbstractRecipe
 from posterity.tables.read import as_frame
 from posterity.training.data_envelope import DataEnvelope
-from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, log_joint_again, worth_a_look
+from posterity.trust.agreement import (
+    NUM_LOOKED_AT,
+    disagreement,
+    is_one_of_few,
+    log_joint_again,
+    too_coarse,
+    worth_a_look,
+)
 from posterity.trust.ladder import climb
 from posterity.trust.refinement import Budget, Refinement
 from posterity.trust.standing import Standing
@@ -105,7 +113,8 @@ class _Read:
     """A dataset at the door: its arrays, the sizes of its variable plates, both padded, and what its key comes from.
 
     `model` and `network` are those of the request, or larger ones where it has more groups; `columns` holds the names
-    of groups that were given as words.
+    of groups that were given as words. `wide` holds the arrays with 64 bits; they are answered so if `is_double`, after
+    `spent` seconds with 32.
     """
 
     model: Model
@@ -116,6 +125,21 @@ class _Read:
     columns: Mapping[str, Sequence[str]]
     padded: Dataset
     words: np.ndarray
+    wide: dict[str, np.ndarray]
+    is_double: bool
+    spent: float = 0.0
+
+    @property
+    def exact(self) -> Dataset:
+        """Padded, with 64 bits."""
+        num_rows = self.padded.row_mask.shape[0]
+        return self.padded if self.is_double else pad_arrays(self.model, self.wide, self.sizes, num_rows)
+
+    def doubled(self, is_far: bool, seconds: float) -> "_Read":
+        """The same after some seconds, to be answered with 64 bits, and by looking farther if `is_far`."""
+        network = dataclasses.replace(self.network, looks_far=True) if is_far else self.network
+        wider = {"network": network, "arrays": self.wide, "padded": self.exact, "is_double": True}
+        return dataclasses.replace(self, **wider, spent=self.spent + seconds)
 
 
 def posteriors_of(
@@ -144,7 +168,7 @@ def posteriors_of(
         on_progress: Called with the number of finished datasets after each.
     """
     found: dict[int, Posterior] = {}
-    by_size: dict[tuple[Model, int], dict[int, _Read]] = {}
+    reads: dict[int, _Read] = {}
 
     def finished(i: int, posterior: Posterior) -> None:
         found[i] = posterior
@@ -153,19 +177,35 @@ def posteriors_of(
     for i, dataset in enumerate(datasets):
         name = None if names is None else names[i]
         try:
-            read = _read(model, network, dataset, name, first_place + i)
-            by_size.setdefault((read.model, read.padded.row_mask.shape[0]), {})[i] = read
+            reads[i] = _read(model, network, dataset, name, first_place + i)
         except InputError as error:
             finished(i, _unanswered(model, request, name, dataset, error))
-    for chosen, drawn, seconds in _draw_all(list(by_size.values()), request):
-        for (i, read), own in zip(chosen.items(), drawn, strict=True):
-            began = time.perf_counter() - seconds
-            try:
-                with one_blas_thread():
-                    finished(i, _finish(read, *own, request, began, len(datasets)))
-            except InputError as error:
-                finished(i, _unanswered(read.model, request, read.name, read.arrays, error))
+    while reads:
+        again: dict[int, _Read] = {}
+        for chosen, drawn, seconds in _draw_all(_by_size(reads), request):
+            for (i, read), (own, weights, is_coarse) in zip(chosen.items(), drawn, strict=True):
+                began = time.perf_counter() - seconds - read.spent
+                is_far = isinstance(read.network, InformedNetwork) and read.network.is_far(own.z)
+                if is_far or (is_coarse and not read.is_double):
+                    again[i] = read.doubled(is_far and (read.is_double or not is_coarse), seconds)
+                    continue
+                try:
+                    with one_blas_thread(), precision(read.is_double):
+                        finished(i, _finish(read, own, weights, request, began, len(datasets)))
+                except InputError as error:
+                    finished(i, _unanswered(read.model, request, read.name, read.arrays, error))
+        reads = again  # one time, or two where scales turn out to be far
     return [found[i] for i in range(len(datasets))]
+
+
+def _by_size(reads: Mapping[int, _Read]) -> list[dict[int, _Read]]:
+    """Those that one program serves together."""
+    found: dict[Any, dict[int, _Read]] = {}
+    for i, read in reads.items():
+        looks_far = isinstance(read.network, InformedNetwork) and read.network.looks_far
+        key = (read.model, read.padded.row_mask.shape[0], read.is_double, looks_far)
+        found.setdefault(key, {})[i] = read
+    return list(found.values())
 
 
 def _read(model: Model, network: Network, dataset: Any, name: str | None, place: int) -> _Read:
@@ -174,11 +214,14 @@ def _read(model: Model, network: Network, dataset: Any, name: str | None, place:
     dataset, words = with_codes(f"dataset for '{model.name}'", dataset)
     model, network = _with_room_for(dataset, model, network)
     columns = names_of_groups(model, words)
-    arrays = read_arrays(model, dataset)
+    with precision(True):
+        wide = read_arrays(model, dataset)
+    double = is_double() or needs_double(wide.values())
+    arrays = wide if double else {argument: narrowed(array) for argument, array in wide.items()}
     sizes = plate_sizes(model, arrays)
     num_rows = num_rows_in(model, arrays)
     padded = pad_arrays(model, arrays, sizes, num_rows if model.whole else network.padded_rows(num_rows))
-    return _Read(model, network, name, arrays, sizes, columns, padded, dataset_words(name, place))
+    return _Read(model, network, name, arrays, sizes, columns, padded, dataset_words(name, place), wide, double)
 
 
 def _with_room_for(dataset: Mapping[str, Any], model: Model, network: Network) -> tuple[Model, Network]:
@@ -204,7 +247,8 @@ def _unanswered(model: Model, request: Request, name: str | None, dataset: Any, 
     )
 
 
-Weighed = tuple[Drawn, ImportanceWeights]
+Weighed = tuple[Drawn, ImportanceWeights, bool]
+"""Draws of one dataset, their weights, and whether floats of 32 bits were too coarse for either."""
 
 
 def _draw_all(
@@ -218,10 +262,10 @@ def _draw_all(
         model, network = reads[0].model, reads[0].network
         places = stack_places([read.padded for read in reads])
         doing = working("compiling, if it is the first time, and drawing")
-        with doing, no_full_collection(), explained_derivatives(model):
+        with doing, no_full_collection(), explained_derivatives(model), precision(reads[0].is_double):
             drawn = draw_batch(network, model, places, request.seed, [read.words for read in reads], request.num_draws)
-        weights = _checked(model, places, drawn, pareto_smoothed_many(np.stack([own.log_ratios for own in drawn])))
-        return list(zip(drawn, weights, strict=True)), (time.perf_counter() - started) / len(chosen)
+        weighed = _checked(reads, drawn, pareto_smoothed_many(np.stack([own.log_ratios for own in drawn])))
+        return weighed, (time.perf_counter() - started) / len(chosen)
 
     with one_blas_thread(), ThreadPoolExecutor(num_cores()) as pool:
         for reads in by_size:
@@ -233,16 +277,17 @@ def _draw_all(
                     yield chosen, weighed, seconds
 
 
-def _checked(
-    model: Model, places: Dataset, drawn: Sequence[Drawn], weights: Sequence[ImportanceWeights]
-) -> list[ImportanceWeights]:
+def _checked(reads: Sequence[_Read], drawn: Sequence[Drawn], weights: Sequence[ImportanceWeights]) -> list[Weighed]:
     """The weights, or none to rely on where the log joint of some draws comes out differently a second time."""
     chosen = [worth_a_look(own.log_ratios) for own in drawn]
-    again = log_joint_again(model, places, np.stack([own.z[which] for own, which in zip(drawn, chosen, strict=True)]))
+    z = np.stack([own.z[which] for own, which in zip(drawn, chosen, strict=True)])
+    again = log_joint_again(reads[0].model, stack_places([read.exact for read in reads]), z)
     checked = []
     for own, which, own_weights, second, size in zip(drawn, chosen, weights, *again, strict=True):
         wrong = disagreement(own.log_joint[which], second, size)
-        checked.append(own_weights if wrong is None else unusable_weights(len(own.log_q), wrong, is_sound=False))
+        usable = own_weights if wrong is None else unusable_weights(len(own.log_q), wrong, is_sound=False)
+        is_coarse = wrong is not None or too_coarse(own.log_joint[which], second) or is_one_of_few(own.z)
+        checked.append((own, usable, is_coarse))
     return checked
 
 
@@ -326,14 +371,14 @@ def _wrong_density(read: _Read, found: Refinement) -> str | None:
     if found.ends is None:
         return None
     z, log_density = (np.asarray(part)[:NUM_LOOKED_AT] for part in found.ends)
-    second, size = log_joint_again(read.model, stack_places([read.padded]), z[None])
+    second, size = log_joint_again(read.model, stack_places([read.exact]), z[None])
     return disagreement(log_density, second[0], size[0])
 
 
 def _refined_draws(model: Model, dataset: Dataset, found: Refinement) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
     """Draws of all chains, one after the other, in the latents' supports; their log joint; and how many chains."""
     steps = found.kept_steps
-    z = np.reshape(found.z[:, steps], (-1, found.z.shape[2])).astype(np.float32)
+    z = np.reshape(found.z[:, steps], (-1, found.z.shape[2]))
     parts = []
     for first in range(0, len(z), NUM_DRAWS):  # one size, one program
         index = np.minimum(np.arange(first, first + NUM_DRAWS), len(z) - 1)

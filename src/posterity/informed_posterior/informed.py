@@ -32,6 +32,7 @@ from posterity.informed_posterior.read.terms import Terms, each_problem, padded,
 from posterity.model.dataset import PLACES, SMALLEST_BUCKET, Dataset, bucket_for
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit, jit
+from posterity.runtime.precision import real_dtype
 
 __all__ = ["InformedNetwork"]
 
@@ -40,6 +41,7 @@ Tree = TypeVar("Tree")
 # Entries of all designs that are computed side by side: with more, steps take longer than the calls of their programs.
 MOST_SIDE_BY_SIDE = 2**15
 MOST_GAUSSIAN = 2**17  # where nothing is iterated, none waits for the slowest
+FAR = 14.0  # squares of scales from e^-14 to e^14 leave float32 room
 MOST_IN_MEMORY = 2**26  # entries of all designs, and of all precisions, that are held at once
 
 
@@ -50,11 +52,13 @@ class InformedNetwork(eqx.Module):
         row_network: The pretrained part.
         model: The model.
         structure: What was read off it.
+        looks_far: Scales are looked for in all units from 1e-30 to 1e30; only with 64 bits.
     """
 
     row_network: RowNetwork
     model: Model = eqx.field(static=True)
     structure: Structure | Unstructured = eqx.field(static=True)
+    looks_far: bool = eqx.field(static=True, default=False)
 
     def __reduce__(self) -> tuple[Callable[..., "InformedNetwork"], tuple[Any, ...]]:
         """The network that ships need not be in a pickle."""
@@ -92,6 +96,15 @@ class InformedNetwork(eqx.Module):
             at_once //= 2
         return at_once
 
+    def is_far(self, z: Float[np.ndarray, "draw latent"]) -> bool:
+        """Whether scales lie near the edge of where they are looked for, which can be widened with 64 bits.
+
+        Args:
+            z: Unconstrained draws.
+        """
+        scales = z[:, self.model.space.places(self.structure.scale_sites)]
+        return not self.looks_far and bool(np.any(np.abs(scales) > FAR))
+
     def __call__(self, dataset: Dataset) -> AbstractNoisePosterior:
         """Posterior of one padded dataset."""
         q = self.posteriors(jax.tree.map(lambda leaf: leaf[None], dataset))
@@ -104,7 +117,7 @@ class InformedNetwork(eqx.Module):
             return self._around_modes(structure, datasets)
         if structure.scale_sites:
             return self._nested(structure, datasets)
-        terms = _terms(model, structure, datasets, jnp.asarray(np.zeros((len(datasets.row_mask), 1, 0), np.float32)))
+        terms = _terms(model, structure, datasets, jnp.asarray(np.zeros((len(datasets.row_mask), 1, 0), real_dtype())))
         return _anchored(self.row_network, terms.affine, find_anchors(terms)[0])
 
     def _around_modes(self, structure: Unstructured, datasets: Dataset) -> ModesPosterior:
@@ -130,8 +143,8 @@ class InformedNetwork(eqx.Module):
 
         careless = find_anchors if structure.has_kinks else laplace_anchors
         rough, fine = (partial(look_in_turns, search) for search in (careless, find_anchors))
-        origin = jnp.asarray(np.zeros((len(datasets.row_mask), padded_size(model.space.size)), np.float32))
-        density, loc = find_density(rough, fine, origin, len(where))
+        origin = jnp.asarray(np.zeros((len(datasets.row_mask), padded_size(model.space.size)), real_dtype()))
+        density, loc = find_density(rough, fine, origin, len(where), is_far=self.looks_far)
         if structure.is_gaussian and len(where) > 1:
             return _exact(model, structure, density, datasets)
         scales = _designed(density)

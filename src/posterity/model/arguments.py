@@ -10,6 +10,7 @@ import numpy as np
 from posterity.model.arrays import plain_array
 from posterity.model.sites import DataKind
 from posterity.runtime.errors import InputError, RowsError, did_you_mean
+from posterity.runtime.precision import is_double, narrowed, precision
 
 __all__ = [
     "Argument",
@@ -169,11 +170,12 @@ def _argument_array(name_of_model: str, name: str, value: Any) -> np.ndarray:
             f"fixed beforehand with functools.partial({name_of_model}, {name}=...)"
         )
     dtype = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}[array.dtype.kind]
-    return as_dtype(where, array, dtype)
+    with precision(True):  # values beyond 32 bits are for those who compute with them to judge
+        return narrowed(as_dtype(where, array, dtype))
 
 
 def as_dtype(where: str, array: np.ndarray, dtype: str) -> np.ndarray:
-    """The array in one of the three dtypes of arguments.
+    """The array in one of the three dtypes of arguments, or its wide brother where this thread computes with 64 bits.
 
     Args:
         where: Start of the error message.
@@ -181,12 +183,14 @@ def as_dtype(where: str, array: np.ndarray, dtype: str) -> np.ndarray:
         dtype: `float32`, `int32` or `bool`.
 
     Raises:
-        InputError: Values are missing, infinite, or too large for 32 bits.
+        InputError: Values are missing, infinite, or too large.
     """
+    if is_double():
+        dtype = {"float32": "float64", "int32": "int64"}.get(dtype, dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         finite = np.isfinite(array)
         converted = array.astype(dtype)
-        fits = np.isfinite(converted) if dtype == "float32" else converted == array
+        fits = np.isfinite(converted) if dtype.startswith("float") else converted == array
     if not np.all(finite):
         finite = np.atleast_1d(finite)
         rows = np.unique(np.argwhere(~finite)[:, 0])

@@ -13,6 +13,7 @@ from posterity.model.intake import pad_dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.errors import InputError
+from posterity.runtime.precision import precision_of
 
 __all__ = ["VALUES_AT_ONCE", "at_capacity", "expected_counts", "padded", "replicated_data", "row_log_likelihood"]
 
@@ -34,9 +35,10 @@ def row_log_likelihood(model: Model, draws: Latents, arrays: Mapping[str, np.nda
         Data argument -> float32 array `(draw, row)`, summed over what else the argument has along its rows.
     """
     model.require_rows("log likelihood by row")
-    dataset = padded(model, arrays)
     num_rows = num_rows_of(arrays)
-    return _in_turns(lambda latents, _: _log_likelihood(model, dataset, latents), model, draws, dataset, num_rows)
+    with precision_of(arrays):
+        dataset = padded(model, arrays)
+        return _in_turns(lambda latents, _: _log_likelihood(model, dataset, latents), model, draws, dataset, num_rows)
 
 
 def replicated_data(
@@ -147,12 +149,17 @@ def _drawn(
 ) -> dict[str, np.ndarray]:
     """What a function gives for all draws, without padded rows and entries."""
     model.require_rows("replicated data")
-    dataset = padded(model, arrays)
     num_rows = num_rows_of(arrays)
     try:
-        made = _in_turns(
-            lambda latents, index: function(model, dataset, latents, index, rng_key), model, draws, dataset, num_rows
-        )
+        with precision_of(arrays):
+            dataset = padded(model, arrays)
+            made = _in_turns(
+                lambda latents, index: function(model, dataset, latents, index, rng_key),
+                model,
+                draws,
+                dataset,
+                num_rows,
+            )
     except (NotImplementedError, TypeError, ValueError) as error:  # of a distribution of the user's own
         sites = ", ".join(f"'{site.name}'" for site in model.data_sites)
         raise InputError(

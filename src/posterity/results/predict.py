@@ -22,6 +22,7 @@ from posterity.results.resampling import resampled_indices
 from posterity.results.table import number_text
 from posterity.runtime.errors import InputError, did_you_mean, lookup
 from posterity.runtime.keys import key_for
+from posterity.runtime.precision import precision_of
 from posterity.trust.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -284,7 +285,8 @@ def _new_rows(model: Model, posterior: PosteriorData, new_rows: Mapping[str, Any
     first = next(name for name in (*[n for n in covariates if n not in of_groups], *covariates))
     num_rows = len(np.atleast_1d(plain_array(f"predict: '{first}' of the new rows", given[first])))
     blank = {name: np.zeros((num_rows, *seen.shape[1:]), seen.dtype) for name, seen in posterior.observed.items()}
-    arrays = read_arrays(model, {**given, **blank})
+    with precision_of(posterior.data):
+        arrays = read_arrays(model, {**given, **blank})
     for name, argument in covariates.items():
         if name not in of_groups:  # of which there may be more
             _check_like(argument, arrays[name], posterior.covariates[name])

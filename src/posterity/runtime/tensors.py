@@ -1,5 +1,6 @@
 """Weights of a network as named tensors on disk, in safetensors: no pickle, no code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from posterity.runtime.errors import InputError
 
-__all__ = ["named_weights", "read_tensors", "with_weights"]
+__all__ = ["named_weights", "parse_tensors", "with_weights"]
 
 Network = TypeVar("Network", bound=eqx.Module)
 
@@ -20,40 +21,49 @@ def named_weights(network: eqx.Module) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
 
 
-def read_tensors(file: Path) -> dict[str, np.ndarray]:
+def parse_tensors(content: bytes, file: Path) -> dict[str, np.ndarray]:
     """The tensors of a safetensors file.
 
+    Args:
+        content: What it holds.
+        file: Where it lies, for messages.
+
     Raises:
-        InputError: It is missing or damaged.
+        InputError: It is damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
+        return load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:  # the last two: dtypes that NumPy has not
         raise InputError(f"{file} is missing or damaged: {error}") from error
 
 
-def with_weights(file: Path, skeleton: Network) -> Network:
+def with_weights(file: Path, weights: Mapping[str, np.ndarray], skeleton: Network) -> Network:
     """A network with the weights of a file.
 
     Args:
-        file: What `named_weights` gave, saved.
+        file: Where they came from, for messages.
+        weights: What `named_weights` gave, and nothing else.
         skeleton: The network's structure, with shapes in place of weights.
 
     Raises:
-        InputError: The file is missing or damaged, or lacks a weight of the right shape.
+        InputError: There is a weight too few or too many, or one of another shape or dtype.
     """
-    weights = read_tensors(file)
+    unknown = set(weights)
 
     def pick(where: Any, leaf: Any) -> Any:
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
         name = jax.tree_util.keystr(where)
-        if name not in weights or weights[name].shape != leaf.shape:
-            got = weights[name].shape if name in weights else "nothing"
-            raise InputError(f"{file}: expected '{name}' with shape {leaf.shape}, got {got}; it is damaged")
+        unknown.discard(name)
+        if name not in weights or weights[name].shape != leaf.shape or weights[name].dtype != leaf.dtype:
+            got = f"{weights[name].dtype} {weights[name].shape}" if name in weights else "nothing"
+            raise InputError(f"{file}: expected '{name}' as {leaf.dtype} {leaf.shape}, got {got}; it is damaged")
         return jax.device_put(weights[name])  # `jnp.asarray` would compile a program for each shape
 
-    return jax.tree_util.tree_map_with_path(pick, skeleton)
+    network = jax.tree_util.tree_map_with_path(pick, skeleton)
+    if unknown:
+        raise InputError(f"{file}: holds '{min(unknown)}', which the network has no place for; it is damaged")
+    return network

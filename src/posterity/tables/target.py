@@ -30,7 +30,7 @@ from posterity.tables.cells import (
 
 __all__ = ["TARGET_KINDS", "check_counts", "learn_target", "target_cells"]
 
-_MAX_COUNT = 2**31 - 1  # JAX counts in int32
+_MAX_COUNT = 2**53  # whole numbers that float64 tells apart
 
 
 def target_cells(column: pl.Series, kind: str, source: str, like: pl.Series | None = None) -> pl.Series:

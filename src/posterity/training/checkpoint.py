@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from posterity.runtime.bounded import plain_json, read_plain
 from posterity.runtime.errors import InputError
 from posterity.runtime.files import replacing
 
@@ -23,6 +24,9 @@ def check_run_folder(path: Path, *, resume: bool) -> None:
         raise InputError(f"nothing to resume in {path}: it holds no run.json; train without --resume first")
     if there and not resume:
         raise InputError(f"{path} holds a run already; add --resume to go on with it, or remove the folder")
+
+
+MOST_BYTES = 2**22  # of run.json
 
 
 class RunFolder:
@@ -117,9 +121,9 @@ class RunFolder:
 
 def _read_settings(record: Path) -> dict[str, Any]:
     try:
-        settings = json.loads(record.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{record} is damaged ({error}): remove the folder {record.parent} and train anew") from error
+        settings = plain_json(read_plain(record, MOST_BYTES), str(record))
+    except InputError as error:
+        raise InputError(f"{error}: remove the folder {record.parent} and train anew") from error
     if not isinstance(settings, dict):
         raise InputError(f"{record} is damaged (no settings): remove the folder {record.parent} and train anew")
     return settings

@@ -3,6 +3,9 @@
 Importance weights and chains are as right as the log joint that they are made of, and compilers err: XLA's CPU fusions
 have given densities that were off by thousands of nats for all draws beyond the 512th. A second program, compiled with
 little effort for one draw at a time instead of all draws side by side, must agree within what rounding explains.
+
+It computes with 64 bits, on the data as they were given, so that it also tells where 32 bits are too few: where they
+round the log joint by so much that weights suffer, or overflow, or where few numbers lie between neighbouring draws.
 """
 
 from functools import partial
@@ -16,10 +19,12 @@ from jaxtyping import Array, Float
 from posterity.model.dataset import PLACES, Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
+from posterity.runtime.precision import precision
 
-__all__ = ["NUM_LOOKED_AT", "disagreement", "log_joint_again", "worth_a_look"]
+__all__ = ["NUM_LOOKED_AT", "disagreement", "is_one_of_few", "log_joint_again", "too_coarse", "worth_a_look"]
 
 NUM_LOOKED_AT = 8  # draws of each dataset: half of them spread evenly, half those of the largest weights
+NOISE, FEW = 0.2, 0.02  # nats by which rounding may move weights; of an sd
 LEAST, RELATIVE = 0.02, 1e-5  # nats, and of the summed sizes of all terms: float32 sums differ by less
 
 
@@ -43,13 +48,14 @@ def log_joint_again(
 
     Args:
         model: The model.
-        places: The datasets as a batch, see `stack_places`.
+        places: The datasets as a batch with 64 bits, see `stack_places`.
         z: Unconstrained draws, as many for each dataset.
     """
     count = len(z)
-    filled = np.concatenate([z, np.broadcast_to(z[:1], (PLACES - count, *z.shape[1:]))])
-    total, size = _one_by_one(model, places, jnp.asarray(filled), jnp.asarray(count))
-    return np.asarray(total)[:count], np.asarray(size)[:count]
+    filled = np.concatenate([z, np.broadcast_to(z[:1], (PLACES - count, *z.shape[1:]))]).astype(np.float64)
+    with precision(True):
+        total, size = _one_by_one(model, places, jnp.asarray(filled), jnp.asarray(count))
+        return np.asarray(total)[:count], np.asarray(size)[:count]
 
 
 @partial(filter_jit, effort="little")
@@ -65,6 +71,28 @@ def _one_by_one(model: Model, places: Dataset, z: Array, count: Array) -> tuple[
         return found[0].at[where].set(total), found[1].at[where].set(size)
 
     return lax.fori_loop(0, count * num_draws, step, (jnp.zeros(z.shape[:2]), jnp.zeros(z.shape[:2])))
+
+
+def too_coarse(first: Float[np.ndarray, " draw"], second: Float[np.ndarray, " draw"]) -> bool:
+    """Whether the first log joint, rounded to 32 bits, gives other weights than the second: a common shift gives none.
+
+    Args:
+        first: Log joint as the answer uses it.
+        second: With 64 bits.
+    """
+    both = np.isfinite(first) & np.isfinite(second)
+    if not both.any():
+        return bool(np.isfinite(second).any())
+    gaps = first[both].astype(np.float64) - second[both]
+    return bool(np.ptp(gaps) > NOISE) or bool(np.any(np.isfinite(second) & ~both))
+
+
+def is_one_of_few(z: Float[np.ndarray, "draw latent"]) -> bool:
+    """Whether neighbouring floats of 32 bits are so far apart, in sds of the draws, that few lie between them."""
+    if z.dtype != np.float32:
+        return False
+    sds = z.std(axis=0, dtype=np.float64)
+    return bool(np.any((np.spacing(np.abs(z).max(axis=0)) > FEW * sds) & (sds > 0.0)))
 
 
 def disagreement(

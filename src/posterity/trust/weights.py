@@ -27,7 +27,7 @@ _EQUAL = 0.01
 """Nats. Ratios that all lie this close are equal: where q is the posterior they differ by rounding, which has tails."""
 
 _COARSEST = 1.0
-"""Nats. Where 32-bit floats are further apart than this, ratios of that size say nothing: 10^7 nats and more."""
+"""Nats. Where 64-bit floats are further apart than this, ratios of that size say nothing: 10^16 nats and more."""
 
 _LARGEST_ROUNDING = 0.05
 """Nats. Log joints are float32 sums: over 10^5 to 10^6 rows they are rounded to steps of 0.01 to 0.06."""
@@ -89,9 +89,9 @@ def pareto_smoothed_many(log_ratios: np.ndarray) -> list[ImportanceWeights]:
         if num_unusable:
             unusable = f"The log joint minus log q is NaN or +inf at {num_unusable} of {num_draws} draws."
             found[i] = unusable_weights(num_draws, unusable)
-        elif num_positive and np.spacing(np.float32(np.abs(row[usable]).max())) > _COARSEST:
+        elif num_positive and np.spacing(np.abs(row[usable]).max()) > _COARSEST:
             size = float(np.abs(row[usable]).max())
-            coarse = f"The log joint minus log q is as large as {size:.2g} nats: 32-bit floats cannot tell draws apart."
+            coarse = f"The log joint minus log q is as large as {size:.2g} nats: 64-bit floats cannot tell draws apart."
             found[i] = unusable_weights(num_draws, coarse)
         elif num_positive == 0:
             found[i] = unusable_weights(

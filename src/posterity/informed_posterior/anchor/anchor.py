@@ -54,7 +54,7 @@ LEAST_PRIOR = 0.01  # least curvature of a prior term in Newton's method, in uni
 MOST_CURVED = 1e15
 NUM_REFINED = 2  # times that the solution of a linear system is put right
 NUDGE = 0.01  # in units of the prior's own width
-JITTER = 1e-6  # relative to the diagonal
+JITTER, JITTER_DOUBLE = 1e-6, 1e-13  # relative to the diagonal
 
 
 class Anchor(eqx.Module):
@@ -398,10 +398,11 @@ def _precision(affine: Terms, curvature: Array) -> Float[Array, "latent latent"]
 
 
 def _cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "latent latent"]:
-    """Cholesky factor of a positive semi-definite matrix, equilibrated and with a trace of jitter, for float32."""
-    size = jnp.sqrt(jnp.maximum(jnp.diagonal(matrix), 1e-30))
+    """Cholesky factor of a positive semi-definite matrix, equilibrated and with a trace of jitter."""
+    jitter, least = (JITTER_DOUBLE, 1e-200) if matrix.dtype == np.float64 else (JITTER, 1e-30)
+    size = jnp.sqrt(jnp.maximum(jnp.diagonal(matrix), least))
     scaled = matrix / size[:, None] / size[None, :]
-    return size[:, None] * jnp.linalg.cholesky(scaled + JITTER * jnp.eye(matrix.shape[0]))
+    return size[:, None] * jnp.linalg.cholesky(scaled + jitter * jnp.eye(matrix.shape[0]))
 
 
 def whiten(factor: Float[Array, "latent latent"], vectors: Float[Array, "n latent"]) -> Float[Array, "n latent"]:

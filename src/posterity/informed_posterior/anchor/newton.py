@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 __all__ = ["STEP_SIZES", "ValueAt", "best_step", "damped_newton"]
 
-STEP_SIZES = (1.0, 0.5, 0.25, 2.0**-4, 2.0**-6, 2.0**-9, 2.0**-13, 2.0**-18, 0.0)
+STEP_SIZES = (1.0, 0.5, 0.25, 2.0**-4, 2.0**-6, 2.0**-9, 2.0**-13, 2.0**-18, 2.0**-22, 2.0**-26, 2.0**-30, 0.0)
 
 ValueAt = Callable[[Float[Array, ""]], Float[Array, ""]]
 

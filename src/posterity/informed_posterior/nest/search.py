@@ -31,6 +31,8 @@ NUM_WIDE_ONE = 3  # with one scale, where wide profiles are all there is
 UNKNOWN = -1e30  # log density, in nats, where none can be had
 WIDEST = 12.0  # the first profiles reach from -12 to 12: from e^-12 to e^12 for a positive latent
 FARTHEST = 18.0  # no scale is looked at beyond: squares of e^18 and e^-18 still leave float32 some room
+WIDEST_FAR, FARTHEST_FAR = 72.0, 120.0  # with 64 bits, where asked for: units from 1e-30 to 1e30
+MOST_WIDE, NARROWED = 12, 0.5  # rounds with one scale; share of a profile that a round leaves where another is worth it
 DEPTH = 9.0  # nats below the peak at which a profile ends: 4.2 standard deviations of a normal
 WIDTH = 8.5  # standard deviations between the ends of a normal's profile
 REACH = 6.0  # standard deviations from the peak to the ends of the first profile along an axis
@@ -62,6 +64,7 @@ class Region(eqx.Module):
         loc: Location of the rest there.
         count: Rounds of second differences so far.
         is_close: The last of them changed little.
+        farthest: No scale is looked at beyond.
     """
 
     centre: Float[Array, "*dataset scale"]
@@ -72,6 +75,7 @@ class Region(eqx.Module):
     loc: Float[Array, "*dataset latent"]
     count: Int[Array, "*dataset"]
     is_close: Bool[Array, "*dataset"]
+    farthest: Float[Array, "*dataset"]
 
     @property
     def is_turning(self) -> Bool[Array, "*dataset"]:
@@ -80,7 +84,7 @@ class Region(eqx.Module):
 
 
 def find_density(
-    rough: Look, fine: Look, start: Float[Array, "dataset latent"], num_scales: int
+    rough: Look, fine: Look, start: Float[Array, "dataset latent"], num_scales: int, *, is_far: bool = False
 ) -> tuple[AxesDensity, Float[Array, "dataset latent"]]:
     """The density of each dataset's scales, and the rest's location at its peak.
 
@@ -90,6 +94,7 @@ def find_density(
         fine: The same with more care, for the last profiles.
         start: Where to look first.
         num_scales: Number of scales, at least 1.
+        is_far: Whether to look from e^-72 to e^72. Not at first: there, many a density is nothing but rounding.
     """
     num_datasets = len(start)
 
@@ -100,11 +105,17 @@ def find_density(
         anchors, values = by(points, everywhere(region, points.shape[1]))
         return anchors.loc, values
 
-    region = _everywhere(num_scales, start)
-    for _ in range(NUM_WIDE if num_scales > 1 else NUM_WIDE_ONE):
+    def closer(region: Region) -> Region:
+        points = _on_axes(region)
+        return _closer(region, points, *look(rough, region, points))
+
+    region = _everywhere(num_scales, is_far, start)
+    for _ in range((NUM_WIDE if num_scales > 1 else NUM_WIDE_ONE) + 2 * is_far):
         points = _on_axes(region)
         region = _narrowed(num_scales > 1, region, points, *look(rough, region, points))
     if num_scales == 1:
+        if start.dtype == np.float64:  # asked for where posteriors may be narrow
+            region = while_loop(lambda region: jnp.any(region.is_turning), closer, region)
         return _line_density(region, look(fine, region, _on_axes(region))[1]), region.loc
 
     def turned(region: Region) -> Region:
@@ -122,13 +133,15 @@ def find_density(
     return _density(region, ridge, look(fine, region, _along(region, ridge))[1]), region.loc
 
 
-@partial(jit, effort="little", static_argnums=0)
-def _everywhere(num_scales: int, start: Float[Array, "dataset latent"]) -> Region:
+@partial(jit, effort="little", static_argnums=(0, 1))
+def _everywhere(num_scales: int, is_far: bool, start: Float[Array, "dataset latent"]) -> Region:
     """Profiles along the coordinates, as wide as can be."""
 
     def one(start: Array) -> Region:
-        zeros, ends = jnp.zeros(num_scales), jnp.broadcast_to(jnp.asarray([-WIDEST, WIDEST]), (num_scales, 2))
-        nothing = jnp.asarray(-jnp.inf), start, jnp.asarray(0), jnp.asarray(False)
+        widest = WIDEST_FAR if is_far else WIDEST
+        zeros, ends = jnp.zeros(num_scales), jnp.broadcast_to(jnp.asarray([-widest, widest]), (num_scales, 2))
+        farthest = jnp.asarray(FARTHEST_FAR if is_far else FARTHEST)
+        nothing = jnp.asarray(-jnp.inf), start, jnp.asarray(0), jnp.asarray(False), farthest
         return Region(zeros, jnp.eye(num_scales), ends, zeros, *nothing)
 
     return vmap(one)(start)
@@ -148,9 +161,22 @@ def _narrowed(moves: bool, region: Region, points: Array, locs: Array, values: A
     return vmap(partial(_narrowed_one, moves))(region, points, locs, values)
 
 
+@partial(jit, effort="moderate")
+@vmap
+def _closer(region: Region, points: Array, locs: Array, values: Array) -> Region:
+    """A single profile that closes in until a round leaves most of it, however narrow it is."""
+    found = _narrowed_one(False, region, points, locs, values)
+    width, before = (jnp.sum(jnp.abs(r.ends[:, 1] - r.ends[:, 0])) for r in (found, region))
+    is_close = (width > NARROWED * before) | (region.count >= MOST_WIDE)
+    # A round that leaves most of it is not taken, so that profiles that were close enough stay as they were.
+    kept = jax.tree.map(lambda new, old: jnp.where(is_close, old, new), found, region)
+    moved = dataclasses.replace(kept, is_close=is_close, count=region.count + 1)
+    return jax.tree.map(lambda new, old: jnp.where(region.is_turning, new, old), moved, region)
+
+
 def _narrowed_one(moves: bool, region: Region, points: Array, locs: Array, values: Array) -> Region:
     """`_narrowed` of one dataset."""
-    values = _usable(points, values)
+    values = _usable(region, points, values)
     region = _with_best(region, points, locs, values)
     by_axis = jnp.reshape(values, (-1, NUM_KNOTS))
     knots = vmap(_knots)(region.ends)
@@ -202,7 +228,7 @@ def _pairs(num_axes: int) -> list[tuple[int, int]]:
 @vmap
 def _turned(region: Region, points: Array, locs: Array, values: Array) -> Region:
     """Axes and centre from second differences: towards the peak, and turned and stretched until the peak is round."""
-    values = _usable(points, values)
+    values = _usable(region, points, values)
     size = region.centre.size
     before, region = region, _with_best(region, points, locs, values)
     middle, up, down = values[0], values[1 : size + 1], values[size + 1 : 2 * size + 1]
@@ -321,8 +347,8 @@ def _knots(ends: Float[Array, "2"]) -> Float[Array, " knot"]:
     return jnp.linspace(ends[0], ends[1], NUM_KNOTS)
 
 
-def _usable(points: Array, values: Array) -> Array:
-    beyond = jnp.any(jnp.abs(points) > FARTHEST, axis=1)
+def _usable(region: Region, points: Array, values: Array) -> Array:
+    beyond = jnp.any(jnp.abs(points) > region.farthest, axis=1)
     return jnp.where(jnp.isfinite(values) & ~beyond, values, UNKNOWN)
 
 

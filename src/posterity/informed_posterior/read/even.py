@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from posterity.informed_posterior.read.graph import Equation, Graph, trace_graph
+from posterity.runtime.precision import real_dtype
 
 __all__ = ["Entries", "curvatures", "which_count"]
 
@@ -46,7 +47,7 @@ def curvatures(value: Value, known: Mapping[int, Array], size: int) -> Entries:
         size: Number of log probabilities.
     """
     shapes = {i: jax.ShapeDtypeStruct(jnp.shape(v), jnp.result_type(v)) for i, v in known.items()}
-    predictor = jax.ShapeDtypeStruct((size,), jnp.float32)
+    predictor = jax.ShapeDtypeStruct((size,), real_dtype())
     graph, output = trace_graph(lambda have, eta: _curvature(value, have, eta), shapes, predictor)
     found = {i: Entries.SAME if graph.size(i) == 1 else Entries.ANY for i in graph.inputs}
     for equation in graph.equations:

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int
 
 from posterity.model.builtin.entry import BuiltinModel
 
-MAX_LOG_RATE = 18.0  # exp(18) is 66 million; beyond it draws overflow 32-bit counts
+MAX_LOG_RATE = 24.0  # exp(24) is 26 thousand million; no prior draw is near it
 
 
 def poisson_regression(
@@ -15,7 +15,7 @@ def poisson_regression(
 ) -> None:
     r"""$w_j, b \sim N(0, \text{prior\_sd}^2)$, $y_i \sim$ Poisson$(\exp(w'x_i + b))$.
 
-    The log rate is capped at 18.
+    The log rate is capped at 24.
 
     Args:
         x: Covariates.
