@@ -86,13 +86,12 @@ def fit_section() -> str:
     if not rows:
         return ""
     head = ["shift", "strength counts", "rows", "AUC at strength", "of the evidence", "half are flagged from",
-            "false alarms at 0.01", "ms each"]  # fmt: skip
+            "false alarms at 0.01"]  # fmt: skip
     body = [
-        [row["shift"], row["what"], str(row["rows"]),
+        [row["shift"], row["what"].replace("|", "\\|"), str(row["rows"]),
          ", ".join(f"{s:g}: {a:.2f}" for s, a in zip(row["strengths"], row["auc"], strict=True)),
          ", ".join("-" if a is None else f"{a:.2f}" for a in row.get("auc_evidence", [])),
-         "not reached" if row["limit"] is None else f"{row['limit']:.2g}", f"{row['false_alarms']:.1%}",
-         f"{1000 * row['seconds_each']:.0f}"]
+         "not reached" if row["limit"] is None else f"{row['limit']:.2g}", f"{row['false_alarms']:.1%}"]
         for row in rows
     ]  # fmt: skip
     alarms = sum(row["false_alarms"] * row["datasets"] for row in rows) / sum(row["datasets"] for row in rows)
