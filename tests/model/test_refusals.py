@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -333,3 +334,17 @@ def test_support_that_data_share_with_a_latent_is_served():
 
     served = read_model(taxis, {"y": np.abs(Y)})
     assert [site.fixed_support for site in served.data_sites] == [False]
+
+
+def test_a_model_that_is_compiled_already_is_named_as_such():
+    """`jax.jit` hides the sites: it looked as if the data did not reach `obs=`."""
+
+    def line(x, y=None):
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(a * x, 1.0), obs=y)
+
+    data = {"x": np.zeros(3), "y": np.zeros(3)}
+    with pytest.raises(InputError, match=r"'line' is compiled by jax.jit"):
+        read_model(jax.jit(line), data)
+    with pytest.raises(InputError, match=r"what handlers.condition sets belongs in an argument"):
+        read_model(handlers.condition(line, {"y": jnp.zeros(3)}), {"x": np.zeros(3)})
