@@ -37,11 +37,6 @@ def shares_of_modes(mu, weights, reference):
     return np.bincount(gaps.argmin(axis=1), weights=weights, minlength=len(orders))
 
 
-def density_at(posterior):
-    """Log joint at the draws that the verdict allows."""
-    return posterior.log_joint if posterior.refined_log_joint is None else posterior.refined_log_joint
-
-
 def run_case(components, dims, number):
     """All datasets of one case."""
     entry = posterity.MODELS["gaussian_mixture"]
@@ -66,8 +61,11 @@ def run_case(components, dims, number):
         values = {"x": np.asarray(dataset.values["x"])}
         posterior = estimator.infer(values, num_draws=NUM_DRAWS, seed=i, refine_seconds=SECONDS)
         draws, log_weights = posterior.weighted
-        mu, weights = draws["mu"], np.full(NUM_DRAWS, 1.0 / NUM_DRAWS) if log_weights is None else np.exp(log_weights)
-        shares = shares_of_modes(mu, weights, mu[np.argmax(density_at(posterior))])
+        mu, weights = (
+            draws["mu"],
+            np.full(len(draws["mu"]), 1.0 / len(draws["mu"])) if log_weights is None else np.exp(log_weights),
+        )
+        shares = shares_of_modes(mu, weights, mu[np.argmax(posterior.weighted_log_joint)])
         found["whole"].append((posterior.verdict, np.sum(shares > 0.0), np.max(np.abs(shares - 1.0 / num_modes))))
         mu, ratios = (np.asarray(part) for part in cut(estimator.network(dataset), dataset, random.key(i)))
         weights = pareto_smoothed(ratios)

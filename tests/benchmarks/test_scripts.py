@@ -38,6 +38,7 @@ SMALLEST = {
     "throughput": "--smoke --only T1",
     "training_step": "--encoder deep_sets --width 8 --steps 1 --repeats 1",
     "trust_study": "--only Cauchy --datasets 2",
+    "trust_wrong": "--only exact --datasets 2",
 }
 WITHOUT_ROWS = {"memory"}  # one of its cases by itself prints what the parent process would keep
 

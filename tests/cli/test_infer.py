@@ -109,7 +109,7 @@ def test_netcdf_is_read_by_xarray(posterity, regression, table, tmp_path):
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         assert tree["posterior"]["w"].shape == (1, 200, 2)
         assert tree["posterior"]["features"].values.tolist() == ["age", "height"]
-        assert tree["proposal"]["log_weights"].shape == (1, 200)
+        assert tree["proposal"]["log_weights"].shape == (1, 1112)
         assert tree["sample_stats"].attrs["verdict"] == outcome.json["datasets"][0]["verdict"]
         observed = tree["observed_data"]["y"].values
     assert observed.mean() == pytest.approx(0.0, abs=1e-6) and observed.std() == pytest.approx(1.0, abs=1e-6)

@@ -21,7 +21,9 @@ def log_ratios_of(*, scale, shift, num_draws, seed):
 
 
 def weights_of(*, pareto_k, ess, num_draws=1000):
-    return ImportanceWeights(np.full(num_draws, -np.log(num_draws)), pareto_k, ess)
+    """Of which one has 1% of the sum, so that k-hat decides."""
+    equal = np.full(num_draws - 1, np.log(0.99 / (num_draws - 1)))
+    return ImportanceWeights(np.append(equal, np.log(0.01)), pareto_k, ess)
 
 
 # Of 1000 other seeds each: the first three are never red, `shifted` is never green, `narrow` 6 times.
@@ -45,9 +47,9 @@ def test_the_judge_tells_wrong_posteriors_from_right_ones(scale, shift, expected
 @pytest.mark.parametrize(
     ("pareto_k", "ess", "expected"),
     [
-        (0.66, 101.0, "corrected"),
-        (0.67, 101.0, "untrusted"),
-        (0.1, 99.0, "untrusted"),
+        (0.66, 401.0, "corrected"),
+        (0.67, 401.0, "untrusted"),
+        (0.1, 399.0, "untrusted"),
         (-np.inf, 1000.0, "corrected"),
     ],
 )
@@ -55,16 +57,30 @@ def test_thresholds_at_a_thousand_draws(pareto_k, ess, expected):
     assert judge(weights_of(pareto_k=pareto_k, ess=ess))[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("largest", "expected"),
+    [(5.0, "corrected"), (100.0, "untrusted")],
+)
+def test_a_tail_that_weighs_next_to_nothing_does_not_decide(largest, expected):
+    """2000 nearly equal weights, some of which stand out: k-hat is beyond its limit either way."""
+    rng = np.random.default_rng(0)
+    ratios = 0.001 * rng.normal(size=2000)
+    ratios[:20] = np.log(np.geomspace(1.5, largest, 20))
+    weights = pareto_smoothed(ratios)
+    assert weights.pareto_k > 0.7
+    assert judge(weights)[0] == expected
+
+
 def test_thresholds_follow_the_number_of_draws():
     assert_allclose([pareto_k_limit(n) for n in (1, 10, 100, 1000, 10_000)], [-np.inf, 0.0, 0.5, 2 / 3, 0.7])
-    assert [min_ess(n) for n in (50, 1000, 10_000)] == [5.0, 100.0, 1000.0]
+    assert [min_ess(n) for n in (50, 1000, 10_000)] == [5.0, 400.0, 1000.0]
 
 
 def test_reasons_are_sentences_with_numbers():
     _, reasons = judge(weights_of(pareto_k=0.83, ess=43.21))
     assert reasons == (
         "Pareto k-hat 0.83 exceeds 0.67 for 1000 draws: the largest weights are too few and too large to correct q.",
-        "Effective sample size 43.2 of 1000 draws is below 100: q is too far from the posterior to be corrected.",
+        "Effective sample size 43.2 of 1000 draws is below 400: q is too far from the posterior to be corrected.",
     )
     assert judge(weights_of(pareto_k=0.668, ess=500.0))[1][0].startswith("Pareto k-hat 0.6680 exceeds 0.6667 for")
 

@@ -19,6 +19,7 @@ from posterity.informed_posterior.read.structure import (
     NotInformedError,
     Structure,
     Unstructured,
+    check_log_concave,
     check_scales,
     find_structure,
     read_structure,
@@ -180,7 +181,8 @@ def _find(
         if scales is not None:
             raise
     few = min(2, len(model.space.sites))  # one that scales others has no twin
-    if structure is not None and not check and len(structure.scale_sites) < few:
+    concave = structure is not None and (structure.is_gaussian or len(structure.scale_sites) > 0)
+    if structure is not None and concave and not check and len(structure.scale_sites) < few:
         return structure
     names = argument_arrays if model.whole else example_arrays
     arrays = read_arrays(model, {name: example.get(name) for name in names(model.function, example)})
@@ -196,6 +198,7 @@ def _find(
         try:
             if scales is None:
                 check_scales(model, structure, probe)
+                check_log_concave(model, structure, probe)
             return structure
         except NotInformedError:
             pass

@@ -13,18 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, vmap
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
+from posterity.amortized.families.base import AbstractNoisePosterior, AbstractTransport, WideDraws
+from posterity.amortized.families.noise import BaseNoise, base_noise
+from posterity.amortized.families.symmetrised import SymmetrisedPosterior
 from posterity.amortized.network import AmortizedPosterior
-from posterity.informed_posterior.informed import InformedNetwork
-from posterity.informed_posterior.noise import AbstractNoisePosterior, BaseNoise, base_noise
+from posterity.informed_posterior.informed import InformedNetwork, InformedPosterior
+from posterity.informed_posterior.read.symmetry import symmetries
 from posterity.model.dataset import PLACES, Dataset, stack_places
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit, jit
-from posterity.runtime.keys import dataset_generator, dataset_key, for_purpose, key_for
+from posterity.runtime.keys import dataset_generator
 from posterity.runtime.precision import narrowed, precision
 
-__all__ = ["Drawn", "Network", "draw_batch"]
+__all__ = ["Drawer", "Drawn", "Network", "symmetrised"]
 
 Network = AmortizedPosterior | InformedNetwork
 Tree = TypeVar("Tree")
@@ -33,12 +36,13 @@ DRAWS_TIMES_ROWS = 4_000_000  # log likelihoods held at once; more draws are tak
 
 
 class Drawn(NamedTuple):
-    """Draws of q for one dataset.
+    """Draws of q for one dataset, and of its wider share behind them.
 
     Attributes:
         z: Unconstrained, `(draw, latent)`; JAX arrays while compiled, NumPy ones once fetched, here and below.
         latents: In the latents' supports, plates at capacity.
         log_q: Log density of q, in nats, `(draw,)`.
+        log_wider: Log density of the wider draws over that of q, in nats, `(draw,)`.
         log_joint: Log prior + log likelihood + log-det, in nats, `(draw,)`.
         unsupported: Data argument -> rows whose value the model cannot produce.
     """
@@ -46,50 +50,87 @@ class Drawn(NamedTuple):
     z: Any
     latents: Mapping[str, Any]
     log_q: Any
+    log_wider: Any
     log_joint: Any
     unsupported: Mapping[str, Any]
 
+
+class Drawer:
+    """Draws for the datasets of one batch, in rounds: q is computed once, and each round has noise of its own."""
+
+    def __init__(self, network: Network, model: Model, places: Dataset, seed: int, words: Sequence[np.ndarray]):
+        """The posteriors of a batch.
+
+        Args:
+            network: Trained or informed.
+            model: The model.
+            places: Some datasets, see `stack_places`.
+            seed: Of all datasets.
+            words: What tells each dataset's random numbers from the others', see `dataset_words`.
+        """
+        self._model, self._places, self._seed, self._words = model, places, seed, words
+        self._q = _informed(network, places, len(words)) if isinstance(network, InformedNetwork) else None
+        self._network = network
+        self._maps = None if isinstance(network, InformedNetwork) else symmetries(model)
+
     @property
-    def log_ratios(self) -> Float[np.ndarray, " draw"]:
-        """Log importance ratios, float64."""
-        return self.log_joint.astype(np.float64) - self.log_q
+    def is_plain(self) -> bool:
+        """Whether q moves one normal number for each latent, and takes nothing else."""
+        if self._q is None:
+            return self._maps is None or len(self._maps[0]) == 1
+        return self._q.num_uniform == 0
+
+    def active(self, i: int) -> np.ndarray:
+        """True for the active latents of a dataset."""
+        masks = {name: leaf[i] for name, leaf in self._places.plate_masks.items()}
+        return np.asarray(self._model.space.mask(masks))
+
+    def generator(self, i: int, purpose: str) -> np.random.Generator:
+        """Random numbers of a dataset.
+
+        Args:
+            i: Its place.
+            purpose: What they are for.
+        """
+        return dataset_generator(self._seed, self._words[i], purpose)
+
+    def noise(self, i: int, turn: int, num_draws: int) -> BaseNoise:
+        """Base noise of a dataset in one round.
+
+        Args:
+            i: Its place.
+            turn: Round.
+            num_draws: Draws of q, see `base_noise`.
+        """
+        rng = self.generator(i, f"draws {turn}" if turn else "draws")
+        if self._q is None:
+            return base_noise(rng, num_draws, self._model.space.size, 0 if self.is_plain else 1)
+        return base_noise(rng, num_draws, self._q.mask.shape[-1], self._q.num_uniform, self._q.num_scores)
+
+    def draw(self, which: Sequence[int], noise: Sequence[BaseNoise]) -> list[Drawn]:
+        """Draws of some datasets of the batch, their log densities and their log joint.
+
+        Args:
+            which: Their places.
+            noise: Of each.
+        """
+        count, stacked = np.int32(len(which)), stack_places(noise)
+        places, q = self._places, self._q
+        if list(which) != list(range(len(self._words))):
+            chosen = np.resize(which, PLACES)
+            places, q = jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], (places, q))
+        if q is not None:
+            draws = _bent(q, stacked, count)
+        else:
+            with precision(False):  # as the network was trained
+                short = jax.tree.map(narrowed, places)
+                draws = _bent_of_trained(self._network, self._model, self._maps, short, stacked, count)
+                draws = jax.device_get(draws)
+        drawn = jax.device_get(_weighed(self._model, places, draws, count))
+        return [Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], tuple(drawn))) for i in range(len(which))]
 
 
-def draw_batch(
-    network: Network,
-    model: Model,
-    places: Dataset,
-    seed: int,
-    words: Sequence[np.ndarray],
-    num_draws: int,
-) -> list[Drawn]:
-    """Draws of q, their log densities and their log joint for some datasets of one padded size.
-
-    Args:
-        network: Trained or informed.
-        model: The model.
-        places: Some datasets, see `stack_places`.
-        seed: Of all datasets.
-        words: What tells each dataset's random numbers from the others', see `dataset_words`.
-        num_draws: Draws for each.
-    """
-    count = np.int32(len(words))
-    if isinstance(network, InformedNetwork):
-        q = _informed(network, places, len(words))
-        size = q.mask.shape[-1]
-        generators = [dataset_generator(seed, own, "draws") for own in words]
-        noise = [base_noise(rng, num_draws, size, q.num_uniform) for rng in generators]
-        z, log_q = _bent(q, stack_places(noise), count)
-    else:
-        own = np.stack([*words, *[words[0]] * (PLACES - len(words))])
-        with precision(False):  # as the network was trained
-            short = jax.tree.map(narrowed, places)
-            z, log_q = jax.device_get(_sampled(network, model, short, key_for(seed, "datasets"), own, count, num_draws))
-    drawn = jax.device_get(_weighed(model, places, z, log_q, count))
-    return [Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], tuple(drawn))) for i in range(len(words))]
-
-
-def _informed(network: InformedNetwork, places: Dataset, count: int) -> AbstractNoisePosterior:
+def _informed(network: InformedNetwork, places: Dataset, count: int) -> InformedPosterior:
     """Informed posteriors of the first datasets of a batch, in as many places.
 
     So many are computed side by side as their size says, whether or not there are as many, and other datasets beside
@@ -107,48 +148,58 @@ def _informed(network: InformedNetwork, places: Dataset, count: int) -> Abstract
 
 
 @partial(jit, effort="moderate")
-def _bent(
-    q: AbstractNoisePosterior, noise: BaseNoise, count: Array | np.integer
-) -> tuple[Float[Array, "place draw latent"], Float[Array, "place draw"]]:
-    """Draws of q and their log densities, in random order."""
-
-    def one(i: Array) -> tuple[Array, Array]:
-        own = jax.tree.map(lambda leaf: leaf[i], noise)
-        z, log_q = jax.tree.map(lambda leaf: leaf[i], q).from_noise(own)
-        return z[own.order], log_q[own.order]
-
-    return _in_places(one, count)
+def _bent(q: InformedPosterior, noise: BaseNoise, count: Array | np.integer) -> WideDraws:
+    """Draws of informed posteriors along a leading axis of places."""
+    return _in_places(lambda i: _handed_out(*jax.tree.map(lambda leaf: leaf[i], (q, noise))), count)
 
 
 @filter_jit
-def _sampled(
+def _bent_of_trained(
     network: AmortizedPosterior,
     model: Model,
+    maps: tuple[Any, Any],
     places: Dataset,
-    root: PRNGKeyArray,
-    words: Array | np.ndarray,
+    noise: BaseNoise,
     count: Array | np.integer,
-    num_draws: int,
-) -> tuple[Float[Array, "place draw latent"], Float[Array, "place draw"]]:
-    """Draws of a trained q, and their log densities."""
+) -> WideDraws:
+    """Draws of trained posteriors along a leading axis of places, in all labellings of the model."""
 
-    def one(i: Array) -> tuple[Array, Array]:
-        dataset = jax.tree.map(lambda leaf: jnp.asarray(leaf)[i], places)
-        rng_key = for_purpose(dataset_key(root, jnp.asarray(words)[i]), "draws")
-        return network(dataset, model.space.mask(dataset.plate_masks)).sample_and_log_prob(rng_key, num_draws)
+    def one(i: Array) -> WideDraws:
+        dataset, own = jax.tree.map(lambda leaf: jnp.asarray(leaf)[i], (places, noise))
+        return _handed_out(symmetrised(network, model, maps, dataset), own)
 
     return _in_places(one, count)
 
 
+def symmetrised(
+    network: AmortizedPosterior, model: Model, maps: tuple[Any, Any], dataset: Dataset
+) -> AbstractNoisePosterior:
+    """A trained posterior in all labellings.
+
+    Args:
+        network: Trained.
+        model: The model.
+        maps: Its `symmetries`.
+        dataset: Padded dataset.
+    """
+    q = network(dataset, model.space.mask(dataset.plate_masks))
+    assert isinstance(q, AbstractTransport)
+    return q if len(maps[0]) == 1 else SymmetrisedPosterior(q, jnp.asarray(maps[0]), jnp.asarray(maps[1]))
+
+
+def _handed_out(q: AbstractNoisePosterior, noise: BaseNoise) -> WideDraws:
+    return jax.tree.map(lambda leaf: leaf[noise.order], q.from_noise(noise))
+
+
 @partial(jit, static_argnums=0)
-def _weighed(model: Model, places: Dataset, z: Array, log_q: Array, count: Array | np.integer) -> Drawn:
+def _weighed(model: Model, places: Dataset, draws: WideDraws, count: Array | np.integer) -> Drawn:
     """What the model says of draws, which may have padding beyond its latents."""
 
     def one(i: Array) -> Drawn:
         dataset = jax.tree.map(lambda leaf: leaf[i], places)
-        own = z[i, :, : model.space.size]
-        log_joint = log_joints(model, own, dataset)
-        return Drawn(own, vmap(model.space.constrain)(own), log_q[i], log_joint, model.unsupported_rows(dataset))
+        z = draws.z[i, :, : model.space.size]
+        log_joint, latents = log_joints(model, z, dataset), vmap(model.space.constrain)(z)
+        return Drawn(z, latents, draws.log_q[i], draws.log_wider[i], log_joint, model.unsupported_rows(dataset))
 
     return _in_places(one, count)
 

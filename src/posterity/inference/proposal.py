@@ -11,9 +11,9 @@ from jax import ensure_compile_time_eval, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from posterity.amortized.families.base import AbstractPosterior
-from posterity.amortized.network import AmortizedPosterior
-from posterity.inference.draw import Network
+from posterity.inference.draw import Network, symmetrised
 from posterity.informed_posterior.informed import InformedNetwork
+from posterity.informed_posterior.read.symmetry import symmetries
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
@@ -67,9 +67,7 @@ def proposal_of(network: Network, model: Model, dataset: Dataset) -> AbstractPos
     if isinstance(network, InformedNetwork):
         with precision_of(dataset.values):
             return network(jax.tree.map(jnp.asarray, dataset))
-    return _trained(network, model, dataset)
+    return _trained(network, model, symmetries(model), dataset)
 
 
-@filter_jit
-def _trained(network: AmortizedPosterior, model: Model, dataset: Dataset) -> AbstractPosterior:
-    return network(dataset, model.space.mask(dataset.plate_masks))
+_trained = filter_jit(symmetrised)

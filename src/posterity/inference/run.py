@@ -13,9 +13,10 @@ import numpy as np
 from jax import lax, vmap
 from jaxtyping import Array, PRNGKeyArray
 
-from posterity.inference.draw import Drawn, Network, draw_batch
+from posterity.inference.draw import Drawer, Network
 from posterity.inference.posterior import Posterior
 from posterity.inference.proposal import proposal_of
+from posterity.inference.rounds import Pool, Source, more_rounds, pool_of
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import PLACES, Dataset, stack_places
 from posterity.model.derivatives import explained_derivatives
@@ -47,6 +48,7 @@ from posterity.trust.agreement import (
 from posterity.trust.ladder import climb
 from posterity.trust.refinement import Budget, Refinement
 from posterity.trust.standing import Standing
+from posterity.trust.verdict import FEWEST_DRAWS
 from posterity.trust.weights import ImportanceWeights, pareto_smoothed_many, unusable_weights
 
 __all__ = ["Request", "posteriors_of", "refuse_unsupported"]
@@ -185,7 +187,7 @@ def posteriors_of(
         for chosen, drawn, seconds in _draw_all(_by_size(reads), request):
             for (i, read), (own, weights, is_coarse) in zip(chosen.items(), drawn, strict=True):
                 began = time.perf_counter() - seconds - read.spent
-                is_far = isinstance(read.network, InformedNetwork) and read.network.is_far(own.z)
+                is_far = isinstance(read.network, InformedNetwork) and read.network.is_far(own.z_of_q)
                 if is_far or (is_coarse and not read.is_double):
                     again[i] = read.doubled(is_far and (read.is_double or not is_coarse), seconds)
                     continue
@@ -247,7 +249,7 @@ def _unanswered(model: Model, request: Request, name: str | None, dataset: Any, 
     )
 
 
-Weighed = tuple[Drawn, ImportanceWeights, bool]
+Weighed = tuple[Pool, ImportanceWeights, bool]
 """Draws of one dataset, their weights, and whether floats of 32 bits were too coarse for either."""
 
 
@@ -263,8 +265,9 @@ def _draw_all(
         places = stack_places([read.padded for read in reads])
         doing = working("compiling, if it is the first time, and drawing")
         with doing, no_full_collection(), explained_derivatives(model), precision(reads[0].is_double):
-            drawn = draw_batch(network, model, places, request.seed, [read.words for read in reads], request.num_draws)
-        weighed = _checked(reads, drawn, pareto_smoothed_many(np.stack([own.log_ratios for own in drawn])))
+            drawer = Drawer(network, model, places, request.seed, [read.words for read in reads])
+            pools = _weighed(drawer, len(reads), max(request.num_draws, FEWEST_DRAWS))
+        weighed = _checked(reads, pools)
         return weighed, (time.perf_counter() - started) / len(chosen)
 
     with one_blas_thread(), ThreadPoolExecutor(num_cores()) as pool:
@@ -277,23 +280,42 @@ def _draw_all(
                     yield chosen, weighed, seconds
 
 
-def _checked(reads: Sequence[_Read], drawn: Sequence[Drawn], weights: Sequence[ImportanceWeights]) -> list[Weighed]:
+def _weighed(drawer: Drawer, count: int, num_draws: int) -> list[tuple[Pool, ImportanceWeights]]:
+    """Draws and weights of a batch of datasets; more than `num_draws` where it takes more to judge them."""
+    noises = [drawer.noise(i, 0, num_draws) for i in range(count)]
+    first = drawer.draw(range(count), noises)
+    pools = [pool_of(*both) for both in zip(first, noises, strict=True)]
+    weights = pareto_smoothed_many(np.stack([pool.log_ratios for pool in pools]))
+    return [more_rounds(first[i], pools[i], weights[i], _source(drawer, i, num_draws), num_draws) for i in range(count)]
+
+
+def _source(drawer: Drawer, i: int, num_draws: int) -> Source:
+    """Further rounds of one dataset of a batch."""
+    return Source(
+        noise=lambda turn: drawer.noise(i, turn, num_draws),
+        generator=lambda turn: drawer.generator(i, f"fits {turn}"),
+        draw=lambda noise: drawer.draw([i] * len(noise), noise),
+        active=drawer.active(i) if drawer.is_plain else None,
+    )
+
+
+def _checked(reads: Sequence[_Read], weighed: Sequence[tuple[Pool, ImportanceWeights]]) -> list[Weighed]:
     """The weights, or none to rely on where the log joint of some draws comes out differently a second time."""
-    chosen = [worth_a_look(own.log_ratios) for own in drawn]
-    z = np.stack([own.z[which] for own, which in zip(drawn, chosen, strict=True)])
+    chosen = [worth_a_look(pool.log_ratios) for pool, _ in weighed]
+    z = np.stack([pool.z[which] for (pool, _), which in zip(weighed, chosen, strict=True)])
     again = log_joint_again(reads[0].model, stack_places([read.exact for read in reads]), z)
     checked = []
-    for own, which, own_weights, second, size in zip(drawn, chosen, weights, *again, strict=True):
-        wrong = disagreement(own.log_joint[which], second, size)
-        usable = own_weights if wrong is None else unusable_weights(len(own.log_q), wrong, is_sound=False)
-        is_coarse = wrong is not None or too_coarse(own.log_joint[which], second) or is_one_of_few(own.z)
-        checked.append((own, usable, is_coarse))
+    for (pool, weights), which, second, size in zip(weighed, chosen, *again, strict=True):
+        wrong = disagreement(pool.log_joint[which], second, size)
+        usable = weights if wrong is None else unusable_weights(len(pool.log_q), wrong, is_sound=False)
+        is_coarse = wrong is not None or too_coarse(pool.log_joint[which], second) or is_one_of_few(pool.z_of_q)
+        checked.append((pool, usable, is_coarse))
     return checked
 
 
 def _finish(
     read: _Read,
-    drawn: Drawn,
+    drawn: Pool,
     weights: ImportanceWeights,
     request: Request,
     started: float,
@@ -315,7 +337,8 @@ def _finish(
         return for_purpose(dataset_key(request.root, jnp.asarray(read.words)), "refine")
 
     budget = request.budget(num_datasets) if weights.is_sound else None  # a sampler would climb the same wrong density
-    verdict, reasons, found = climb(model, read.padded, drawn.z, weights, outside, rng_key, budget)
+    start = partial(drawn.start, max(request.num_draws, FEWEST_DRAWS))
+    verdict, reasons, found = climb(model, read.padded, start, weights, outside, rng_key, budget)
     refined: tuple[dict[str, np.ndarray], np.ndarray, int] | tuple[None, None, int] = (None, None, 1)
     if found is not None and found.has_draws:
         wrong = _wrong_density(read, found)
@@ -330,6 +353,7 @@ def _finish(
         model=model,
         name=read.name,
         num_rows=num_rows,
+        num_draws=request.num_draws,
         verdict=verdict,
         reasons=reasons,
         standing=request.standing,
@@ -337,6 +361,7 @@ def _finish(
         proposed=active_entries(model, drawn.latents, read.sizes),
         log_q=drawn.log_q,
         log_joint=drawn.log_joint,
+        is_of_q=drawn.is_of_q,
         weights=weights,
         refined=refined[0],
         refined_log_joint=refined[1],

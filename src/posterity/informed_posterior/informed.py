@@ -12,6 +12,7 @@ from jax import vmap
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, Float, Int
 
+from posterity.amortized.families.noise import NUM_BLOCKS
 from posterity.informed_posterior.anchor.anchor import Anchor, find_anchors, laplace_anchors
 from posterity.informed_posterior.anchor.local import LocalGaussian, find_gaussians, local_lines
 from posterity.informed_posterior.bend.network import RowNetwork
@@ -25,7 +26,6 @@ from posterity.informed_posterior.nest.interpolation import design
 from posterity.informed_posterior.nest.modes import ModesPosterior, mode_weights
 from posterity.informed_posterior.nest.posterior import NestedPosterior
 from posterity.informed_posterior.nest.search import NUM_KNOTS, find_density
-from posterity.informed_posterior.noise import NUM_BLOCKS, AbstractNoisePosterior
 from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.structure import Structure, Unstructured, conditional_terms
 from posterity.informed_posterior.read.terms import Terms, each_problem, padded, padded_size
@@ -34,8 +34,9 @@ from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit, jit
 from posterity.runtime.precision import real_dtype
 
-__all__ = ["InformedNetwork"]
+__all__ = ["InformedNetwork", "InformedPosterior"]
 
+InformedPosterior = AnchoredPosterior | NestedPosterior | ModesPosterior
 Tree = TypeVar("Tree")
 
 # Entries of all designs that are computed side by side: with more, steps take longer than the calls of their programs.
@@ -105,12 +106,12 @@ class InformedNetwork(eqx.Module):
         scales = z[:, self.model.space.places(self.structure.scale_sites)]
         return not self.looks_far and bool(np.any(np.abs(scales) > FAR))
 
-    def __call__(self, dataset: Dataset) -> AbstractNoisePosterior:
+    def __call__(self, dataset: Dataset) -> InformedPosterior:
         """Posterior of one padded dataset."""
         q = self.posteriors(jax.tree.map(lambda leaf: leaf[None], dataset))
         return jax.tree.map(lambda leaf: leaf[0], q).of_size(self.model.space.size)
 
-    def posteriors(self, datasets: Dataset) -> AbstractNoisePosterior:
+    def posteriors(self, datasets: Dataset) -> InformedPosterior:
         """Posteriors of a batch of datasets at once, along a leading axis; latents may be padded, see `padded`."""
         model, structure = self.model, self.structure
         if isinstance(structure, Unstructured):

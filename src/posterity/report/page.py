@@ -83,7 +83,7 @@ def report_html(
 def _facts(posterior: PosteriorData, latents: Sequence[Latent]) -> list[tuple[str, str]]:
     facts = [("rows", f"{posterior.num_rows:,}"), ("latents", f"{len(latents):,}")]
     if posterior.refined is None:
-        share = f"{posterior.ess:,.0f} <small>of {posterior.num_draws:,}</small>"
+        share = f"{posterior.ess:,.0f} <small>of {posterior.num_weighed:,}</small>"
         facts += [("effective draws (ESS)", share), ("Pareto k-hat", html.escape(k_hat_text(posterior.pareto_k)))]
     else:
         facts.append(("draws", f"{posterior.num_draws:,}"))

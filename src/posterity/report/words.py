@@ -47,8 +47,8 @@ def _corrected(posterior: PosteriorData) -> Said:
     return Said(
         "The computation can be relied on.",
         "Every draw was weighed by the model's own likelihood and prior, and the weights are healthy: Pareto k-hat "
-        f"{k_hat_text(posterior.pareto_k)} (at most {pareto_k_limit(posterior.num_draws):.2f} is allowed), and the "
-        f"{posterior.num_draws} draws are worth {posterior.ess:.0f} draws of the posterior itself. All numbers below "
+        f"{k_hat_text(posterior.pareto_k)} (at most {pareto_k_limit(posterior.num_weighed):.2f} is allowed), and the "
+        f"{posterior.num_weighed} draws are worth {posterior.ess:.0f} draws of the posterior itself. All numbers below "
         "use these weights.",
         "The weights cannot show a part of the posterior that no draw has reached. They say nothing about whether the "
         "model suits the data: for that, see the predictive check.",
@@ -73,8 +73,8 @@ def _untrusted(posterior: PosteriorData) -> Said:
     return Said(
         "Do not rely on these numbers.",
         "The draws were weighed by the model's own likelihood and prior, and the weights are not healthy: Pareto k-hat "
-        f"{k_hat_text(posterior.pareto_k)} (at most {pareto_k_limit(posterior.num_draws):.2f} is allowed), and the "
-        f"{posterior.num_draws} draws are worth {0.0 if weights is None else weights.ess:.1f}. The numbers below are "
+        f"{k_hat_text(posterior.pareto_k)} (at most {pareto_k_limit(posterior.num_weighed):.2f} is allowed), and the "
+        f"{posterior.num_weighed} draws are worth {0.0 if weights is None else weights.ess:.1f}. The numbers below are "
         f"{shown}.",
         "Run a sampler such as NUTS on this dataset before anything is decided with it.",
     )

@@ -48,8 +48,8 @@ def to_arviz(
       the importance weights (see `resampled_indices`), otherwise the draws as they came.
     - `sample_stats`: `lp` (log joint, unconstrained) along the same draws; of chains `diverging`, of draws of q `index`
       (which draw was taken); the attributes `pareto_k`, `ess`, `verdict`, and `reasons`, one sentence per line.
-    - `proposal`: the draws of q as they came, with `log_weights` (normalised, Pareto-smoothed), `log_q` and
-      `log_joint`.
+    - `proposal`: the draws of q and of its wider share as they came, with `log_weights` (normalised,
+      Pareto-smoothed), `log_q` (of the mixture that they are from) and `log_joint`.
     - `observed_data` and `constant_data`: the data arguments and the covariates, rows along the model's own plate.
     - `log_likelihood`: per draw and row, in nats.
     - `log_prior`: per draw and latent site, in nats, for sensitivity by power scaling.
@@ -174,9 +174,9 @@ def _dataset(
 
 def _stats(posterior: PosteriorData, index: np.ndarray) -> dict[str, np.ndarray]:
     """What is known of each draw, beside the latents."""
+    stats = {"lp": posterior.weighted_log_joint[index]}
     if posterior.refined_log_joint is None:
-        return {"lp": posterior.log_joint[index], "index": index}
-    stats = {"lp": posterior.refined_log_joint[index]}
+        return {**stats, "index": index}
     refinement = posterior.refinement
     if refinement is not None and refinement.is_divergent is not None:
         stats["diverging"] = np.ravel(refinement.is_divergent[:, refinement.kept_steps])[index]

@@ -28,14 +28,17 @@ class PosteriorData:
         model: The model.
         name: The dataset's name, such as its value of the grouping column; None where it has none.
         num_rows: Rows of the dataset; 1 where it counts as one observation.
+        num_draws: Draws that were asked for; 0 where unanswered.
         verdict: How far to trust it; `unanswered` where the dataset could not be read.
         reasons: Full sentences with numbers.
         standing: What the trained estimator has shown of itself; None where nothing was trained.
         data: The model's arguments as they were given, rows first; empty where unanswered.
-        proposed: Latent site -> draws of q in the site's support, shape `(draw, *site_shape)`, active entries only, as
-            they came; `draws` has those to use.
-        log_q: Log density of q at each of these, unconstrained, in nats, shape `(draw,)`.
+        proposed: Latent site -> draws in the site's support, shape `(draw, *site_shape)`, active entries only, as they
+            came: those of q and those of its wider share, in random order, and further rounds of both where it took
+            more to judge them. `draws` has those to use.
+        log_q: Log density of the mixture that these were drawn from, unconstrained, in nats, shape `(draw,)`.
         log_joint: Log prior + log likelihood + log-det of `constrain` at each of these, shape `(draw,)`.
+        is_of_q: True for those of q itself, `num_draws` at least.
         weights: Importance weights of these; None where unanswered.
         refined: Draws of a sampler that started from q, as `proposed`, where the verdict is `refined`, and where it is
             `untrusted` if there are any, since they come closest: those of its first chain, then of the next, thinned
@@ -53,6 +56,7 @@ class PosteriorData:
     model: Model
     name: str | None = None
     num_rows: int
+    num_draws: int = 0
     verdict: Verdict
     reasons: tuple[str, ...] = ()
     standing: Standing | None = None
@@ -60,6 +64,7 @@ class PosteriorData:
     proposed: Mapping[str, np.ndarray] = field(default_factory=dict)
     log_q: np.ndarray = field(default_factory=lambda: np.zeros(0))
     log_joint: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    is_of_q: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     weights: ImportanceWeights | None = None
     refined: Mapping[str, np.ndarray] | None = None
     refined_log_joint: np.ndarray | None = None
@@ -77,8 +82,8 @@ class PosteriorData:
         return "one observation" if self.model.whole else f"{self.num_rows} rows"
 
     @property
-    def num_draws(self) -> int:
-        """Draws that were asked for: of q, and of equal weight; 0 where unanswered."""
+    def num_weighed(self) -> int:
+        """Draws of `proposed`: those of q, of its wider share, and of further rounds."""
         return self.log_joint.size
 
     @property
@@ -102,23 +107,35 @@ class PosteriorData:
     def weighted(self) -> tuple[Mapping[str, np.ndarray], np.ndarray | None]:
         """The draws that the verdict allows, and their log weights, None where all weigh the same.
 
-        Those of q with weights where it is `corrected`, the sampler's where it is `refined`. Where it is `untrusted`,
-        the sampler's if there are any, else those of q as they came.
+        Those of q and of its wider share, with weights, where it is `corrected`; the sampler's where it is `refined`.
+        Where it is `untrusted`, the sampler's if there are any, else `num_draws` of q as they came.
         """
         if self.refined is not None:
             return self.refined, None
         if self.weights is not None and self.verdict == "corrected":
             return self.proposed, self.weights.log_weights
-        return self.proposed, None
+        return {site: values[self._raw] for site, values in self.proposed.items()}, None
+
+    @property
+    def weighted_log_joint(self) -> np.ndarray:
+        """Log joint at each draw of `weighted`, in nats."""
+        if self.refined_log_joint is not None:
+            return self.refined_log_joint
+        return self.log_joint if self.weighted[1] is not None else self.log_joint[self._raw]
+
+    @property
+    def _raw(self) -> np.ndarray:
+        """Indices of as many draws of q itself as were asked for."""
+        return np.flatnonzero(self.is_of_q)[: self.num_draws]
 
     def resampled(self, num_draws: int) -> np.ndarray:
         """Indices into the draws of `weighted` that stand for draws of equal weight, ascending."""
-        return resampled_indices(self.weighted[1], self._num_available, num_draws)
+        return resampled_indices(self.weighted[1], len(self.weighted_log_joint), num_draws)
 
     @property
     def resampled_all(self) -> np.ndarray:
-        """The same for as many draws as there are in `weighted`."""
-        return self.resampled(self._num_available)
+        """The same for as many draws as were asked for, or as there are of a sampler."""
+        return self.resampled(self.num_draws if self.refined_log_joint is None else self.refined_log_joint.size)
 
     @cached_property
     def draws(self) -> dict[str, np.ndarray]:
@@ -147,10 +164,6 @@ class PosteriorData:
         dims, coords = latent_axes(self.model, self._entries)
         data_dims, data_coords = argument_axes(self.model, self._entries, self.columns)
         return data_dims | dims, data_coords | coords
-
-    @property
-    def _num_available(self) -> int:
-        return self.num_draws if self.refined_log_joint is None else self.refined_log_joint.size
 
     @cached_property
     def _entries(self) -> dict[str, list[str]]:

@@ -54,7 +54,7 @@ class Climbed(NamedTuple):
 def climb(
     model: Model,
     dataset: Dataset,
-    z: Float[np.ndarray, "draw latent"],
+    start: Callable[[], Float[np.ndarray, "draw latent"]],
     weights: ImportanceWeights,
     envelope_reasons: Sequence[str],
     rng_key: Callable[[], PRNGKeyArray],
@@ -65,8 +65,8 @@ def climb(
     Args:
         model: The model.
         dataset: Padded dataset.
-        z: Unconstrained draws of q.
-        weights: Of these draws.
+        start: Makes unconstrained draws of equal weight to start from, if they are needed.
+        weights: Of the draws of q.
         envelope_reasons: Sentences about data outside the training envelope.
         rng_key: Makes the key that is consumed here, if it is needed: that takes a millisecond.
         budget: Time for sampling, and what to reach; no sampling if None.
@@ -74,7 +74,9 @@ def climb(
     verdict, reasons = judge(weights, envelope_reasons)
     if verdict != "untrusted" or budget is None:
         return Climbed(verdict, reasons, None)
-    found = refine(Target(model, jax.device_put(dataset)), z, weights.log_weights, rng_key(), budget)
+    z = start()
+    equal = np.full(len(z), -np.log(len(z)))
+    found = refine(Target(model, jax.device_put(dataset)), z, equal, rng_key(), budget)
     return Climbed(*judge_refined(weights, found, envelope_reasons), found)
 
 

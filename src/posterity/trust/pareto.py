@@ -9,11 +9,16 @@ one set at a time; a batch of datasets would wait for it longer than for its dra
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["smooth_tails"]
+__all__ = ["num_tail", "smooth_tails"]
 
 PRIOR_DRAWS, PRIOR_K = 10, 0.5
 PRIOR_B = 3
 FEWEST_TAIL = 5
+
+
+def num_tail(num_draws: int) -> int:
+    """Draws that count as the tail."""
+    return max(int(min(num_draws / 5, 3.0 * np.sqrt(num_draws))), FEWEST_TAIL)
 
 
 def smooth_tails(
@@ -24,24 +29,23 @@ def smooth_tails(
     Args:
         log_ratios: Finite, in nats; not all equal within a set.
     """
-    num_draws = log_ratios.shape[1]
-    num_tail = max(int(min(num_draws / 5, 3.0 * np.sqrt(num_draws))), FEWEST_TAIL)
+    largest = num_tail(log_ratios.shape[1])
     shifted = log_ratios - log_ratios.max(axis=1, keepdims=True)
     order = np.argsort(shifted, axis=1)
-    tail_index = order[:, -num_tail:]
+    tail_index = order[:, -largest:]
     tail = np.take_along_axis(shifted, tail_index, axis=1)
-    cutoff = np.exp(np.take_along_axis(shifted, order[:, -num_tail - 1, None], axis=1))
+    cutoff = np.exp(np.take_along_axis(shifted, order[:, -largest - 1, None], axis=1))
     with np.errstate(all="ignore"):  # a fit that degenerates shows in its result
         shape, scale = _fit(np.exp(tail) - cutoff)
-        steps = np.log1p(-(np.arange(num_tail) + 0.5) / num_tail)
+        steps = np.log1p(-(np.arange(largest) + 0.5) / largest)
         k, sigma = shape[:, None], scale[:, None]
         excess = np.where(k == 0.0, -sigma * steps, sigma * np.expm1(-k * steps) / k)
         smooth = np.minimum(np.log(np.where(sigma > 0.0, cutoff + excess, np.nan)), 0.0)
         smooth = np.minimum(smooth, tail[:, -1:])
     weights = shifted.copy()
     np.put_along_axis(weights, tail_index, np.where(np.isfinite(k), smooth, tail), axis=1)
-    largest = weights.max(axis=1, keepdims=True)
-    return weights - largest - np.log(np.exp(weights - largest).sum(axis=1, keepdims=True)), shape
+    weights -= weights.max(axis=1, keepdims=True)
+    return weights - np.log(np.exp(weights).sum(axis=1, keepdims=True)), shape
 
 
 def _fit(excess: Float[np.ndarray, "set tail"]) -> tuple[Float[np.ndarray, " set"], Float[np.ndarray, " set"]]:

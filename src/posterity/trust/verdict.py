@@ -5,10 +5,16 @@ from typing import Literal
 
 import numpy as np
 
+from posterity.trust.pareto import num_tail
 from posterity.trust.refinement import Refinement
 from posterity.trust.weights import ImportanceWeights
 
-__all__ = ["Verdict", "judge", "judge_refined", "min_ess", "pareto_k_limit"]
+__all__ = ["FEWEST_DRAWS", "Verdict", "is_near", "is_settled", "judge", "judge_refined", "min_ess", "pareto_k_limit"]
+
+LEAST_ESS = 400.0  # what ArviZ asks of four chains, and we of those that refine
+FEWEST_DRAWS = 1000
+FURTHER = 4.0
+EVEN, LIGHTEST = 0.5, 0.005  # share of effective draws, and of the total that the largest weight has, in a light tail
 
 Verdict = Literal["corrected", "refined", "untrusted", "unanswered"]
 """How far to trust a posterior; `unanswered` where a dataset could not be read at all."""
@@ -63,17 +69,48 @@ def pareto_k_limit(num_draws: int) -> float:
 
 
 def min_ess(num_draws: int) -> float:
-    """Least effective sample size that we trust: a tenth of the draws, however many.
+    """Least effective sample size that we trust: a tenth of the draws, and 400.
 
     More draws do not make a distant q closer: with a share below that, k-hat passes posteriors that q misses by sds.
+    Fewer than 1000 draws, of which no more than the share is asked, are never weighed by `infer`.
     """
-    return num_draws / 10
+    return num_draws / 10 if num_draws < FEWEST_DRAWS else max(num_draws / 10, LEAST_ESS)
+
+
+def is_settled(weights: ImportanceWeights) -> bool:
+    """Whether weights are healthy, and k-hat so by more than its standard error."""
+    limit = pareto_k_limit(weights.log_weights.size)
+    is_clear = bool(weights.pareto_k + _error_of_k(weights) <= limit) or _is_tail_light(weights)
+    return is_clear and judge(weights)[0] == "corrected"
+
+
+def is_near(weights: ImportanceWeights) -> bool:
+    """Whether four times as many draws may make weights healthy, as far as those that there are can tell."""
+    enough = FURTHER * weights.ess >= LEAST_ESS
+    return enough and bool(weights.pareto_k - 2.0 * _error_of_k(weights) <= pareto_k_limit(10**6))
+
+
+def _is_tail_light(weights: ImportanceWeights) -> bool:
+    """Whether the tail weighs too little to matter, whatever its shape.
+
+    The closer q is, the less the largest weights stand out of the others, and k-hat is the shape of what is left: 1 and
+    more where a few of thousands of nearly equal weights are a few times as large.
+    """
+    is_even = weights.ess >= EVEN * weights.log_weights.size
+    return is_even and not weights.problems and float(np.exp(weights.log_weights.max())) <= LIGHTEST
+
+
+def _error_of_k(weights: ImportanceWeights) -> float:
+    """Standard error of k-hat: that of the maximum likelihood estimate of a Pareto tail's shape."""
+    if np.isneginf(weights.pareto_k):
+        return 0.0
+    return max(1.0 + weights.pareto_k, 0.5) / np.sqrt(num_tail(weights.log_weights.size))
 
 
 def _tail_problems(weights: ImportanceWeights) -> tuple[str, ...]:
     num_draws = weights.log_weights.size
     limit = pareto_k_limit(num_draws)
-    if weights.pareto_k <= limit:
+    if weights.pareto_k <= limit or _is_tail_light(weights):
         return ()
     digits = 2 if f"{weights.pareto_k:.2f}" != f"{limit:.2f}" else 4
     return (

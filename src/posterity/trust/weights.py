@@ -8,6 +8,7 @@ weights, and its k-hat, the tail index of the ratios, says whether reweighting c
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from posterity.trust.pareto import smooth_tails
 
@@ -15,6 +16,7 @@ __all__ = [
     "MIN_DRAWS",
     "ImportanceWeights",
     "ess_fraction",
+    "flattened",
     "pareto_smoothed",
     "pareto_smoothed_many",
     "unusable_weights",
@@ -28,6 +30,8 @@ _EQUAL = 0.01
 
 _COARSEST = 1.0
 """Nats. Where 64-bit floats are further apart than this, ratios of that size say nothing: 10^16 nats and more."""
+
+HALVINGS = 12  # of the power of flattened weights
 
 _LARGEST_ROUNDING = 0.05
 """Nats. Log joints are float32 sums: over 10^5 to 10^6 rows they are rounded to steps of 0.01 to 0.06."""
@@ -134,6 +138,29 @@ def ess_fraction(log_ratios: np.ndarray) -> float:
     if np.isnan(ratios).any() or not np.isfinite(ratios.max()):
         return 0.0
     return _effective_sample_size(_normalised(ratios)) / ratios.size
+
+
+def flattened(log_ratios: Float[np.ndarray, " draw"], enough: float) -> Float[np.ndarray, " draw"]:
+    """Normalised log weights, raised to the largest power up to 1 that leaves so many draws effective.
+
+    Args:
+        log_ratios: log p(z, D) - log q(z), unnormalised; what is NaN or +inf counts as zero weight.
+        enough: Effective draws; where there are fewer of positive weight, all of these weigh about the same.
+    """
+    usable = np.isfinite(log_ratios)
+    weights = np.where(usable, log_ratios, -np.inf)
+    if not usable.any():
+        return weights
+    weights -= weights.max()
+    low, high = 0.0, 1.0
+    power = 1.0
+    for _ in range(HALVINGS):
+        raised = _normalised(np.where(usable, power * np.where(usable, weights, 0.0), -np.inf))
+        low, high = (power, high) if _effective_sample_size(raised) >= enough else (low, power)
+        if low == 1.0:
+            break
+        power = 0.5 * (low + high)
+    return raised
 
 
 def _without_ties(log_ratios: np.ndarray) -> np.ndarray:

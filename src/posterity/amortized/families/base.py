@@ -8,13 +8,38 @@ hold, and are exactly 0 in every draw.
 
 import abc
 import math
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 from jax import random, vmap
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-__all__ = ["AbstractFamily", "AbstractPosterior", "AbstractTransport", "standard_normal_log_prob"]
+from posterity.amortized.families.noise import BaseNoise, noise_of_key
+from posterity.amortized.families.wider import log_wider, stretched
+
+__all__ = [
+    "AbstractFamily",
+    "AbstractNoisePosterior",
+    "AbstractPosterior",
+    "AbstractTransport",
+    "WideDraws",
+    "standard_normal_log_prob",
+]
+
+
+class WideDraws(NamedTuple):
+    """Draws of q with its wider share.
+
+    Attributes:
+        z: Unconstrained.
+        log_q: Log density of q, in nats.
+        log_wider: Log density of the wider draws, over that of q.
+    """
+
+    z: Float[Array, "draw latent"]
+    log_q: Float[Array, " draw"]
+    log_wider: Float[Array, " draw"]
 
 
 class AbstractPosterior(eqx.Module):
@@ -41,6 +66,32 @@ class AbstractPosterior(eqx.Module):
         """Log density of the active entries of `z`, in nats; its inactive entries may hold anything."""
 
 
+class AbstractNoisePosterior(AbstractPosterior):
+    """A posterior whose draws are functions of base noise, and can therefore be made wider."""
+
+    @property
+    def num_uniform(self) -> int:
+        """Uniform numbers that each draw takes, beside one normal number for each latent."""
+        return 0
+
+    @property
+    def num_scores(self) -> int:
+        """How many of them, the first, are probabilities of scales."""
+        return 0
+
+    @abc.abstractmethod
+    def from_noise(self, noise: BaseNoise) -> WideDraws:
+        """Draws in the order of the noise, with their log densities."""
+
+    def sample_and_log_prob(
+        self, rng_key: PRNGKeyArray, num_samples: int
+    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
+        """Draws of q alone, with their log densities."""
+        noise = noise_of_key(rng_key, num_samples, self.mask.shape[0], self.num_uniform)
+        z, log_q, _ = self.from_noise(noise)
+        return z[noise.order], log_q[noise.order]
+
+
 class AbstractFamily(eqx.Module):
     """The conditional head of an estimator: embedding of a dataset -> q(z | D).
 
@@ -58,7 +109,7 @@ class AbstractFamily(eqx.Module):
         """
 
 
-class AbstractTransport(AbstractPosterior):
+class AbstractTransport(AbstractNoisePosterior):
     r"""A posterior that moves standard normal noise: $z = T(e)$ with $e \sim N(0, I)$ on the active latents.
 
     A subclass gives the bijection $T$ and its inverse; both receive 0 at inactive entries, and must return 0
@@ -77,13 +128,25 @@ class AbstractTransport(AbstractPosterior):
         self, rng_key: PRNGKeyArray, num_samples: int
     ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
         """Draws with their log densities, which come from the forward pass: nothing is inverted."""
+        return self._moved(random.normal(rng_key, (num_samples, self.mask.shape[0])))
 
-        def draw(noise):
-            noise = jnp.where(self.mask, noise, 0.0)
-            z, log_det = self.transform_and_log_det(noise)
-            return z, standard_normal_log_prob(noise, self.mask) - log_det
+    def from_noise(self, noise: BaseNoise) -> WideDraws:
+        """Draws in the order of the noise, with their log densities."""
+        normal = stretched(noise, self.mask)
+        return WideDraws(*self._moved(normal), log_wider(normal, self.mask))
 
-        return vmap(draw)(random.normal(rng_key, (num_samples, self.mask.shape[0])))
+    def transform_many(
+        self, noise: Float[Array, "sample latent"]
+    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
+        """`transform_and_log_det` of many points."""
+        return vmap(self.transform_and_log_det)(noise)
+
+    def _moved(
+        self, noise: Float[Array, "sample latent"]
+    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
+        noise = jnp.where(self.mask, noise, 0.0)
+        z, log_det = self.transform_many(noise)
+        return z, vmap(standard_normal_log_prob, in_axes=(0, None))(noise, self.mask) - log_det
 
     def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
         """Log density of the active entries of `z`, in nats, by the change of variables."""

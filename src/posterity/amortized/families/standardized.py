@@ -2,20 +2,20 @@
 
 import jax.numpy as jnp
 from jax.lax import stop_gradient
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float
 
-from posterity.amortized.families.base import AbstractFamily, AbstractPosterior
+from posterity.amortized.families.base import AbstractFamily, AbstractPosterior, AbstractTransport
 
 __all__ = ["StandardizedFamily", "StandardizedPosterior"]
 
 
-class StandardizedPosterior(AbstractPosterior):
+class StandardizedPosterior(AbstractTransport):
     r"""Posterior of $z = \mu_0 + \sigma_0 v$, given one of $v$.
 
     $\log q(z) = \log q_v(v) - \sum_j \log \sigma_{0,j}$ over the active latents $j$.
     """
 
-    posterior: AbstractPosterior
+    posterior: AbstractTransport
     loc: Float[Array, " latent"]
     scale: Float[Array, " latent"]
 
@@ -23,10 +23,11 @@ class StandardizedPosterior(AbstractPosterior):
         """Shifted and scaled `posterior`.
 
         Args:
-            posterior: Posterior of `v`; its mask is also that of `z`.
+            posterior: Posterior of `v`, one that moves noise; its mask is also that of `z`.
             loc: Of `z` where `v` is 0; ignored at inactive latents.
             scale: Units of `v`, positive; ignored at inactive latents.
         """
+        assert isinstance(posterior, AbstractTransport)
         self.posterior = posterior
         self.loc = jnp.where(posterior.mask, loc, 0.0)
         self.scale = jnp.where(posterior.mask, scale, 1.0)
@@ -36,17 +37,15 @@ class StandardizedPosterior(AbstractPosterior):
         """True for active latents."""
         return self.posterior.mask
 
-    def sample_and_log_prob(
-        self, rng_key: PRNGKeyArray, num_samples: int
-    ) -> tuple[Float[Array, "sample latent"], Float[Array, " sample"]]:
-        """Draws of `z` with their log densities."""
-        v, log_prob = self.posterior.sample_and_log_prob(rng_key, num_samples)
-        return self.loc[None, :] + self.scale[None, :] * v, log_prob - self._log_det()
+    def transform_and_log_det(self, noise: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+        """Noise to `z`."""
+        v, log_det = self.posterior.transform_and_log_det(noise)
+        return self.loc + self.scale * v, log_det + self._log_det()
 
-    def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
-        """Log density of the active entries of `z`, in nats."""
-        v = (jnp.where(self.mask, z, 0.0) - self.loc) / self.scale
-        return self.posterior.log_prob(v) - self._log_det()
+    def inverse_and_log_det(self, z: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
+        """`z` to noise."""
+        noise, log_det = self.posterior.inverse_and_log_det((z - self.loc) / self.scale)
+        return noise, log_det - self._log_det()
 
     def _log_det(self) -> Float[Array, ""]:
         return jnp.sum(jnp.log(self.scale))

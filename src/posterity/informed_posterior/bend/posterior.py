@@ -3,18 +3,16 @@
 import dataclasses
 
 import jax.numpy as jnp
-from jax import vmap
 from jaxtyping import Array, Bool, Float
 
-from posterity.amortized.families.base import AbstractTransport, standard_normal_log_prob
+from posterity.amortized.families.base import AbstractTransport
 from posterity.informed_posterior.anchor.anchor import Anchor, spread_of
 from posterity.informed_posterior.bend.row_map import RowMap
-from posterity.informed_posterior.noise import AbstractNoisePosterior, BaseNoise
 
 __all__ = ["AnchoredPosterior"]
 
 
-class AnchoredPosterior(AbstractNoisePosterior, AbstractTransport):
+class AnchoredPosterior(AbstractTransport):
     r"""$z = z^* + L^{-\top} u$ with $u = T(e)$.
 
     Attributes:
@@ -53,17 +51,6 @@ class AnchoredPosterior(AbstractNoisePosterior, AbstractTransport):
     def mask(self) -> Bool[Array, "*dataset latent"]:
         """True for active latents."""
         return self.row_map.mask
-
-    @property
-    def num_uniform(self) -> int:
-        """None."""
-        return 0
-
-    def from_noise(self, noise: BaseNoise) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
-        """Draws with their log densities."""
-        normal = jnp.where(self.mask, noise.normal, 0.0)
-        z, log_det = self.transform_many(normal)
-        return z, vmap(standard_normal_log_prob, in_axes=(0, None))(normal, self.mask) - log_det
 
     def transform_many(
         self, noise: Float[Array, "sample latent"]

@@ -16,11 +16,11 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
 from posterity.amortized.families.base import standard_normal_log_prob
+from posterity.amortized.families.noise import NUM_BLOCKS
 from posterity.informed_posterior.anchor.anchor import Anchor, spread_of
 from posterity.informed_posterior.bend.row_map import RowMap
 from posterity.informed_posterior.nest.interpolation import block_of, interpolation_weights
 from posterity.informed_posterior.nest.rest import AbstractRest
-from posterity.informed_posterior.noise import NUM_BLOCKS
 
 __all__ = ["InterpolatedRest"]
 

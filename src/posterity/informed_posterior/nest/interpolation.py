@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from posterity.informed_posterior.noise import NUM_BLOCKS
+from posterity.amortized.families.noise import NUM_BLOCKS
 
 __all__ = ["block_of", "design", "interpolation_weights"]
 

@@ -1,28 +1,21 @@
-r"""The posterior of one dataset around the modes that were found: bent if there is one, a mixture if there are more.
+"""The posterior of one dataset around the modes that were found: bent if there is one, a mixture if there are more."""
 
-A tenth of all draws is defensive: stretched threefold along one coordinate of the noise,
-
-$$q(e) = (1 - \delta)\, N(e; 0, I) + \frac{\delta}{P} \sum_k N\big(e; 0, I + (s^2 - 1)\, 1_k 1_k'\big),
-  \quad \delta = 0.1,\ s = 3.$$
-
-Where a posterior reaches further than its Gaussian, as a funnel does, no draw would otherwise get there, and weights
-that never saw the tail look healthy. Where it does not, the tenth costs about as many draws.
-"""
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax, vmap
 from jaxtyping import Array, Bool, Float
 
-from posterity.amortized.families.base import standard_normal_log_prob
+from posterity.amortized.families.base import AbstractNoisePosterior, WideDraws, standard_normal_log_prob
+from posterity.amortized.families.noise import BaseNoise
+from posterity.amortized.families.wider import log_wider, stretched
 from posterity.informed_posterior.anchor.anchor import spread_of
 from posterity.informed_posterior.anchor.local import LocalGaussian
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
-from posterity.informed_posterior.noise import AbstractNoisePosterior, BaseNoise
 
 __all__ = ["ModesPosterior", "mode_weights"]
 
-STRETCH, SHARE = 3.0, 0.1
 FAR = 1.5  # modes count as two if they lie this far apart, in standard deviations, per square root of latents
 LOWEST = -1e30  # bound that stands for -inf
 LIGHT = 10.0  # nats below the best mode's evidence at which a mode counts nothing
@@ -68,26 +61,25 @@ class ModesPosterior(AbstractNoisePosterior):
 
     @property
     def num_uniform(self) -> int:
-        """One for the mode, one for the stretch."""
-        return 2
+        """One, for the mode."""
+        return 1
 
     @property
     def num_modes(self) -> Array:
         """Number of modes in the mixture."""
         return jnp.sum(jnp.isfinite(self.log_weights))
 
-    def from_noise(self, noise: BaseNoise) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
+    def from_noise(self, noise: BaseNoise) -> WideDraws:
         """Draws with their log densities."""
         ends = jnp.cumsum(jnp.exp(self.log_weights))
         mode = jnp.minimum(jnp.searchsorted(ends, noise.uniform[:, 0] * ends[-1]), ends.size - 1)
-        stretched = _stretched_noise(noise, self.mask)
-        draws = jnp.arange(len(stretched))
-        spreads = vmap(lambda factor: stretched @ spread_of(factor).T)(self.gaussians.factor)
-        z = jnp.where(self.mask, self.gaussians.loc[mode] + spreads[mode, draws], 0.0)
-        single = self.num_modes == 1
-        bent, log_det = self.best.transform_many(stretched)
-        bent_log_q = vmap(_stretched_log_prob, in_axes=(0, None))(stretched, self.mask) - log_det
-        return jnp.where(single, bent, z), jnp.where(single, bent_log_q, vmap(self._mixture)(z))
+        normal = stretched(noise, self.mask)
+        spreads = vmap(lambda factor: normal @ spread_of(factor).T)(self.gaussians.factor)
+        z = jnp.where(self.mask, self.gaussians.loc[mode] + spreads[mode, jnp.arange(len(normal))], 0.0)
+        densities, wider = self._densities(z)
+        mixture = self._mixed(densities)
+        several = WideDraws(z, mixture, self._mixed(densities + wider) - mixture)
+        return jax.tree.map(partial(jnp.where, self.num_modes == 1), self.best.from_noise(noise), several)
 
     def of_size(self, size: int) -> "ModesPosterior":
         """Itself: nothing is padded here."""
@@ -97,32 +89,21 @@ class ModesPosterior(AbstractNoisePosterior):
     def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
         """Log density of the active entries of `z`, in nats."""
         z = jnp.where(self.mask, z, 0.0)
-        noise, log_det = self.best.inverse_and_log_det(z)
-        return jnp.where(self.num_modes == 1, _stretched_log_prob(noise, self.mask) + log_det, self._mixture(z))
+        mixture = self._mixed(self._densities(z[None])[0])[0]
+        return jnp.where(self.num_modes == 1, self.best.log_prob(z), mixture)
 
-    def _mixture(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
-        def one(gaussian: LocalGaussian) -> Array:
-            noise = jnp.where(self.mask, gaussian.factor.T @ (z - gaussian.loc), 0.0)
+    def _densities(self, z: Float[Array, "draw latent"]) -> tuple[Float[Array, "mode draw"], Float[Array, "mode draw"]]:
+        """Log densities of all Gaussians, and of their wider draws over these."""
+
+        def one(gaussian: LocalGaussian) -> tuple[Array, Array]:
+            normal = jnp.where(self.mask, (z - gaussian.loc) @ gaussian.factor, 0.0)
             widths = jnp.sum(jnp.where(self.mask, jnp.log(jnp.diagonal(gaussian.factor)), 0.0))
-            return _stretched_log_prob(noise, self.mask) + widths
+            density = vmap(standard_normal_log_prob, in_axes=(0, None))(normal, self.mask) + widths
+            return density, log_wider(normal, self.mask)
 
-        densities = vmap(one)(self.gaussians)
+        return vmap(one)(self.gaussians)
+
+    def _mixed(self, densities: Float[Array, "mode draw"]) -> Float[Array, " draw"]:
         inside = jnp.isfinite(self.log_weights)  # taken apart, so that gradients never see an infinite difference
         weights = jnp.where(inside, self.log_weights, -1e30)
-        return jax.nn.logsumexp(jnp.where(inside, densities, 0.0) + weights)
-
-
-def _stretched_noise(noise: BaseNoise, mask: Bool[Array, " latent"]) -> Float[Array, "draw latent"]:
-    """Noise of which a share is stretched along one active coordinate, each as often."""
-    normal = jnp.where(mask, noise.normal, 0.0)
-    share = noise.uniform[:, 1] / SHARE  # in (0, 1) for those that are stretched: which share of the coordinates
-    count = jnp.cumsum(mask)
-    which = jnp.searchsorted(count, jnp.floor(share * count[-1]) + 1)
-    chosen = (jnp.arange(mask.size) == which[:, None]) & (share < 1.0)[:, None]
-    return jnp.where(chosen, STRETCH * normal, normal)
-
-
-def _stretched_log_prob(noise: Float[Array, " latent"], mask: Bool[Array, " latent"]) -> Float[Array, ""]:
-    gains = 0.5 * (1.0 - STRETCH**-2) * jnp.square(noise) - jnp.log(STRETCH * jnp.sum(mask))
-    along = jax.nn.logsumexp(jnp.where(mask, gains, -jnp.inf))
-    return standard_normal_log_prob(noise, mask) + jnp.logaddexp(jnp.log1p(-SHARE), jnp.log(SHARE) + along)
+        return jax.nn.logsumexp(jnp.where(inside[:, None], densities, 0.0) + weights[:, None], axis=0)

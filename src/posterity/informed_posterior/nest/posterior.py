@@ -12,9 +12,11 @@ from jax import vmap
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float, Int
 
+from posterity.amortized.families.base import AbstractNoisePosterior, WideDraws
+from posterity.amortized.families.noise import BaseNoise
+from posterity.amortized.families.wider import log_wider, log_wider_scales, stretched
 from posterity.informed_posterior.nest.density import AxesDensity
 from posterity.informed_posterior.nest.rest import AbstractRest
-from posterity.informed_posterior.noise import AbstractNoisePosterior, BaseNoise
 
 __all__ = ["NestedPosterior"]
 
@@ -46,13 +48,20 @@ class NestedPosterior(AbstractNoisePosterior):
         """One for each scale."""
         return self.where.shape[-1]
 
-    def from_noise(self, noise: BaseNoise) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
+    @property
+    def num_scores(self) -> int:
+        """All of them."""
+        return self.num_uniform
+
+    def from_noise(self, noise: BaseNoise) -> WideDraws:
         """Draws with their log densities; the uniform numbers become the scales."""
         uniform = noise.uniform[:, : self.where.size]
+        scores = ndtri(uniform)
         scales = vmap(self.scales.quantile)(uniform)
-        normal = jnp.where(self.rest.mask, noise.normal, 0.0)
-        z, log_q = self.rest.from_normal(scales, ndtri(uniform), normal)
-        return z.at[:, self.where].set(scales), log_q + vmap(self.scales.log_prob)(scales)
+        normal = stretched(noise, self.rest.mask)
+        z, log_q = self.rest.from_normal(scales, scores, normal)
+        wider = log_wider(normal, self.rest.mask, log_wider_scales(scores))
+        return WideDraws(z.at[:, self.where].set(scales), log_q + vmap(self.scales.log_prob)(scales), wider)
 
     def log_prob(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
         """Log density of the active entries of `z`, in nats."""

@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import lax, random
+import numpy as np
+from jax import lax, random, vmap
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -31,12 +32,16 @@ __all__ = [
     "Probe",
     "Structure",
     "Unstructured",
+    "check_log_concave",
     "check_rows_apart",
     "check_scales",
     "conditional_terms",
     "find_structure",
     "read_structure",
 ]
+
+STEPS = np.array([sign * 2.0**k for k in range(-2, 11) for sign in (-1.0, 1.0)], np.float32)  # of predictors
+UPWARDS = 1e-3  # curvature of a term, relative to the largest near its predictor, that is no rounding
 
 Probe = tuple[Dataset, Float[Array, " latent"]]
 
@@ -93,6 +98,7 @@ def find_structure(
         structure = read_structure(model, scale_sites)
         if scale_sites is None:
             check_scales(model, structure, probe)
+            check_log_concave(model, structure, probe)
         if check:
             check_rows_apart(model, structure, probe)
     except NotInformedError as error:
@@ -142,6 +148,30 @@ def check_scales(model: Model, structure: Structure, probe: Probe) -> None:
     """
     if structure.scale_sites and scales_have_twins(model, structure.scale_sites, *probe):
         raise NotInformedError(f"the log joint of '{model.name}' is the same where its latents change places or signs")
+
+
+def check_log_concave(model: Model, structure: Structure, probe: Probe) -> None:
+    """Makes sure that one anchor is enough where no scale is given before it.
+
+    The log likelihood of a row that curves upwards somewhere, as that of an outlier under a Student-t distribution
+    does, lets rows pull to several places, each a mode of the posterior. With a scale latent, which grows with what
+    rows leave over, camps of rows rarely do.
+
+    Raises:
+        NotInformedError: It curves upwards.
+    """
+    if structure.scale_sites or structure.is_gaussian:
+        return
+
+    def curvatures(dataset: Dataset, z: Array) -> Array:
+        terms = conditional_terms(model, structure, z, dataset)
+        along = vmap(lambda step: terms.slopes_and_curvatures(terms.predictor(z) + step)[1])
+        return jnp.where(terms.is_prior, 0.0, along(jnp.asarray(STEPS)))
+
+    found = np.nan_to_num(np.asarray(jit(curvatures, effort="little")(*probe)), nan=0.0, posinf=0.0, neginf=0.0)
+    size = np.max(np.abs(found[np.abs(STEPS) <= 8.0]), axis=0, initial=0.0)
+    if np.any(found < -UPWARDS * size):
+        raise NotInformedError(f"rows of '{model.name}' may pull to several places: its terms are not log-concave")
 
 
 def check_rows_apart(model: Model, structure: Structure, probe: Probe) -> None:

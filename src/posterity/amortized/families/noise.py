@@ -1,0 +1,121 @@
+"""Base noise: the random numbers behind the draws of one dataset, made outside of all compiled programs.
+
+They are an argument of the programs that bend them, so that no generator is compiled, and each dataset has its own,
+whatever is computed beside it. A tenth of all draws is defensive: wider than q, see `families.wider`.
+"""
+
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Float, Int, PRNGKeyArray
+
+from posterity.model.dataset import AnyArray
+
+__all__ = ["NUM_BLOCKS", "REACH", "BaseNoise", "base_noise", "noise_of_key", "num_wider"]
+
+NUM_BLOCKS = 4
+"""Draws come in this many blocks of equal size: those of a scale's quarters share what costs most."""
+
+REACH = 5.0
+"""Standard deviations to which wider draws of a scale go: beyond, 32-bit uniform numbers near 1 are too coarse."""
+
+PER_WIDER = 9  # draws of q for each that is wider
+
+
+class BaseNoise(NamedTuple):
+    """Random numbers for some draws, a multiple of `NUM_BLOCKS`: in each block those of q, then those that are wider.
+
+    Attributes:
+        normal: Standard normal, independent.
+        uniform: In (0, 1); of each column of draws of q, one in each of equally wide intervals. The first ascends from
+            block to block, the others come in random orders (a Latin hypercube).
+        stretch: Which way a draw is wider, uniform in (0, 1); -1 for draws of q.
+        order: Which draws to hand out, in random order: a permutation, or a part of one.
+    """
+
+    normal: Float[AnyArray, "draw latent"]
+    uniform: Float[AnyArray, "draw number"]
+    stretch: Float[AnyArray, " draw"]
+    order: Int[AnyArray, " out"]
+
+
+def num_wider(num_draws: int) -> int:
+    """Draws that are wider than q, beside `num_draws` of q itself: a tenth of all."""
+    return NUM_BLOCKS * -(-num_draws // (PER_WIDER * NUM_BLOCKS))
+
+
+def base_noise(
+    rng: np.random.Generator, num_draws: int, size: int, num_uniform: int = 0, num_scores: int = 0
+) -> BaseNoise:
+    """Noise of one dataset.
+
+    Args:
+        rng: Consumed here.
+        num_draws: Draws of q that are handed out, `num_wider` of them beside.
+        size: Latents.
+        num_uniform: Uniform numbers of each draw.
+        num_scores: How many of them, the first, are probabilities of scales, which are widened, too.
+    """
+    own = -(-num_draws // NUM_BLOCKS) * NUM_BLOCKS
+    wider = num_wider(num_draws)
+    uniform = _stratified(rng.random((own, num_uniform), dtype=np.float32), np)
+    uniform[:, 1:] = rng.permuted(uniform[:, 1:], axis=0)
+    layout = _by_blocks(own, wider)
+    uniform = np.concatenate([uniform, _wider_uniform(rng, wider, num_uniform, num_scores)])[layout]
+    kinds = rng.permutation((np.arange(wider) + rng.random()) / wider)
+    stretch = np.concatenate([np.full(own, -1.0), kinds])[layout]
+    handed_out = rng.permutation(np.concatenate([rng.permutation(own)[:num_draws], own + np.arange(wider)]))
+    numbers: tuple[Any, ...] = (
+        rng.standard_normal((own + wider, size), dtype=np.float32),
+        uniform.astype(np.float32),
+        stretch.astype(np.float32),
+        np.argsort(layout)[handed_out].astype(np.int32),
+    )
+    return BaseNoise(*numbers)
+
+
+def noise_of_key(rng_key: PRNGKeyArray, num_draws: int, size: int, num_uniform: int) -> BaseNoise:
+    """Noise for draws of q alone, inside of a compiled program."""
+    key_normal, key_uniform, key_shuffle, key_order = random.split(rng_key, 4)
+    total = -(-num_draws // NUM_BLOCKS) * NUM_BLOCKS
+    uniform = _stratified(random.uniform(key_uniform, (total, num_uniform)), jnp)
+    others = random.permutation(key_shuffle, uniform[:, 1:], axis=0, independent=True)
+    uniform = jnp.concatenate([uniform[:, :1], others], axis=1)
+    order = random.permutation(key_order, total)[:num_draws]
+    return BaseNoise(random.normal(key_normal, (total, size)), uniform, jnp.full(total, -1.0), order)
+
+
+def _stratified(uniform: Any, numpy: Any) -> Any:
+    """Of each column, one number in each of as many intervals of (0, 1), ascending; by NumPy or its twin of JAX."""
+    total = uniform.shape[0]
+    return numpy.clip((numpy.arange(total, dtype=numpy.float32)[:, None] + uniform) / total, 1e-7, 1.0 - 1e-7)
+
+
+def _by_blocks(own: int, wider: int) -> Int[np.ndarray, " draw"]:
+    """Which draw stands at each place, draws of q counted first: in each block some of them, then some wider ones."""
+    blocks = [np.reshape(part, (NUM_BLOCKS, -1)) for part in (np.arange(own), own + np.arange(wider))]
+    return np.concatenate(blocks, axis=1).ravel()
+
+
+def _wider_uniform(rng: np.random.Generator, total: int, num_uniform: int, num_scores: int) -> np.ndarray:
+    """Uniform numbers of wider draws, as many in each block of the first column as in each other.
+
+    With one scale, half of them spread it; with several, a third spread all and a third one of them.
+    """
+    from scipy.special import ndtr
+
+    block = np.repeat(np.arange(NUM_BLOCKS), total // NUM_BLOCKS)
+    blocks = np.stack([block, *[rng.permutation(block) for _ in range(1, num_uniform)]], axis=1)[:, :num_uniform]
+    within = rng.random((total, num_uniform))
+    uniform = (blocks + within) / NUM_BLOCKS
+    if num_scores == 0:
+        return uniform
+    ends = np.array([-REACH, *(NormalDist().inv_cdf(i / NUM_BLOCKS) for i in range(1, NUM_BLOCKS)), REACH])
+    spread = ndtr(ends[blocks] + within * (ends[blocks + 1] - ends[blocks]))
+    which = rng.integers(2 if num_scores == 1 else 3, size=(total, 1))
+    one = rng.integers(num_scores, size=(total, 1)) == np.arange(num_uniform)
+    chosen = ((which == 1) | ((which == 2) & one)) & (np.arange(num_uniform) < num_scores)
+    return np.where(chosen, spread, uniform)
