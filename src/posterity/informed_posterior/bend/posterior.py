@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from posterity.amortized.families.base import AbstractTransport
+from posterity.amortized.families.base import AbstractNoisePosterior, AbstractTransport
 from posterity.informed_posterior.anchor.anchor import Anchor, spread_of
 from posterity.informed_posterior.bend.row_map import RowMap
 
@@ -51,6 +51,9 @@ class AnchoredPosterior(AbstractTransport):
     def mask(self) -> Bool[Array, "*dataset latent"]:
         """True for active latents."""
         return self.row_map.mask
+
+    # By the noise of its own, as what ships was checked with.
+    sample_and_log_prob = AbstractNoisePosterior.sample_and_log_prob
 
     def transform_many(
         self, noise: Float[Array, "sample latent"]
