@@ -144,9 +144,27 @@ def _ill_posed_targets():
 def test_ill_posed_targets_give_finite_draws_or_reasons(linear, case, data):
     posterior = linear.infer(data, refine_seconds=0.0, num_draws=500)
     assert all(np.isfinite(draws).all() for draws in posterior.draws.values()), case
-    # Where the noise can vanish, the posterior has no end towards sigma = 0; targets of 1e6 leave float32 no digits.
-    assert (posterior.verdict == "corrected") == (case in ("one row", "duplicated columns")), posterior.reasons
+    # Where the noise can vanish, the posterior has no end towards sigma = 0.
+    assert (posterior.verdict == "corrected") == (case in ("one row", "duplicated columns", "huge")), posterior.reasons
     assert (posterior.verdict == "corrected") == (not posterior.reasons)
+
+
+def test_noise_of_targets_far_beyond_their_prior(linear):
+    """Against the closed form over sigma; q and the weights are in 64 bits here. 5 standard errors of 400 draws."""
+    data = dict(_ill_posed_targets())["huge"]
+    x, y = data["x"], data["y"]
+    posterior = linear.infer(data, refine_seconds=0.0)
+    left, values, _ = np.linalg.svd(np.column_stack([x, np.ones(20)]), full_matrices=False)
+    along = left.T @ y
+    log_sigma = np.linspace(np.log(2.26e4), np.log(2.27e4), 20_001)
+    spread = np.exp(2.0 * log_sigma)[:, None] + values**2
+    squares = (y @ y - along @ along) * np.exp(-2.0 * log_sigma) + np.sum(along**2 / spread, axis=1)
+    log_p = log_sigma - 17.0 * log_sigma - 0.5 * (np.sum(np.log(spread), axis=1) + squares + np.exp(2.0 * log_sigma))
+    p = np.exp(log_p - log_p.max())
+    mean = p @ np.exp(log_sigma) / p.sum()
+    sd = np.sqrt(p @ (np.exp(log_sigma) - mean) ** 2 / p.sum())
+    assert abs(posterior["sigma"].mean() - mean) < 0.25 * sd
+    assert posterior["sigma"].std() == pytest.approx(sd, rel=0.18)
 
 
 @pytest.mark.parametrize(
