@@ -43,7 +43,7 @@ def test_a_place_that_names_no_function(place):
         load_model(place)
 
 
-VALIDATION = Validation(None, -20.5, 0.42, 0.1, 0.5, 0.9, 64, 200)
+VALIDATION = Validation(None, None, -20.5, 0.42, 0.1, 0.5, 0.9, 64, 200)
 
 
 def progress(share=0.25, **changes):

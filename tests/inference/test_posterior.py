@@ -98,7 +98,7 @@ def test_unknown_sites_are_named(posterior):
 def test_text_says_name_verdict_and_latents(posterior):
     lines = repr(posterior).splitlines()
     assert lines[0].startswith(
-        "Posterior 'a' of linear_regression_known_noise, 12 rows: corrected (30 draws, ESS 1062, "
+        "Posterior 'a' of linear_regression_known_noise, 12 rows: corrected (30 draws; ESS 1062 of 1112 weighed, "
     )
     assert [line.split()[0] for line in lines[1:]] == ["w[age]", "w[bmi]", "b"]
 

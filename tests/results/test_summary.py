@@ -198,7 +198,7 @@ def test_text_is_short_however_many_latents_there_are(make_posterior):
         make_posterior(50, model=read_model(many, data), data=data, proposed={"theta": draws}, columns={}, name="store",
                        reasons=reasons)
     ).splitlines()  # fmt: skip
-    assert lines[0].startswith("Posterior 'store' of many, 12 rows: corrected (50 draws, ESS ")
+    assert lines[0].startswith("Posterior 'store' of many, 12 rows: corrected (50 draws; ESS ")
     assert len(lines) < 20 and max(map(len, lines)) < 140
     assert lines[4] == "  ... 2 more reasons" and lines[-1] == "  ... 2892 more latents"
     assert lines[5].split()[0] == "theta[0]" and lines[5].split()[1].startswith(("2.9", "3.0"))

@@ -77,7 +77,7 @@ def test_quick_keys_give_numbers_that_will_do():
 
 def test_purposes_are_no_counters():
     """Every purpose that the package names, against whatever a root key might be split into or folded with."""
-    assert {"training", "network", "datasets", "draws"} <= set(PURPOSES)
+    assert {"training", "network", "datasets"} <= set(PURPOSES)
     used = {purpose: as_numbers(key_for(7, purpose)) for purpose in PURPOSES}
     assert len(set(used.values())) == len(PURPOSES)
     assert not set(used.values()) & children(random.key(7))

@@ -111,7 +111,7 @@ class InferRequest(TableRequest):
         if self.json:
             print_json(_as_json(posterior, self.draws, reference, self.fit))
         else:
-            _print_table(posterior, title, self.draws, reference, self.fit)
+            _print_table(posterior, title, reference, self.fit)
         return int(self.strict and posterior.verdict == "untrusted")
 
     def _write(self, posterior: "Posterior", output: Path) -> None:
@@ -177,9 +177,7 @@ def _reference_summary(posterior: "Posterior", reference: "NutsReference") -> "S
     return summarise_as_usual(posterior, reference.draws)
 
 
-def _print_table(
-    posterior: "Posterior", title: str, num_draws: int, reference: "NutsReference | None", with_fit: bool
-) -> None:
+def _print_table(posterior: "Posterior", title: str, reference: "NutsReference | None", with_fit: bool) -> None:
     from posterity.results.summary import summarise_in_table_units, usual_summary
     from posterity.results.table import posterior_table
 
@@ -193,7 +191,7 @@ def _print_table(
         reasons=posterior.reasons,
         pareto_k=posterior.pareto_k,
         ess=posterior.ess,
-        num_draws=num_draws,
+        num_draws=posterior.num_weighed,
         is_doubtful=posterior.is_doubtful,
         fit=posterior.fit if with_fit else None,
         reference=None if reference is None else _reference_summary(posterior, reference),

@@ -26,7 +26,7 @@ from posterity.informed_posterior.read.structure import (
 )
 from posterity.model.arguments import argument_arrays, example_arrays
 from posterity.model.builtin import MODELS
-from posterity.model.derivatives import check_derivatives
+from posterity.model.derivatives import check_derivatives, explained_derivatives
 from posterity.model.intake import num_rows_in, pad_dataset, read_arrays
 from posterity.model.model import Model
 from posterity.model.reading import read_as_it_serves
@@ -166,7 +166,7 @@ def _find_in_either(
         try:
             with precision(True):
                 return _find(model, example, scales, check=check)
-        except InputError:
+        except Exception:  # whatever fails there, the first failure is the one to tell
             raise error from None
 
 
@@ -194,15 +194,16 @@ def _find(
     if structure is None:
         check_derivatives(model, probe[0])
     # Where the posterior is Gaussian there are no terms, and most others show by their form that they are apart.
-    if structure is not None and (structure.is_gaussian or terms_are_apart(model, structure, probe)):
-        try:
-            if scales is None:
-                check_scales(model, structure, probe)
-                check_log_concave(model, structure, probe)
-            return structure
-        except NotInformedError:
-            pass
-    return find_structure(model, probe, scales, check=check)
+    with explained_derivatives(model):
+        if structure is not None and (structure.is_gaussian or terms_are_apart(model, structure, probe)):
+            try:
+                if scales is None:
+                    check_scales(model, structure, probe)
+                    check_log_concave(model, structure, probe)
+                return structure
+            except NotInformedError:
+                pass
+        return find_structure(model, probe, scales, check=check)
 
 
 def _supported_rows(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

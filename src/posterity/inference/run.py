@@ -42,6 +42,7 @@ from posterity.trust.agreement import (
     disagreement,
     is_one_of_few,
     log_joint_again,
+    runs_with_64_bits,
     too_coarse,
     worth_a_look,
 )
@@ -188,7 +189,7 @@ def posteriors_of(
             for (i, read), (own, weights, is_coarse) in zip(chosen.items(), drawn, strict=True):
                 began = time.perf_counter() - seconds - read.spent
                 is_far = isinstance(read.network, InformedNetwork) and read.network.is_far(own.z_of_q)
-                if is_far or (is_coarse and not read.is_double):
+                if (is_far or (is_coarse and not read.is_double)) and runs_with_64_bits(read.model):
                     again[i] = read.doubled(is_far and (read.is_double or not is_coarse), seconds)
                     continue
                 try:

@@ -16,7 +16,8 @@ def posterior_text(posterior: PosteriorData) -> str:
     lines = [f"Posterior{name} of {posterior.model.name}, {posterior.size_in_words}: {posterior.verdict}"]
     if posterior.verdict != "unanswered":
         lines[0] += " by a doubtful estimator" if posterior.is_doubtful else ""
-        lines[0] += f" ({posterior.num_draws} draws, ESS {posterior.ess:.0f}, k-hat {k_hat_text(posterior.pareto_k)})"
+        effective = f"ESS {posterior.ess:.0f} of {posterior.num_weighed} weighed"
+        lines[0] += f" ({posterior.num_draws} draws; {effective}, k-hat {k_hat_text(posterior.pareto_k)})"
     lines += [f"  - {_cut(reason)}" for reason in posterior.reasons[:MOST_REASONS]]
     lines += _more(len(posterior.reasons) - MOST_REASONS, "reasons")
     if posterior.model.whole:

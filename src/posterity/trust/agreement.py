@@ -6,6 +6,7 @@ little effort for one draw at a time instead of all draws side by side, must agr
 
 It computes with 64 bits, on the data as they were given, so that it also tells where 32 bits are too few: where they
 round the log joint by so much that weights suffer, or overflow, or where few numbers lie between neighbouring draws.
+A model that cannot be computed with 64 bits is looked at with 32.
 """
 
 from functools import partial
@@ -19,9 +20,17 @@ from jaxtyping import Array, Float
 from posterity.model.dataset import PLACES, Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
-from posterity.runtime.precision import precision
+from posterity.runtime.precision import narrowed, precision
 
-__all__ = ["NUM_LOOKED_AT", "disagreement", "is_one_of_few", "log_joint_again", "too_coarse", "worth_a_look"]
+__all__ = [
+    "NUM_LOOKED_AT",
+    "disagreement",
+    "is_one_of_few",
+    "log_joint_again",
+    "runs_with_64_bits",
+    "too_coarse",
+    "worth_a_look",
+]
 
 NUM_LOOKED_AT = 8  # draws of each dataset: half of them spread evenly, half those of the largest weights
 NOISE, FEW = 0.2, 0.02  # nats by which rounding may move weights; of an sd
@@ -53,8 +62,27 @@ def log_joint_again(
     """
     count = len(z)
     filled = np.concatenate([z, np.broadcast_to(z[:1], (PLACES - count, *z.shape[1:]))]).astype(np.float64)
-    with precision(True):
-        total, size = _one_by_one(model, places, jnp.asarray(filled), jnp.asarray(count))
+    if runs_with_64_bits(model):
+        try:
+            return _computed(model, places, filled, count, double=True)
+        except Exception:  # of any class, from inside of the model; where 32 bits fail as well, that is raised
+            _needs_32_bits.add(model)
+    return _computed(model, jax.tree.map(narrowed, places), narrowed(filled), count, double=False)
+
+
+_needs_32_bits: set[Model] = set()
+
+
+def runs_with_64_bits(model: Model) -> bool:
+    """False once a model was found to fail there: arrays of its own that have 32 bits may not go with others of 64."""
+    return model not in _needs_32_bits
+
+
+def _computed(
+    model: Model, places: Dataset, z: np.ndarray, count: int, *, double: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    with precision(double):
+        total, size = _one_by_one(model, places, jnp.asarray(z), jnp.asarray(count))
         return np.asarray(total)[:count], np.asarray(size)[:count]
 
 

@@ -98,9 +98,10 @@ def find_structure(
         structure = read_structure(model, scale_sites)
         if scale_sites is None:
             check_scales(model, structure, probe)
-            check_log_concave(model, structure, probe)
         if check:
             check_rows_apart(model, structure, probe)
+        if scale_sites is None:
+            check_log_concave(model, structure, probe)
     except NotInformedError as error:
         if scale_sites is not None:
             raise
