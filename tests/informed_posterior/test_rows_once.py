@@ -10,7 +10,7 @@ from jax import random
 from numpy.testing import assert_allclose
 
 from posterity.informed_posterior.read import structure as structure_module
-from posterity.informed_posterior.read.even import Entries, curvatures
+from posterity.informed_posterior.read.curvature import Entries, curvatures
 from posterity.informed_posterior.read.structure import conditional_terms, read_structure
 from posterity.model.intake import pad_dataset, read_arrays
 from posterity.model.read import read_model

@@ -5,7 +5,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from jax import random, vmap
+from jax import lax, random, vmap
 from scipy import stats
 
 import posterity
@@ -19,7 +19,13 @@ from posterity.informed_posterior.read.structure import Structure
 from posterity.model.dataset import stack_places
 from posterity.model.intake import pad_dataset
 from posterity.model.read import read_model
-from posterity.trust.agreement import NUM_LOOKED_AT, disagreement, log_joint_again, worth_a_look
+from posterity.trust.agreement import (
+    NUM_LOOKED_AT,
+    disagreement,
+    log_joint_again,
+    runs_with_64_bits,
+    worth_a_look,
+)
 from posterity.trust.target import Target
 
 TOLD = "computed twice came out differently"
@@ -149,3 +155,20 @@ def test_only_what_rounding_cannot_explain_is_told(first, second, told):
     else:
         with pytest.raises(AssertionError, match=told):
             raise AssertionError(found)
+
+
+def holds_32_bits(x, y=None):
+    """A loop over an array of its own, which cannot take up a number of 64 bits."""
+    w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+    powers = lax.fori_loop(0, 2, lambda _, at: at * w, jnp.ones(3, jnp.float32))
+    numpyro.sample("y", dist.Normal(w * x + 0.0 * powers[0], 0.5), obs=y)
+
+
+def test_a_model_that_holds_32_bits_is_looked_at_with_them():
+    """Moments against the closed form: 0.2 sd is 6 standard errors of 1000 draws."""
+    x = np.linspace(0.0, 1.0, 8)
+    posterior = posterity.infer(holds_32_bits, {"x": x, "y": 2.0 * x}, refine_seconds=0.0)
+    assert posterior.verdict == "corrected" and not runs_with_64_bits(posterior.model)
+    precision = 1.0 + x @ x / 0.25
+    assert abs(posterior["w"].mean() - 2.0 * x @ x / 0.25 / precision) < 0.2 * precision**-0.5
+    assert posterior["w"].std() == pytest.approx(precision**-0.5, rel=0.15)

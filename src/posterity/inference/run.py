@@ -16,26 +16,23 @@ from jaxtyping import Array, PRNGKeyArray
 from posterity.inference.draw import Drawer, Network
 from posterity.inference.posterior import Posterior
 from posterity.inference.proposal import proposal_of
+from posterity.inference.read import ReadDataset, by_program, read_dataset
 from posterity.inference.rounds import Pool, Source, more_rounds, pool_of
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import PLACES, Dataset, stack_places
 from posterity.model.derivatives import explained_derivatives
-from posterity.model.group_sizes import groups_needed
-from posterity.model.intake import num_rows_in, pad_arrays, plate_sizes, read_arrays
-from posterity.model.levels import names_of_groups, with_codes
+from posterity.model.intake import num_rows_in
 from posterity.model.model import Model
-from posterity.model.read import with_more_groups
 from posterity.results.axes import active_entries
 from posterity.runtime.collection import no_full_collection
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.defaults import MOST_DRAWS, NUM_DRAWS, REFINE_SECONDS
 from posterity.runtime.errors import InputError
-from posterity.runtime.keys import dataset_key, dataset_words, for_purpose, key_for
-from posterity.runtime.precision import is_double, narrowed, needs_double, precision
+from posterity.runtime.keys import dataset_key, for_purpose, key_for
+from posterity.runtime.precision import precision
 from posterity.runtime.status import working
 from posterity.runtime.threads import num_cores, one_blas_thread
 from posterity.tables.abstract_recipe import AbstractRecipe
-from posterity.tables.read import as_frame
 from posterity.training.data_envelope import DataEnvelope
 from posterity.trust.agreement import (
     NUM_LOOKED_AT,
@@ -111,40 +108,6 @@ class Request:
         return Budget(min(left, self.refine_seconds)) if self.refine_seconds > 0.0 else None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Read:
-    """A dataset at the door: its arrays, the sizes of its variable plates, both padded, and what its key comes from.
-
-    `model` and `network` are those of the request, or larger ones where it has more groups; `columns` holds the names
-    of groups that were given as words. `wide` holds the arrays with 64 bits; they are answered so if `is_double`, after
-    `spent` seconds with 32.
-    """
-
-    model: Model
-    network: Network
-    name: str | None
-    arrays: dict[str, np.ndarray]
-    sizes: dict[str, int]
-    columns: Mapping[str, Sequence[str]]
-    padded: Dataset
-    words: np.ndarray
-    wide: dict[str, np.ndarray]
-    is_double: bool
-    spent: float = 0.0
-
-    @property
-    def exact(self) -> Dataset:
-        """Padded, with 64 bits."""
-        num_rows = self.padded.row_mask.shape[0]
-        return self.padded if self.is_double else pad_arrays(self.model, self.wide, self.sizes, num_rows)
-
-    def doubled(self, is_far: bool, seconds: float) -> "_Read":
-        """The same after some seconds, to be answered with 64 bits, and by looking farther if `is_far`."""
-        network = dataclasses.replace(self.network, looks_far=True) if is_far else self.network
-        wider = {"network": network, "arrays": self.wide, "padded": self.exact, "is_double": True}
-        return dataclasses.replace(self, **wider, spent=self.spent + seconds)
-
-
 def posteriors_of(
     model: Model,
     network: Network,
@@ -171,7 +134,7 @@ def posteriors_of(
         on_progress: Called with the number of finished datasets after each.
     """
     found: dict[int, Posterior] = {}
-    reads: dict[int, _Read] = {}
+    reads: dict[int, ReadDataset] = {}
 
     def finished(i: int, posterior: Posterior) -> None:
         found[i] = posterior
@@ -180,12 +143,12 @@ def posteriors_of(
     for i, dataset in enumerate(datasets):
         name = None if names is None else names[i]
         try:
-            reads[i] = _read(model, network, dataset, name, first_place + i)
+            reads[i] = read_dataset(model, network, dataset, name, first_place + i)
         except InputError as error:
             finished(i, _unanswered(model, request, name, dataset, error))
     while reads:
-        again: dict[int, _Read] = {}
-        for chosen, drawn, seconds in _draw_all(_by_size(reads), request):
+        again: dict[int, ReadDataset] = {}
+        for chosen, drawn, seconds in _draw_all(by_program(reads), request):
             for (i, read), (own, weights, is_coarse) in zip(chosen.items(), drawn, strict=True):
                 began = time.perf_counter() - seconds - read.spent
                 is_far = isinstance(read.network, InformedNetwork) and read.network.is_far(own.z_of_q)
@@ -199,41 +162,6 @@ def posteriors_of(
                     finished(i, _unanswered(read.model, request, read.name, read.arrays, error))
         reads = again  # one time, or two where scales turn out to be far
     return [found[i] for i in range(len(datasets))]
-
-
-def _by_size(reads: Mapping[int, _Read]) -> list[dict[int, _Read]]:
-    """Those that one program serves together."""
-    found: dict[Any, dict[int, _Read]] = {}
-    for i, read in reads.items():
-        looks_far = isinstance(read.network, InformedNetwork) and read.network.looks_far
-        key = (read.model, read.padded.row_mask.shape[0], read.is_double, looks_far)
-        found.setdefault(key, {})[i] = read
-    return list(found.values())
-
-
-def _read(model: Model, network: Network, dataset: Any, name: str | None, place: int) -> _Read:
-    if not isinstance(dataset, Mapping):
-        dataset = {column.name: column for column in as_frame(dataset, default=f"dataset for '{model.name}'")[0]}
-    dataset, words = with_codes(f"dataset for '{model.name}'", dataset)
-    model, network = _with_room_for(dataset, model, network)
-    columns = names_of_groups(model, words)
-    with precision(True):
-        wide = read_arrays(model, dataset)
-    double = is_double() or needs_double(wide.values())
-    arrays = wide if double else {argument: narrowed(array) for argument, array in wide.items()}
-    sizes = plate_sizes(model, arrays)
-    num_rows = num_rows_in(model, arrays)
-    padded = pad_arrays(model, arrays, sizes, num_rows if model.whole else network.padded_rows(num_rows))
-    return _Read(model, network, name, arrays, sizes, columns, padded, dataset_words(name, place), wide, double)
-
-
-def _with_room_for(dataset: Mapping[str, Any], model: Model, network: Network) -> tuple[Model, Network]:
-    """The model and its network, read again where the dataset has more groups than they hold."""
-    needed = groups_needed(model, dataset)
-    if not isinstance(network, InformedNetwork) or all(needed[plate] <= model.capacity[plate] for plate in needed):
-        return model, network
-    larger = with_more_groups(model, needed)
-    return larger, dataclasses.replace(network, model=larger)
 
 
 def _unanswered(model: Model, request: Request, name: str | None, dataset: Any, error: InputError) -> Posterior:
@@ -255,11 +183,11 @@ Weighed = tuple[Pool, ImportanceWeights, bool]
 
 
 def _draw_all(
-    by_size: Sequence[dict[int, _Read]], request: Request
-) -> Iterator[tuple[dict[int, _Read], list[Weighed], float]]:
+    by_size: Sequence[dict[int, ReadDataset]], request: Request
+) -> Iterator[tuple[dict[int, ReadDataset], list[Weighed], float]]:
     """Draws and weights of some datasets at a time, and the seconds that each took; one thread for each core."""
 
-    def draw(chosen: dict[int, _Read]) -> tuple[list[Weighed], float]:
+    def draw(chosen: dict[int, ReadDataset]) -> tuple[list[Weighed], float]:
         started = time.perf_counter()
         reads = list(chosen.values())
         model, network = reads[0].model, reads[0].network
@@ -300,7 +228,7 @@ def _source(drawer: Drawer, i: int, num_draws: int) -> Source:
     )
 
 
-def _checked(reads: Sequence[_Read], weighed: Sequence[tuple[Pool, ImportanceWeights]]) -> list[Weighed]:
+def _checked(reads: Sequence[ReadDataset], weighed: Sequence[tuple[Pool, ImportanceWeights]]) -> list[Weighed]:
     """The weights, or none to rely on where the log joint of some draws comes out differently a second time."""
     chosen = [worth_a_look(pool.log_ratios) for pool, _ in weighed]
     z = np.stack([pool.z[which] for (pool, _), which in zip(weighed, chosen, strict=True)])
@@ -315,7 +243,7 @@ def _checked(reads: Sequence[_Read], weighed: Sequence[tuple[Pool, ImportanceWei
 
 
 def _finish(
-    read: _Read,
+    read: ReadDataset,
     drawn: Pool,
     weights: ImportanceWeights,
     request: Request,
@@ -392,7 +320,7 @@ def _asked_again(
     return posteriors_of(model, network, [dataset], request, names=[name])[0]
 
 
-def _wrong_density(read: _Read, found: Refinement) -> str | None:
+def _wrong_density(read: ReadDataset, found: Refinement) -> str | None:
     """Where the density that the sampler climbed is not the model's, a sentence that says so."""
     if found.ends is None:
         return None

@@ -10,6 +10,7 @@ A model that cannot be computed with 64 bits is looked at with 32.
 """
 
 from functools import partial
+from weakref import WeakSet
 
 import jax
 import jax.numpy as jnp
@@ -65,12 +66,12 @@ def log_joint_again(
     if runs_with_64_bits(model):
         try:
             return _computed(model, places, filled, count, double=True)
-        except Exception:  # of any class, from inside of the model; where 32 bits fail as well, that is raised
+        except (TypeError, ValueError):  # as JAX says it of arrays that do not go together; what else fails is raised
             _needs_32_bits.add(model)
     return _computed(model, jax.tree.map(narrowed, places), narrowed(filled), count, double=False)
 
 
-_needs_32_bits: set[Model] = set()
+_needs_32_bits: WeakSet[Model] = WeakSet()
 
 
 def runs_with_64_bits(model: Model) -> bool:

@@ -34,8 +34,8 @@ FIRST_STEP, FIRST_GAIN = 0.5, 0.5
 NEARLY = 1.05  # R-hat up to which more steps than `most_steps` promise something
 
 
-class Standing(NamedTuple):
-    """Where chains stand between two batches of steps.
+class Paused(NamedTuple):
+    """Chains between two batches of steps.
 
     Attributes:
         z: Their points.
@@ -134,7 +134,7 @@ def _nearly(found: Refinement, budget: Budget) -> bool:
 
 
 @partial(jit, effort="moderate")
-def _start(mask: Array, z: Array, log_weights: Array, rng_key: Array) -> Standing:
+def _start(mask: Array, z: Array, log_weights: Array, rng_key: Array) -> Paused:
     """Chains at draws that are resampled by weight, and the scale of all draws."""
     weights = jnp.exp(log_weights)
     # With few effective draws the weighted covariance is singular: then q's own scale serves.
@@ -144,18 +144,18 @@ def _start(mask: Array, z: Array, log_weights: Array, rng_key: Array) -> Standin
     flattened = largest_power(log_weights[None], NUM_CHAINS) * finite_weights(log_weights)
     chosen = z[random.categorical(rng_key, flattened, shape=(NUM_CHAINS,))]
     log_step = jnp.log(FIRST_STEP) * jnp.ones(())
-    return Standing(chosen, jnp.zeros(NUM_CHAINS), hmc.scale_of(z, weights, mask), log_step)
+    return Paused(chosen, jnp.zeros(NUM_CHAINS), hmc.scale_of(z, weights, mask), log_step)
 
 
 @partial(filter_jit, effort="moderate")
-def _advance(target: Target, chains: Standing, rng_key: Array, number: Array, gain: Array) -> tuple[Standing, Seen]:
+def _advance(target: Target, chains: Paused, rng_key: Array, number: Array, gain: Array) -> tuple[Paused, Seen]:
     started = hmc.start(target, chains.z, chains.scale, chains.log_step)
     moved, seen = hmc.advance(target, started, rng_key, number, BATCH, gain)
-    return Standing(moved.z, moved.log_density(target.mask), chains.scale, moved.log_step), seen
+    return Paused(moved.z, moved.log_density(target.mask), chains.scale, moved.log_step), seen
 
 
 @partial(jit, effort="moderate")
-def _rescale(mask: Array, chains: Standing, seen: Seen, number: Array) -> Standing:
+def _rescale(mask: Array, chains: Paused, seen: Seen, number: Array) -> Paused:
     """The chains in the scale of what all of them saw, as far as it can be told from so many draws."""
     draws = number * NUM_CHAINS
     weights = jnp.where(jnp.arange(BATCH) < number, 1.0 / draws, 0.0)

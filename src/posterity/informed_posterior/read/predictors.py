@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from posterity.informed_posterior.read.even import Entries, curvatures
+from posterity.informed_posterior.read.curvature import Entries, curvatures
 from posterity.informed_posterior.read.graph import Dependence, Equation, Graph, trace_graph
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model

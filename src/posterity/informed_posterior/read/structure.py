@@ -16,7 +16,7 @@ from jax import lax, random, vmap
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from posterity.informed_posterior.read.even import Entries, which_count
+from posterity.informed_posterior.read.curvature import Entries, which_count
 from posterity.informed_posterior.read.predictors import NotInformedError, Parts, SiteTerms, read_sites
 from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
 from posterity.informed_posterior.read.scales import find_scales
