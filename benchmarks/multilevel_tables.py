@@ -135,7 +135,7 @@ def measure(problem: Problem, num_draws: int) -> None:
         "verdict": posterior.verdict,
         "reasons": list(posterior.reasons),
         "pareto_k": posterior.pareto_k,
-        "ess": posterior.ess / num_draws,
+        "ess": posterior.ess / posterior.num_weighed,
         **({} if nuts is None else against(posterior, nuts)),
         "first_seconds": first_seconds,
         "seconds": seconds,

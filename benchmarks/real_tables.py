@@ -99,7 +99,7 @@ def compare(name: str, model: str, frame: pl.DataFrame) -> None:
         "verdict": posterior.verdict,
         "reasons": list(posterior.reasons),
         "pareto_k": posterior.pareto_k,
-        "ess": posterior.ess / NUM_DRAWS,
+        "ess": posterior.ess / posterior.num_weighed,
         "mean_gap": max(gaps),
         "sd_ratio": [min(ratios), max(ratios)],
         "nuts_r_hat": nuts["r_hat"],

@@ -81,7 +81,7 @@ def rate(
         "verdict": posterior.verdict,
         "reasons": list(posterior.reasons),
         "pareto_k": posterior.pareto_k,
-        "ess": posterior.ess / NUM_DRAWS,
+        "ess": posterior.ess / posterior.num_weighed,
         "c2st": score,
         "compared": len(ours),
         "most_epochs": MOST_EPOCHS,

@@ -116,7 +116,7 @@ def _informed(
     verdicts = [posterior.verdict for posterior in found.posteriors]
     seconds = [posterior.seconds for posterior in found.posteriors]
     metrics = {verdict: summary([v == verdict for v in verdicts]) for verdict in ("corrected", "refined", "untrusted")}
-    metrics["ess"] = summary([posterior.ess / posterior.num_draws for posterior in found.posteriors])
+    metrics["ess"] = summary([posterior.ess / posterior.num_weighed for posterior in found.posteriors])
     metrics["seconds_per_dataset"] = summary(seconds)
     metrics["median_seconds"] = {"mean": float(np.median(seconds)), "se": None}
     if exact is not None and found.log_q is not None:

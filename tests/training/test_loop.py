@@ -176,9 +176,15 @@ def test_nothing_to_resume(simulator, network, tmp_path):
 def test_one_compilation_per_padded_size(simulator, network):
     chunk = make_chunk(simulator, network, ForwardKL(), Simulated(), config())
     state = initial_state(network, config())
+    counted, listen = [], lambda event, duration, **more: counted.append(event)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    compiled = []
     for rows in ((4, 4), (5, 8), (4, 4), (5, 8)):
+        counted.clear()
         state, _ = chunk(state, random.key(0), np.zeros((), np.float32), rows, 10)
-    assert chunk._cache_size() == 2
+        compiled.append(counted.count("/jax/core/compile/backend_compile_duration") > 0)
+    jax.monitoring.unregister_event_duration_listener(listen)
+    assert compiled == [True, True, False, False]
 
 
 def test_runs_that_differ_in_their_seed_share_a_compiled_program(simulator):

@@ -82,7 +82,7 @@ def _amortized(estimator: posterity.Estimator, datasets: Sequence[Row], *, refin
         found = estimator.infer_each(datasets, num_draws=4 * WANTED, refine_seconds=refine_seconds)
         each = (time.perf_counter() - started) / len(datasets)
     trusted = np.array([posterior.verdict != "untrusted" for posterior in found], float)
-    shares = np.array([posterior.ess / posterior.num_draws for posterior in found])
+    shares = np.array([posterior.ess / posterior.num_weighed for posterior in found])
     wanted = each * WANTED / (4 * WANTED * float(np.mean(shares)))
     metrics = {"ess": summary(shares), "trusted": summary(trusted)}
     return {"seconds_per_dataset": each, "seconds_for_1000": wanted, "metrics": metrics}
