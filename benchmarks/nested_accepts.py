@@ -46,13 +46,11 @@ def measure(name: str, seeds: list[int], num_draws: int, seconds: float) -> None
     for seed, arguments in datasets.items():
         posterior = estimator.infer(arguments, num_draws=num_draws, refine_seconds=0)
         row = {"case": name, "title": case.title, "dataset": seed, "draws": num_draws, "verdict": posterior.verdict}
-        row |= {
-            "weighed": posterior.num_weighed,
-            "pareto_k": posterior.pareto_k,
-            "ess": posterior.ess / posterior.num_weighed,
-        }
+        weighed = posterior.num_weighed
+        row |= {"weighed": weighed, "pareto_k": posterior.pareto_k, "ess": posterior.ess / weighed}
         # Passed although k-hat is too large, since the tail weighs next to nothing.
-        row["by_light_tail"] = posterior.verdict == "corrected" and posterior.pareto_k > pareto_k_limit(weighed)
+        is_heavy = bool(posterior.pareto_k > pareto_k_limit(weighed))
+        row["by_light_tail"] = posterior.verdict == "corrected" and is_heavy
         if posterior.verdict == "corrected":
             row |= judge(posterior, ways, arguments, seconds)
         append(NAME, row)
