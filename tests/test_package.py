@@ -20,13 +20,14 @@ HEAVY = [
         "arviz_plots",
         "arviz_stats",
         "blackjax",
+        "fastapi",
         "h5netcdf",
         "h5py",
         "matplotlib",
         "orbax",
         "pandas",
     ),
-    *("pyarrow", "ray", "sklearn", "tensorstore", "torch", "xarray"),
+    *("pyarrow", "ray", "sklearn", "tensorstore", "torch", "uvicorn", "xarray"),
 ]
 # The bare package does without these as well.
 NEEDED_LATER = ["equinox", "flowjax", "jax", "numpyro", "polars", "rich", "typer"]

@@ -28,6 +28,7 @@ SMALLEST = {
     "multilevel_tables": "--only Dyestuff --draws 1000",
     "nested": "--case meta_analysis --datasets 3",
     "nested_accepts": "--case meta_analysis --datasets 1",
+    "playground": "--smoke",
     "posteriordb": "--only sblri-blr",
     "real_tables": "--only diabetes",
     "refining": "funnel",

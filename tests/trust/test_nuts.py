@@ -9,7 +9,7 @@ from oracles import linear_regression_posterior
 from posterity.model.builtin import MODELS
 from posterity.model.read import read_whole
 from posterity.model.reading import read_as_it_serves
-from posterity.trust.nuts import _diagnose, nuts_reference
+from posterity.trust.nuts import diagnose_chains, nuts_reference
 
 
 def test_reference_equals_the_closed_form():
@@ -50,9 +50,9 @@ def test_the_worst_latent_decides():
     rng = np.random.default_rng(1)
     chains = {"a": rng.normal(size=(4, 500)), "b": rng.normal(size=(4, 500, 3))}
     chains["b"][..., 0] = 1.0
-    r_hats, sizes = _diagnose(chains)
+    r_hats, sizes = diagnose_chains(chains)
     assert len(r_hats) == len(sizes) == 3
     assert max(r_hats) < 1.02 and min(sizes) > 1000
     chains["b"][0, :, 2] += 5.0
-    r_hats, sizes = _diagnose(chains)
+    r_hats, sizes = diagnose_chains(chains)
     assert max(r_hats) > 1.5 and min(sizes) < 50

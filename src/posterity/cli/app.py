@@ -16,6 +16,7 @@ from posterity.cli.check import check
 from posterity.cli.infer import infer
 from posterity.cli.models import models
 from posterity.cli.options import examples
+from posterity.cli.play import play
 from posterity.cli.predict import predict
 from posterity.cli.train import train
 from posterity.runtime.errors import InputError
@@ -71,6 +72,7 @@ app.command(
 app.command(
     epilog=examples("posterity check my.estimator", "posterity check my.estimator --report check.html -o check.json"),
 )(check)
+app.command(epilog=examples("posterity play", "posterity play --port 0 --no-browser"))(play)
 app.add_typer(bench, name="bench")
 
 

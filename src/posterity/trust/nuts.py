@@ -17,7 +17,7 @@ from posterity.runtime.compile import jit
 from posterity.runtime.plain import told_arrays
 from posterity.runtime.status import working
 
-__all__ = ["MAX_R_HAT", "NutsReference", "nuts_reference"]
+__all__ = ["MAX_R_HAT", "NutsReference", "diagnose_chains", "nuts_reference"]
 
 MAX_R_HAT = 1.01
 
@@ -99,7 +99,7 @@ def nuts_reference(
         # NumPyro's own call would be compiled without our options.
         chains, diverging = jax.device_get(jit(run)(random.key(seed), arrays))
     kept = {site.name: np.asarray(chains[site.name]) for site in model.space.sites}
-    r_hats, sizes = _diagnose(kept)
+    r_hats, sizes = diagnose_chains(kept)
     return NutsReference(
         draws={name: values.reshape(-1, *values.shape[2:]) for name, values in kept.items()},
         max_r_hat=max(r_hats),
@@ -110,7 +110,7 @@ def nuts_reference(
     )
 
 
-def _diagnose(chains: Mapping[str, np.ndarray]) -> tuple[list[float], list[float]]:
+def diagnose_chains(chains: Mapping[str, np.ndarray]) -> tuple[list[float], list[float]]:
     """R-hat and bulk ESS of every scalar latent; chains have shape `(chain, draw, *site_shape)`."""
     from arviz_stats.base.array import array_stats  # here, since it takes a second
 
