@@ -42,9 +42,28 @@ def test_json_has_an_entry_for_each_group(posterity, sales):
     )
 
 
+@pytest.mark.parametrize("suffix", [None, "parquet", "csv"])
+def test_a_report_has_all_groups(posterity, sales, suffix):
+    report = sales.with_name("index.html")
+    output = () if suffix is None else ("-o", sales.with_name(f"out.{suffix}"))
+    assert posterity("infer", MODEL, sales, *COMMAND, "--report", report, *output).code == 0
+    text = report.read_text()
+    assert "3 of 3" in text and text.count('<td class="yes">corrected</td>') == 3
+    assert "posterity infer linear_regression sales.csv" in text
+
+
+def test_one_group_is_answered_as_among_all(posterity, sales):
+    report = sales.with_name("b.html")
+    alone = posterity("infer", MODEL, sales, *COMMAND, "--of", "b", "--json", "--report", report).json["datasets"]
+    among_all = posterity("infer", MODEL, sales, *COMMAND, "--json").json["datasets"]
+    assert alone[0]["latents"] == among_all[1]["latents"] and alone[0]["name"] == "b"
+    assert "sales.csv, store b" in report.read_text()
+
+
 def test_what_does_not_go_with_groups(refused, sales):
     assert "ends in .parquet or .csv" in refused("infer", MODEL, sales, *COMMAND, "-o", "out.nc")
-    assert "--report is for one dataset" in refused("infer", MODEL, sales, *COMMAND, "--report", "r.html")
+    assert "--of a: says which dataset of --group" in refused("infer", MODEL, sales, "--target", "y", "--of", "a")
+    assert "unknown dataset 'd'. Known: 'a', 'b', 'c'" in refused("infer", MODEL, sales, *COMMAND, "--of", "d")
     assert "--compare-nuts is for one" in refused("infer", MODEL, sales, *COMMAND, "--compare-nuts")
     wrong = ("--target", "y", "--group", "stores")
     assert "Did you mean 'store'" in refused("infer", MODEL, sales, *wrong)

@@ -61,9 +61,9 @@ def test_points_are_added_deleted_and_brought_back(page):
     assert points.count() == 9
     page.click("#undo")
     assert points.count() == 10
-    for _ in range(9):
-        page.click("#add")
-        page.click("#remove")
+    page.click("#add")
+    page.click("#remove")
+    assert points.count() == 10
     for _ in range(9):
         page.locator("#plot").press("p")
         page.locator("#plot").press("Delete")
@@ -125,11 +125,10 @@ def test_nuts_stands_beside_it(page, pictures):
 def test_a_table_of_ones_own(page, pictures, tmp_path):
     page.set_input_files("#file", EXAMPLES / "stores.csv")
     page.locator("#table-said", has_text="480 rows read, 256 of them shown").wait_for()
-    page.get_by_label("x", exact=True).select_option("price")
-    page.get_by_label("y", exact=True).select_option("sales")
+    page.locator("#roles select[data-role=x]").select_option("price")
+    page.locator("#roles select[data-role=y]").select_option("sales")
     page.locator("#plot .axes", has_text="sales").wait_for()
-    page.wait_for_selector(".verdict.corrected")
-    assert slope(page).startswith("\N{MINUS SIGN}")
+    page.locator("#latents tr", has_text="slope\N{MINUS SIGN}").wait_for()
     shoot(page, pictures, "table")
     broken = tmp_path / "broken.csv"
     broken.write_text("a,b\n1,2\n3\n")

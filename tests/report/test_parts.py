@@ -33,6 +33,19 @@ def test_density_is_that_of_the_draws(law, low, high, inner):
         assert np.all(heights[grid < -0.01] == 0.0)
 
 
+def test_a_density_runs_out_unless_the_support_ends():
+    """Draws of a half-normal are many near their smallest one: an end if the support says so, else a steep slope."""
+    values = scipy.stats.halfnorm().rvs(1000, random_state=1) + 4.0
+    grid, heights = density(values, 2.0, 10.0, (-np.inf, np.inf))
+    assert heights[grid < values.min()].any() and heights[0] == heights[-1] == 0.0
+    steps = np.abs(np.diff(heights))
+    assert steps.max() < 0.1 * heights.max()  # no step, as at a cut
+    low, high = shared_range(values, np.zeros(0), support=(4.0, np.inf))
+    grid, heights = density(values, low, high, (4.0, np.inf))
+    assert 3.9 < low < 4.0 and not heights[grid < 4.0].any()
+    assert heights[grid > 4.0][:5] == pytest.approx(0.8, abs=0.15)  # sqrt(2 / pi); 1000 draws, kernel and all
+
+
 def test_what_has_no_density_gets_none():
     for values in (np.ones(100), np.arange(10.0), np.linspace(5.0, 6.0, 100)):
         assert not density(values, 0.5, 2.0)[1].any()

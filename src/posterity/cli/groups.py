@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from posterity.estimator.infer import TableQuestion
+    from posterity.results.frames import FrameRows
 
 __all__ = ["answer_groups"]
 
@@ -22,7 +23,14 @@ MOST_ENTRIES = 100  # groups in the JSON; of more it has the totals
 
 
 def answer_groups(
-    question: "TableQuestion", settings: Mapping[str, Any], *, title: str, output: Path | None, as_json: bool
+    question: "TableQuestion",
+    settings: Mapping[str, Any],
+    *,
+    title: str,
+    output: Path | None,
+    report: Path | None,
+    command: str,
+    as_json: bool,
 ) -> Mapping[str, int]:
     """Answers every group, writes and shows what came of it, and returns how many have each verdict.
 
@@ -31,13 +39,15 @@ def answer_groups(
         settings: Draws, seed and time, as `TableQuestion.posteriors` takes them.
         title: Heading of the table that is shown.
         output: File for the latents of all groups, if any.
+        report: File for the report on all groups, if any.
+        command: How it was asked for, for that report.
         as_json: Show JSON instead.
     """
     from posterity.estimator.group_answers import write_groups
     from posterity.results.frames import FrameRows
     from posterity.results.to_json import posterior_to_json
 
-    entries, seconds = [], time.perf_counter()
+    entries, rows, seconds = [], FrameRows(), time.perf_counter()
     total = len(question.datasets)
 
     def keep(entry: Mapping[str, Any]) -> None:
@@ -50,12 +60,15 @@ def answer_groups(
                 question, output, settings, on_answer=keep, on_progress=lambda done: bar(done, total)
             )
         else:
-            rows = FrameRows()
             for posterior in question.posteriors(**settings, on_progress=lambda done: bar(done, total)):
                 entry = posterior_to_json(posterior)  # numbers only: draws of one group go before the next ones come
                 rows.add(entry)
                 keep(entry)
             verdicts = rows.verdicts
+    if report is not None:
+        from posterity.report.groups import write_groups_report
+
+        write_groups_report(_whole(output, rows), report, title=title, command=command)
     counts, seconds = _counts(verdicts), time.perf_counter() - seconds
     if as_json:
         print_json(
@@ -69,6 +82,17 @@ def answer_groups(
     else:
         _print_table(verdicts, title)
     return counts
+
+
+def _whole(output: Path | None, rows: "FrameRows") -> "pl.DataFrame":
+    """All answers: from the file, which has those of an earlier run as well; from memory where there is none."""
+    if output is None:
+        return rows.to_frame()
+    import polars as pl
+
+    return (
+        pl.read_parquet(output) if output.suffix.lower() == ".parquet" else pl.read_csv(output, schema_overrides=_TEXT)
+    )
 
 
 def _counts(verdicts: "pl.DataFrame") -> dict[str, int]:

@@ -11,7 +11,7 @@ import typer
 from posterity.cli.options import takes_fields_of, without_folders
 from posterity.cli.output import check_output, note, note_written, print_json, quietly, result_console
 from posterity.cli.table_request import TableRequest, remark
-from posterity.runtime.errors import InputError
+from posterity.runtime.errors import InputError, lookup
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,6 +48,11 @@ Group = Annotated[
     str | None, typer.Option(metavar="COL", help="One dataset for each value of this column, answered by itself.")
 ]
 
+Of = Annotated[
+    str | None,
+    typer.Option(metavar="VALUE", help="With --group: answer this one dataset, as it is answered among all."),
+]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InferRequest(TableRequest):
@@ -56,6 +61,7 @@ class InferRequest(TableRequest):
     output: Output = None
     report: Report = None
     group: Group = None
+    of: Of = None
     compare_nuts: CompareNuts = False
     fit: LookAtFit = False
     slim: Slim = False
@@ -68,12 +74,19 @@ class InferRequest(TableRequest):
         """
         replaced = self._check_outputs()
         frame = self.read(self.table, self.group)  # before JAX is imported: most mistakes are in the table
-        if self.group is not None:
+        if self.is_many:
             from posterity.cli.groups import answer_groups
 
             question = self.open(frame, group=self.group)
-            title = f"{question.estimator.model.name} on {self.table.name}, by {self.group}"
-            counts = answer_groups(question, self.settings(), title=title, output=self.output, as_json=self.json)
+            counts = answer_groups(
+                question,
+                self.settings(),
+                title=f"{question.estimator.model.name} on {self.table.name}, by {self.group}",
+                output=self.output,
+                report=self.report,
+                command=_command(words),
+                as_json=self.json,
+            )
             remark(question)
             code = int(self.strict and counts["untrusted"] + counts["unanswered"] > 0)
         else:
@@ -83,29 +96,36 @@ class InferRequest(TableRequest):
             note_written(path, was_there)
         return code
 
+    @property
+    def is_many(self) -> bool:
+        """Whether more than one dataset is answered."""
+        return self.group is not None and self.of is None
+
     def _check_outputs(self) -> dict[Path | None, bool]:
         """Every output, and whether there is such a file already."""
-        if self.group is None:
-            return {
-                self.output: check_output(self.output, ".nc", inputs=self.inputs()),
-                self.report: check_output(self.report, ".html", inputs=[*self.inputs(), self.output]),
-            }
-        there = check_output(self.output, ".parquet", ".csv", inputs=self.inputs())
-        for option, given in (("--report", self.report), ("--compare-nuts", self.compare_nuts), ("--fit", self.fit)):
-            if given:
-                raise InputError(f"{option} is for one dataset; leave --group out, and give a table of one group")
-        return {self.output: there}
+        if self.of is not None and self.group is None:
+            raise InputError(f"--of {self.of}: says which dataset of --group COL to answer; give --group, too")
+        suffixes = (".parquet", ".csv") if self.is_many else (".nc",)
+        for option, given in (("--compare-nuts", self.compare_nuts), ("--fit", self.fit)):
+            if self.is_many and given:
+                raise InputError(f"{option} is for one dataset; name one with --of, or leave --group out")
+        return {
+            self.output: check_output(self.output, *suffixes, inputs=self.inputs()),
+            self.report: check_output(self.report, ".html", inputs=[*self.inputs(), self.output]),
+        }
 
     def _answer(self, frame: "pl.DataFrame", words: Sequence[str]) -> int:
-        question = self.open(frame)
+        question = self.open(frame, group=self.group)
+        if self.of is not None:
+            known = {str(name): dataset for name, dataset in question.datasets.items()}
+            question = question._replace(datasets={self.of: lookup("dataset", self.of, known)})
         posterior = self.answer(question)
         reference = _by_nuts(posterior, self.seed) if self.compare_nuts else None
-        title = f"{posterior.model.name} on {self.table.name}"
+        title = f"{posterior.model.name} on {self.table.name}{'' if self.of is None else f', {self.group} {self.of}'}"
         if self.output is not None:
             self._write(posterior, self.output)
         if self.report is not None:
-            command = shlex.join(["posterity", *without_folders(words)])
-            posterior.report(self.report, title=title, command=command, seed=self.seed)
+            posterior.report(self.report, title=title, command=_command(words), seed=self.seed)
         remark(question)
         _remark(reference)
         if self.json:
@@ -131,6 +151,11 @@ def infer(ctx, **given: Any) -> None:
     request = InferRequest(**given)
     with quietly(request.quiet):
         raise typer.Exit(request.run(ctx.obj))
+
+
+def _command(words: Sequence[str]) -> str:
+    """The command line, as it may be shown to others."""
+    return shlex.join(["posterity", *without_folders(words)])
 
 
 def _by_nuts(posterior: "Posterior", seed: int) -> "NutsReference":

@@ -1,5 +1,6 @@
 """`posterity play`: the playground in a browser of this machine."""
 
+import contextlib
 import sys
 import webbrowser
 from typing import Annotated
@@ -26,7 +27,8 @@ def play(
         if error.name is not None and error.name.startswith("posterity"):
             raise
         raise InputError(f"posterity play: {error.name} is not installed; pip install 'posterity[play]'") from None
-    with quietly(quiet), listen(port) as listening:
+    # Ctrl-C is the way to end it, and no failure.
+    with contextlib.suppress(KeyboardInterrupt), quietly(quiet), listen(port) as listening:
         url = f"http://{HOST}:{listening.getsockname()[1]}/"
         if as_json:
             print_json({"url": url})

@@ -1,6 +1,7 @@
 """Posteriors of many datasets by name."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posterity.inference.posterior import Posterior
@@ -65,6 +66,23 @@ class Posteriors(Mapping[str, Posterior]):
     def to_frame(self) -> "pl.DataFrame":
         """Both as one: every latent with the verdict of its dataset; one line for a dataset without an answer."""
         return self._rows().to_frame()
+
+    def report(self, path: str | Path, *, title: str | None = None, command: str | None = None) -> None:
+        """Writes a report on all datasets as one HTML file: verdicts, who stands apart, what sharing a prior would do.
+
+        That on one of them is `posteriors[name].report(path)`.
+
+        Args:
+            path: The file; replaced if it is there.
+            title: Heading; the number of datasets if None.
+            command: How the posteriors were made, for the last section.
+
+        Raises:
+            InputError: `path` cannot be written.
+        """
+        from posterity.report.groups import write_groups_report
+
+        write_groups_report(self.to_frame(), path, title=title or f"{len(self)} datasets", command=command)
 
     def _rows(self) -> FrameRows:
         return FrameRows(posterior_to_json(posterior) for posterior in self._by_name.values())

@@ -4,6 +4,7 @@ import { element, Plot } from "/plot.js";
 
 const get = (id) => document.getElementById(id);
 const MARGIN = 0.35; // how far outside the picture a point is let go to be deleted, in its units
+const TWICE = 400; // milliseconds between two presses that delete a point
 const SETTLED = 600; // milliseconds without a change before the answer is read out
 
 const told = await (await fetch("/modes")).json();
@@ -15,6 +16,7 @@ const state = {
 const asking = { busy: false, wanted: false, moved: 0, number: 0 };
 const latencies = [];
 let drag = null;
+let pressed = { n: -1, at: 0 };
 let saying = 0;
 
 // --- Asking ---
@@ -49,6 +51,7 @@ async function pump(refine = false) {
   const number = asking.number;
   asking.busy = true;
   asking.wanted = false;
+  const waiting = setTimeout(() => { get("computed").textContent = "compiling ..."; }, SETTLED);
   try {
     const answer = await ask("/posterior", question(refine));
     if (number === asking.number) {
@@ -60,6 +63,7 @@ async function pump(refine = false) {
   } catch (error) {
     if (number === asking.number) fail(error.message);
   }
+  clearTimeout(waiting);
   asking.busy = false;
   say(summary);
   pump();
@@ -312,6 +316,7 @@ function sliders() {
     Object.assign(input, { type: "range", min: 0, max: 1000, step: 1 });
     input.value = Math.round((1000 * Math.log(slider.value / slider.low)) / range);
     input.dataset.name = slider.name;
+    label.htmlFor = input.id = `slider-${slider.name}`; // or the output, which may have a label too, would take it
     const told = () => {
       shown.textContent = state.sliders[slider.name].toPrecision(2);
       input.setAttribute("aria-valuetext", shown.textContent);
@@ -336,6 +341,9 @@ get("plot").addEventListener("pointerdown", (event) => {
   const place = plot.place(event);
   const near = nearest(event);
   if (near < 0 && !plot.contains(place)) return;
+  const again = near >= 0 && near === pressed.n && event.timeStamp - pressed.at < TWICE;
+  pressed = { n: near, at: event.timeStamp };
+  if (again) return remove(near); // `dblclick` would not come: the point that it began on is drawn anew
   if (near < 0) add(place);
   else {
     remember();
@@ -370,10 +378,6 @@ get("plot").addEventListener("pointerup", () => {
   drag = null;
 });
 get("plot").addEventListener("pointercancel", () => { drag = null; });
-get("plot").addEventListener("dblclick", (event) => {
-  const near = nearest(event);
-  if (near >= 0) remove(near);
-});
 for (const kind of ["focus", "blur"]) get("plot").addEventListener(kind, drawPoints);
 
 get("plot").addEventListener("keydown", (event) => {

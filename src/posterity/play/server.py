@@ -1,6 +1,5 @@
 """The playground's server: loopback only, its own page only, small requests only."""
 
-import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from importlib import resources
@@ -150,7 +149,7 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(listening: socket.socket, *, seed: int = 0) -> None:
-    """Serves the playground until it is interrupted.
+    """Serves the playground until it is interrupted: by KeyboardInterrupt, as any other work.
 
     Args:
         listening: From `listen`.
@@ -158,8 +157,7 @@ def serve(listening: socket.socket, *, seed: int = 0) -> None:
     """
     app = make_app(listening.getsockname()[1], seed=seed)
     settings = uvicorn.Config(app, log_level="warning", ws="none", lifespan="off", timeout_graceful_shutdown=1)
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(settings).run(sockets=[listening])
+    uvicorn.Server(settings).run(sockets=[listening])
 
 
 async def _refusal(request: Request, hosts: set[str]) -> Response | None:

@@ -1,6 +1,9 @@
 """The draws that the figures show: posterior and prior as one column per scalar latent."""
 
+from typing import Any
+
 import numpy as np
+from numpyro.distributions import constraints
 
 from posterity.report.latent import Latent
 from posterity.results.data import PosteriorData
@@ -10,6 +13,7 @@ from posterity.runtime.keys import key_for
 __all__ = ["latents_of"]
 
 NUM_PRIOR = 10_000
+ENDS = (("lower_bound", -np.inf), ("upper_bound", np.inf))
 
 
 def latents_of(posterior: PosteriorData, seed: int = 0) -> list[Latent]:
@@ -21,6 +25,7 @@ def latents_of(posterior: PosteriorData, seed: int = 0) -> list[Latent]:
     """
     improper = bool(posterior.model.improper_sites)  # others may follow those that cannot be drawn
     prior = {} if improper else prior_draws(posterior, NUM_PRIOR, key_for(seed, "prior draws"))
+    supports = {site.name: _bounds(site.bijector.codomain) for site in posterior.model.space.sites}
     found = []
     for site, draws in posterior.draws.items():
         ours = np.asarray(draws).reshape(len(draws), -1)
@@ -28,5 +33,16 @@ def latents_of(posterior: PosteriorData, seed: int = 0) -> list[Latent]:
         for column, label in enumerate(posterior.labels[site]):
             values, drawn = ours[:, column], before[:, column]
             finite = values[np.isfinite(values)]
-            found.append(Latent(label, site, finite, drawn[np.isfinite(drawn)], len(finite) == len(values)))
+            known = drawn[np.isfinite(drawn)]
+            found.append(Latent(label, site, finite, known, len(finite) == len(values), supports[site]))
     return found
+
+
+def _bounds(support: Any) -> tuple[float, float]:
+    """Ends of a support along each of its entries; infinite where there are none, or each entry has others."""
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    if support is constraints.simplex:
+        return 0.0, 1.0
+    low, high = (np.asarray(getattr(support, name, infinite)) for name, infinite in ENDS)
+    return float(low) if low.ndim == 0 else -np.inf, float(high) if high.ndim == 0 else np.inf

@@ -17,6 +17,7 @@ class Latent:
         posterior: Finite draws of equal weight, shape `(draw,)`.
         prior: Finite draws of the prior, shape `(draw,)`; none where it is improper.
         is_finite: Whether no draw of the posterior had to be left out.
+        support: Where there may be values at all.
     """
 
     label: str
@@ -24,6 +25,7 @@ class Latent:
     posterior: np.ndarray
     prior: np.ndarray
     is_finite: bool
+    support: tuple[float, float] = (-np.inf, np.inf)
 
     @property
     def is_shown(self) -> bool:

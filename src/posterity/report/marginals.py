@@ -39,9 +39,9 @@ def pair_panels(latents: Sequence[Latent]) -> str:
 
 
 def _marginal(latent: Latent) -> str:
-    low, high = shared_range(latent.posterior, latent.prior)
-    grid, ours = density(latent.posterior, low, high)
-    before = density(latent.prior, low, high)[1] if len(latent.prior) > 1 else np.zeros(0)
+    low, high = shared_range(latent.posterior, latent.prior, support=latent.support)
+    grid, ours = density(latent.posterior, low, high, latent.support)
+    before = density(latent.prior, low, high, latent.support)[1] if len(latent.prior) > 1 else np.zeros(0)
     top = max(ours.max(), before.max(initial=0.0)) or 1.0
     middle = np.quantile(latent.posterior, [0.05, 0.5, 0.95])
     words = f"Posterior of {latent.label}: median {middle[1]:.3g}, middle 90% from {middle[0]:.3g} to {middle[2]:.3g}"
