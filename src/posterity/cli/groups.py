@@ -90,9 +90,9 @@ def _whole(output: Path | None, rows: "FrameRows") -> "pl.DataFrame":
         return rows.to_frame()
     import polars as pl
 
-    return (
-        pl.read_parquet(output) if output.suffix.lower() == ".parquet" else pl.read_csv(output, schema_overrides=_TEXT)
-    )
+    if output.suffix.lower() == ".parquet":
+        return pl.read_parquet(output)
+    return pl.read_csv(output, schema_overrides={"name": pl.String, "reasons": pl.String})
 
 
 def _counts(verdicts: "pl.DataFrame") -> dict[str, int]:
