@@ -10,8 +10,10 @@ from pages.run import ROOT, differences
 from pages.same import difference
 
 FIRST = ("README.md", "docs/index.md", "docs/start.md")
-HOW_TO = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/howto/*.md"))
-RUN = [*FIRST, *(pytest.param(page, marks=pytest.mark.slow) for page in HOW_TO)]
+LONGER = sorted(
+    str(path.relative_to(ROOT)) for part in ("howto", "tutorials") for path in ROOT.glob(f"docs/{part}/*.md")
+)
+RUN = [*FIRST, *(pytest.param(page, marks=pytest.mark.slow) for page in LONGER)]
 
 
 @pytest.mark.filterwarnings("ignore")  # of ArviZ under a newer pandas; a page shows what a user sees
