@@ -211,7 +211,7 @@ def _print_table(posterior: "Posterior", title: str, reference: "NutsReference |
     is_scaled = recipe is not None and recipe.scaling is not None and not is_in_table_units
     table = posterior_table(
         usual_summary(posterior),
-        title=f"{title}: {posterior.num_rows} rows" + (", z-scored" if is_scaled else ""),
+        title=f"{title}: {posterior.size_in_words}" + (", z-scored" if is_scaled else ""),
         verdict=posterior.verdict,
         reasons=posterior.reasons,
         pareto_k=posterior.pareto_k,

@@ -21,7 +21,7 @@ from posterity.amortized.families.symmetrised import SymmetrisedPosterior
 from posterity.amortized.network import AmortizedPosterior
 from posterity.informed_posterior.informed import InformedNetwork, InformedPosterior
 from posterity.informed_posterior.read.symmetry import symmetries
-from posterity.model.dataset import PLACES, Dataset, stack_places
+from posterity.model.dataset import Dataset, stack_places
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit, jit
 from posterity.runtime.keys import dataset_generator
@@ -114,10 +114,10 @@ class Drawer:
             which: Their places.
             noise: Of each.
         """
-        count, stacked = np.int32(len(which)), stack_places(noise)
         places, q = self._places, self._q
+        count, stacked = np.int32(len(which)), stack_places(noise, len(places.row_mask))
         if list(which) != list(range(len(self._words))):
-            chosen = np.resize(which, PLACES)
+            chosen = np.resize(which, len(places.row_mask))
             places, q = jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], (places, q))
         if q is not None:
             draws = _bent(q, stacked, count)
@@ -136,21 +136,23 @@ def _informed(network: InformedNetwork, places: Dataset, count: int) -> Informed
     So many are computed side by side as their size says, whether or not there are as many, and other datasets beside
     one change nothing.
     """
-    at_once = network.places(places.row_mask.shape[1])
+    total, num_rows = places.row_mask.shape
+    at_once = min(network.places(num_rows), total)
     parts = [
         network.posteriors(jax.tree.map(lambda leaf, k=k: leaf[k : k + at_once], places))
         for k in range(0, count, at_once)
     ]
-    if at_once == PLACES:
+    if at_once == total:
         return parts[0]
-    missing = PLACES // at_once - len(parts)
+    missing = total // at_once - len(parts)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *jax.device_get([*parts, *[parts[0]] * missing]))
 
 
 @partial(jit, effort="moderate")
 def _bent(q: InformedPosterior, noise: BaseNoise, count: Array | np.integer) -> WideDraws:
     """Draws of informed posteriors along a leading axis of places."""
-    return _in_places(lambda i: _handed_out(*jax.tree.map(lambda leaf: leaf[i], (q, noise))), count)
+    one = lambda i: _handed_out(*jax.tree.map(lambda leaf: leaf[i], (q, noise)))  # noqa: E731
+    return _in_places(one, count, len(noise.order))
 
 
 @filter_jit
@@ -168,7 +170,7 @@ def _bent_of_trained(
         dataset, own = jax.tree.map(lambda leaf: jnp.asarray(leaf)[i], (places, noise))
         return _handed_out(symmetrised(network, model, maps, dataset), own)
 
-    return _in_places(one, count)
+    return _in_places(one, count, len(noise.order))
 
 
 def symmetrised(
@@ -201,17 +203,17 @@ def _weighed(model: Model, places: Dataset, draws: WideDraws, count: Array | np.
         log_joint, latents = log_joints(model, z, dataset), vmap(model.space.constrain)(z)
         return Drawn(z, latents, draws.log_q[i], draws.log_wider[i], log_joint, model.unsupported_rows(dataset))
 
-    return _in_places(one, count)
+    return _in_places(one, count, len(draws.z))
 
 
-def _in_places(one: Callable[[Array], Tree], count: Array | np.integer) -> Tree:
+def _in_places(one: Callable[[Array], Tree], count: Array | np.integer, total: int) -> Tree:
     """What is computed for each of the first places, one after the other; zeros for those beyond."""
 
     def place(i: Array, found: Tree) -> Tree:
         return jax.tree.map(lambda all_places, own: all_places.at[i].set(own), found, one(i))
 
     shapes = jax.eval_shape(one, jnp.asarray(0))
-    blank = jax.tree.map(lambda leaf: jnp.zeros((PLACES, *leaf.shape), leaf.dtype), shapes)
+    blank = jax.tree.map(lambda leaf: jnp.zeros((total, *leaf.shape), leaf.dtype), shapes)
     return lax.fori_loop(0, count, place, blank)
 
 

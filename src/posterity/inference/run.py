@@ -19,7 +19,7 @@ from posterity.inference.proposal import proposal_of
 from posterity.inference.read import ReadDataset, by_program, read_dataset
 from posterity.inference.rounds import Pool, Source, more_rounds, pool_of
 from posterity.informed_posterior.informed import InformedNetwork
-from posterity.model.dataset import PLACES, Dataset, stack_places
+from posterity.model.dataset import Dataset, stack_places
 from posterity.model.derivatives import explained_derivatives
 from posterity.model.intake import num_rows_in
 from posterity.model.model import Model
@@ -191,7 +191,7 @@ def _draw_all(
         started = time.perf_counter()
         reads = list(chosen.values())
         model, network = reads[0].model, reads[0].network
-        places = stack_places([read.padded for read in reads])
+        places = stack_places([read.padded for read in reads], reads[0].places)
         doing = working("compiling, if it is the first time, and drawing")
         with doing, no_full_collection(), explained_derivatives(model), precision(reads[0].is_double):
             drawer = Drawer(network, model, places, request.seed, [read.words for read in reads])
@@ -202,7 +202,8 @@ def _draw_all(
     with one_blas_thread(), ThreadPoolExecutor(num_cores()) as pool:
         for reads in by_size:
             items = list(reads.items())
-            parts = [dict(items[first : first + PLACES]) for first in range(0, len(items), PLACES)]
+            size = items[0][1].places
+            parts = [dict(items[first : first + size]) for first in range(0, len(items), size)]
             waves = [parts[:1], *(parts[k : k + num_cores()] for k in range(1, len(parts), num_cores()))]
             for wave in waves:  # the first compiles; not all at once, to bound memory
                 for chosen, (weighed, seconds) in zip(wave, pool.map(draw, wave), strict=True):
@@ -232,7 +233,7 @@ def _checked(reads: Sequence[ReadDataset], weighed: Sequence[tuple[Pool, Importa
     """The weights, or none to rely on where the log joint of some draws comes out differently a second time."""
     chosen = [worth_a_look(pool.log_ratios) for pool, _ in weighed]
     z = np.stack([pool.z[which] for (pool, _), which in zip(weighed, chosen, strict=True)])
-    again = log_joint_again(reads[0].model, stack_places([read.exact for read in reads]), z)
+    again = log_joint_again(reads[0].model, stack_places([read.exact for read in reads], reads[0].places), z)
     checked = []
     for (pool, weights), which, second, size in zip(weighed, chosen, *again, strict=True):
         wrong = disagreement(pool.log_joint[which], second, size)
@@ -300,6 +301,7 @@ def _finish(
         recipe=request.recipe,
         is_linear=request.is_linear,
         dropped_rows=request.dropped_rows,
+        by_sums=read.by_sums,
         seconds=time.perf_counter() - started,
         make_q=partial(proposal_of, network, model, read.padded),
         ask_again=partial(_asked_again, model, network, request, read.name),
@@ -325,7 +327,7 @@ def _wrong_density(read: ReadDataset, found: Refinement) -> str | None:
     if found.ends is None:
         return None
     z, log_density = (np.asarray(part)[:NUM_LOOKED_AT] for part in found.ends)
-    second, size = log_joint_again(read.model, stack_places([read.exact]), z[None])
+    second, size = log_joint_again(read.model, stack_places([read.exact], read.places), z[None])
     return disagreement(log_density, second[0], size[0])
 
 

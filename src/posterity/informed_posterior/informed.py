@@ -28,8 +28,9 @@ from posterity.informed_posterior.nest.posterior import NestedPosterior
 from posterity.informed_posterior.nest.search import NUM_KNOTS, find_density
 from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.structure import Structure, Unstructured, conditional_terms
+from posterity.informed_posterior.read.sums import sums_suffice
 from posterity.informed_posterior.read.terms import Terms, each_problem, padded, padded_size
-from posterity.model.dataset import PLACES, SMALLEST_BUCKET, Dataset, bucket_for
+from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for, places_for
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit, jit
 from posterity.runtime.precision import real_dtype
@@ -84,6 +85,11 @@ class InformedNetwork(eqx.Module):
             if sizes_here[what] > most
         )
 
+    @property
+    def is_by_sums(self) -> bool:
+        """Whether rows count only by their sums, so that few rows may stand for many."""
+        return self.structure.is_gaussian and sums_suffice(self.model)
+
     def places(self, num_rows: int) -> int:
         """Number of datasets with so many padded rows that are best computed side by side.
 
@@ -91,7 +97,7 @@ class InformedNetwork(eqx.Module):
         """
         points = max(1, NUM_KNOTS * len(self.model.space.places(self.structure.scale_sites)))
         each = points * self.model.num_terms(num_rows) * padded_size(self.model.space.size)
-        at_once = 1 if isinstance(self.structure, Unstructured) else PLACES
+        at_once = 1 if isinstance(self.structure, Unstructured) else places_for(num_rows)
         most = MOST_GAUSSIAN if self.structure.is_gaussian else MOST_SIDE_BY_SIDE
         while at_once > 1 and at_once * each > most:
             at_once //= 2

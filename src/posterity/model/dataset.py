@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 __all__ = [
     "PLACES",
@@ -18,6 +18,7 @@ __all__ = [
     "bucket_for",
     "bucket_sizes",
     "num_rows_of",
+    "places_for",
     "stack_datasets",
     "stack_places",
 ]
@@ -35,6 +36,8 @@ SMALLEST_BUCKET = 8
 PLACES = 16
 """Datasets in a batch, whether all places are taken or not: one program serves one dataset and many."""
 
+MOST_ROWS = 2**17  # in all places of a batch
+
 
 class Dataset(eqx.Module):
     """One dataset, padded, or a batch of them when every array has leading batch axes.
@@ -43,11 +46,13 @@ class Dataset(eqx.Module):
         values: Argument name -> array `(obs, ...)`. Padded rows and masked entries hold zeros.
         row_mask: True for real rows, shape `(obs,)`.
         plate_masks: Variable plate -> True for the entries that this dataset has, shape `(size,)`.
+        weight: How often each row counts, where a few stand for many, see `sums`; None for once.
     """
 
     values: dict[str, Shaped[AnyArray, "..."]]
     row_mask: Bool[AnyArray, "*batch obs"]
     plate_masks: dict[str, Bool[AnyArray, "*batch _"]]
+    weight: Float[AnyArray, "*batch"] | None = None
 
     @property
     def num_obs(self) -> Int[Array, "*batch"]:
@@ -89,12 +94,21 @@ def stack_datasets(datasets: Sequence[Dataset]) -> Dataset:
     )
 
 
-def stack_places(datasets: Sequence[Tree]) -> Tree:
-    """Up to `PLACES` datasets of one padded size, or what belongs to each, as a batch of fixed size.
+def places_for(num_rows: int) -> int:
+    """Places of a batch of datasets with so many padded rows: `PLACES`, fewer where these would fill memory."""
+    return max(1, min(PLACES, MOST_ROWS // num_rows))
+
+
+def stack_places(datasets: Sequence[Tree], places: int = PLACES) -> Tree:
+    """Some datasets of one padded size, or what belongs to each, as a batch of fixed size.
 
     Places beyond them repeat the first.
+
+    Args:
+        datasets: At most as many as there are places.
+        places: Their number.
     """
-    filled = [*datasets, *[datasets[0]] * (PLACES - len(datasets))]
+    filled = [*datasets, *[datasets[0]] * (places - len(datasets))]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
 
 

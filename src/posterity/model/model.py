@@ -244,12 +244,15 @@ class Model:
         with NUMPYRO, StartImproper():
             log_probs, _ = compute_log_probs(model, (), self._filled(dataset), dict(latents), sum_log_prob=False)
         sites = (*self.space.sites, *self.data_sites)
-        return {
+        found = {
             site.name: jnp.where(
                 self.site_mask(site, jnp.shape(log_probs[site.name]), dataset), log_probs[site.name], 0
             )
             for site in sites
         }
+        if dataset.weight is not None:
+            found |= {site.name: dataset.weight * found[site.name] for site in self.data_sites}
+        return found
 
     @staticmethod
     def site_mask(site: LatentSite | DataSite, shape: tuple[int, ...], dataset: Dataset) -> Bool[Array, "..."]:

@@ -50,6 +50,7 @@ class PosteriorData:
         recipe: How the dataset was made of a table; None where it was given as arrays.
         is_linear: The latents are those of a linear predictor, and convert to a table's units.
         dropped_rows: Rows of the table that were left out because a cell was missing.
+        by_sums: Rows count only by their sums in this model, and a few rows of the same sums stood for all.
         seconds: Wall time that it took.
     """
 
@@ -74,12 +75,14 @@ class PosteriorData:
     recipe: AbstractRecipe | None = None
     is_linear: bool = False
     dropped_rows: int = 0
+    by_sums: bool = False
     seconds: float = 0.0
 
     @property
     def size_in_words(self) -> str:
         """How large the dataset is: `40 rows`, or `one observation` where its rows are not exchangeable."""
-        return "one observation" if self.model.whole else f"{self.num_rows} rows"
+        rows = f"{self.num_rows} rows{', by their sums' if self.by_sums else ''}"
+        return "one observation" if self.model.whole else rows
 
     @property
     def num_weighed(self) -> int:

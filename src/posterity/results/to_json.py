@@ -31,6 +31,8 @@ def posterior_to_json(posterior: PosteriorData) -> dict[str, Any]:
     if posterior.verdict == "corrected" and not posterior.model.improper_sites:
         evidence = log_evidence(posterior.log_joint, posterior.log_q)
         entry["log_evidence"] = _finite(dataclasses.asdict(evidence))
+    if posterior.by_sums:
+        entry["by_sums"] = True
     if posterior.standing is not None:
         entry["estimator"] = without_nan(dataclasses.asdict(posterior.standing))
     if posterior.refinement is not None:

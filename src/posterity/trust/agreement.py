@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from posterity.model.dataset import PLACES, Dataset
+from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit
 from posterity.runtime.precision import narrowed, precision
@@ -62,7 +62,8 @@ def log_joint_again(
         z: Unconstrained draws, as many for each dataset.
     """
     count = len(z)
-    filled = np.concatenate([z, np.broadcast_to(z[:1], (PLACES - count, *z.shape[1:]))]).astype(np.float64)
+    missing = len(places.row_mask) - count
+    filled = np.concatenate([z, np.broadcast_to(z[:1], (missing, *z.shape[1:]))]).astype(np.float64)
     if runs_with_64_bits(model):
         try:
             return _computed(model, places, filled, count, double=True)
