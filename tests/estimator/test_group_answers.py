@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from numpy.testing import assert_allclose
 
 import posterity
 from posterity.estimator import group_answers
@@ -66,7 +67,8 @@ def test_groups_are_answered_as_without_a_file(tmp_path):
     write_groups(question(), path, SETTINGS)
     (alone,) = (p for p in question().posteriors(**SETTINGS) if p.name == "s5")
     written = pl.read_parquet(path).filter(pl.col("name") == "s5")
-    assert written["mean"].to_list() == [line["mean"] for line in alone.summary().to_dicts()]
+    summary = alone.summary()
+    assert_allclose(written["mean"], summary["mean"], rtol=0, atol=0.01 * summary["sd"].min())  # by sums, and by rows
 
 
 @pytest.mark.parametrize(

@@ -51,13 +51,14 @@ def answer_groups(
     total = len(question.datasets)
 
     def keep(entry: Mapping[str, Any]) -> None:
-        if len(entries) < MOST_ENTRIES or total <= MOST_ENTRIES:
+        if total <= MOST_ENTRIES:
             entries.append(entry)
 
     with _Bar() as bar:
         if output is not None:
+            wanted = keep if as_json and total <= MOST_ENTRIES else None
             verdicts = write_groups(
-                question, output, settings, on_answer=keep, on_progress=lambda done: bar(done, total)
+                question, output, settings, on_answer=wanted, on_progress=lambda done: bar(done, total)
             )
         else:
             for posterior in question.posteriors(**settings, on_progress=lambda done: bar(done, total)):

@@ -185,10 +185,14 @@ class Estimator:
             at_once: Datasets whose draws are held at once.
             on_progress: Called with the number of finished datasets after each.
         """
-        settings = self._request(num_draws, seed, refine_seconds, recipe.columns_of, started)
-        entry = builtin_entry(self.model.function)
-        is_linear = recipe.units == "table" or (entry is not None and entry.linear)
-        request = dataclasses.replace(settings, recipe=recipe, is_linear=is_linear, dropped_rows=dropped_rows)
+        request = self.table_request(
+            recipe,
+            num_draws=num_draws,
+            seed=seed,
+            refine_seconds=refine_seconds,
+            started=started,
+            dropped_rows=dropped_rows,
+        )
         names = list(datasets)
         for first in range(0, len(names), at_once):
             chosen = names[first : first + at_once]
@@ -202,6 +206,22 @@ class Estimator:
                 names=chosen,
                 on_progress=lambda done, first=first: on_progress(first + done),
             )
+
+    def table_request(
+        self,
+        recipe: AbstractRecipe,
+        *,
+        num_draws: int = NUM_DRAWS,
+        seed: int = 0,
+        refine_seconds: float = REFINE_SECONDS,
+        started: float | None = None,
+        dropped_rows: int = 0,
+    ) -> Request:
+        """What all datasets that a recipe made of a table share; arguments are those of `infer_table`."""
+        settings = self._request(num_draws, seed, refine_seconds, recipe.columns_of, started)
+        entry = builtin_entry(self.model.function)
+        is_linear = recipe.units == "table" or (entry is not None and entry.linear)
+        return dataclasses.replace(settings, recipe=recipe, is_linear=is_linear, dropped_rows=dropped_rows)
 
     def _request(
         self,

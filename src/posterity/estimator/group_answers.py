@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 
 from posterity.estimator.infer import TableQuestion
+from posterity.inference.plain import PlainAnswers, Ragged, plain_answers, takes_plain_answers
+from posterity.informed_posterior.informed import InformedNetwork
 from posterity.results.frames import FrameRows
 from posterity.results.group_file import GroupFile
 from posterity.results.to_json import posterior_to_json
@@ -18,7 +20,7 @@ from posterity.runtime.errors import InputError
 
 __all__ = ["write_groups"]
 
-PART = 256  # groups in a part
+PART = 1024  # groups in a part
 
 
 def write_groups(
@@ -26,7 +28,7 @@ def write_groups(
     output: Path,
     settings: Mapping[str, Any],
     *,
-    on_answer: Callable[[Mapping[str, Any]], None] = lambda entry: None,
+    on_answer: Callable[[Mapping[str, Any]], None] | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> pl.DataFrame:
     """Answers every group, and writes all latents to one file.
@@ -38,7 +40,7 @@ def write_groups(
         question: The table, and what answers it.
         output: A Parquet or CSV file.
         settings: Draws, seed and time, as `TableQuestion.posteriors` takes them.
-        on_answer: Called with the JSON entry of each group that is answered now.
+        on_answer: Called with the JSON entry of each group that is answered now, if they are wanted.
         on_progress: Called with the number of finished groups.
 
     Returns:
@@ -55,19 +57,65 @@ def write_groups(
             on_progress(min(len(parts) * PART, len(names)))
         for first in range(len(parts) * PART, len(names), PART):
             chosen = {name: question.datasets[name] for name in islice(names, first, first + PART)}
-            rows = FrameRows()
-            some = question._replace(datasets=chosen)
-            for posterior in some.posteriors(
-                **settings, on_progress=lambda done, first=first: on_progress(first + done)
-            ):
-                entry = posterior_to_json(posterior)  # numbers only: draws of one group go before the next ones come
-                rows.add(entry)
+            found, entries = _answered(
+                question._replace(datasets=chosen),
+                settings,
+                with_entries=on_answer is not None,
+                on_progress=lambda done, first=first: on_progress(first + done),
+            )
+            for entry in entries if on_answer is not None else ():
                 on_answer(entry)
-            file.add(rows.to_frame())
+            file.add(found)
             settings.pop("started", None)  # the first answers wait for what was read before; each later one has its own
         verdicts = file.verdicts()
         file.finish()
     return verdicts
+
+
+def _answered(
+    question: TableQuestion,
+    settings: Mapping[str, Any],
+    *,
+    with_entries: bool = False,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> tuple[pl.DataFrame, list[Mapping[str, Any]]]:
+    """Answers to some groups as a frame, and the JSON entries of each; plain ones are made together, as columns."""
+    names = [str(name) for name in question.datasets]
+    frames, entries, left = [], {}, dict(enumerate(names))
+    for answers in _plain(question, names, settings):
+        frames.append(answers.to_frame(names))
+        entries |= {i: answers.entry(k, names[i]) for k, i in enumerate(answers.which.tolist())} if with_entries else {}
+        for i in answers.which.tolist():
+            del left[i]
+        on_progress(len(names) - len(left))
+    rows, place_of = FrameRows(), {name: i for i, name in left.items()}
+    rest = question._replace(datasets={name: question.datasets[name] for name in left.values()})
+    done = len(names) - len(left)
+    for posterior in rest.posteriors(**settings, on_progress=lambda more: on_progress(done + more)):
+        entry = posterior_to_json(posterior)  # numbers only: draws of one group go before the next ones come
+        rows.add(entry)
+        entries[place_of[str(posterior.name)]] = entry
+    if left:
+        frame = rows.to_frame()
+        places = pl.Series("place", [place_of[name] for name in frame["name"]], dtype=pl.Int64)
+        frames.append(frame.with_columns(places))
+    whole = pl.concat(frames, how="diagonal").sort("place", maintain_order=True).drop("place")
+    return whole, [entries[i] for i in sorted(entries)]
+
+
+def _plain(question: TableQuestion, names: list[str], settings: Mapping[str, Any]) -> Iterator[PlainAnswers]:
+    """Answers to groups that are nothing out of the ordinary; none where the model is."""
+    estimator, datasets = question.estimator, list(question.datasets.values())
+    request = estimator.table_request(question.recipe, dropped_rows=question.table.dropped_rows, **settings)
+    model, network = estimator.model, estimator.network
+    if not isinstance(network, InformedNetwork) or not takes_plain_answers(model, network, request):
+        return
+    values = {name: np.concatenate([dataset[name] for dataset in datasets]) for name in datasets[0]}
+    ends = np.cumsum([len(next(iter(dataset.values()))) for dataset in datasets])
+    try:
+        yield from plain_answers(model, network, Ragged(names, values, ends), request)
+    except InputError:  # of some group: each is told its own when it is read by itself
+        return
 
 
 def _asked(question: TableQuestion, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,8 +144,7 @@ def _check_again(question: TableQuestion, settings: Mapping[str, Any], part: pl.
     if certain.is_empty():
         return
     name = certain["name"][0]
-    (posterior,) = question._replace(datasets={name: question.datasets[name]}).posteriors(**settings)
-    again = FrameRows([posterior_to_json(posterior)]).to_frame()
+    again, _ = _answered(question._replace(datasets={name: question.datasets[name]}), settings)
     if not again.equals(certain.filter(pl.col("name") == name).select(again.columns)):
         raise InputError(
             f"'{output}' was begun by another model or library: group '{name}' is answered differently now. Choose "

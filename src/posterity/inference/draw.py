@@ -74,6 +74,13 @@ class Drawer:
         self._maps = None if isinstance(network, InformedNetwork) else symmetries(model)
 
     @property
+    def numbers(self) -> tuple[int, int, int]:
+        """Normal numbers, uniform numbers and scores of each draw, as `base_noise` takes them."""
+        if self._q is None:
+            return self._model.space.size, 0 if self.is_plain else 1, 0
+        return self._q.mask.shape[-1], self._q.num_uniform, self._q.num_scores
+
+    @property
     def is_plain(self) -> bool:
         """Whether q moves one normal number for each latent, and takes nothing else."""
         if self._q is None:
@@ -103,9 +110,7 @@ class Drawer:
             num_draws: Draws of q, see `base_noise`.
         """
         rng = self.generator(i, f"draws {turn}" if turn else "draws")
-        if self._q is None:
-            return base_noise(rng, num_draws, self._model.space.size, 0 if self.is_plain else 1)
-        return base_noise(rng, num_draws, self._q.mask.shape[-1], self._q.num_uniform, self._q.num_scores)
+        return base_noise(rng, num_draws, *self.numbers)
 
     def draw(self, which: Sequence[int], noise: Sequence[BaseNoise]) -> list[Drawn]:
         """Draws of some datasets of the batch, their log densities and their log joint.
@@ -115,10 +120,22 @@ class Drawer:
             noise: Of each.
         """
         places, q = self._places, self._q
-        count, stacked = np.int32(len(which)), stack_places(noise, len(places.row_mask))
         if list(which) != list(range(len(self._words))):
             chosen = np.resize(which, len(places.row_mask))
             places, q = jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], (places, q))
+        drawn = self._drawn(places, q, stack_places(noise, len(places.row_mask)), len(which))
+        return [Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], tuple(drawn))) for i in range(len(which))]
+
+    def draw_all(self, noise: BaseNoise) -> Drawn:
+        """The same of all datasets, along a leading axis of places.
+
+        Args:
+            noise: Of all places.
+        """
+        return self._drawn(self._places, self._q, noise, len(self._words))
+
+    def _drawn(self, places: Dataset, q: InformedPosterior | None, stacked: BaseNoise, number: int) -> Drawn:
+        count = np.int32(number)
         if q is not None:
             draws = _bent(q, stacked, count)
         else:
@@ -126,8 +143,7 @@ class Drawer:
                 short = jax.tree.map(narrowed, places)
                 draws = _bent_of_trained(self._network, self._model, self._maps, short, stacked, count)
                 draws = jax.device_get(draws)
-        drawn = jax.device_get(_weighed(self._model, places, draws, count))
-        return [Drawn(*jax.tree.map(lambda leaf, i=i: leaf[i], tuple(drawn))) for i in range(len(which))]
+        return jax.device_get(_weighed(self._model, places, draws, count))
 
 
 def _informed(network: InformedNetwork, places: Dataset, count: int) -> InformedPosterior:
@@ -137,7 +153,7 @@ def _informed(network: InformedNetwork, places: Dataset, count: int) -> Informed
     one change nothing.
     """
     total, num_rows = places.row_mask.shape
-    at_once = min(network.places(num_rows), total)
+    at_once = network.places(num_rows, total)
     parts = [
         network.posteriors(jax.tree.map(lambda leaf, k=k: leaf[k : k + at_once], places))
         for k in range(0, count, at_once)

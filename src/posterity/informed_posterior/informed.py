@@ -30,7 +30,7 @@ from posterity.informed_posterior.read.lines import Lines
 from posterity.informed_posterior.read.structure import Structure, Unstructured, conditional_terms
 from posterity.informed_posterior.read.sums import sums_suffice
 from posterity.informed_posterior.read.terms import Terms, each_problem, padded, padded_size
-from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for, places_for
+from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for
 from posterity.model.model import Model
 from posterity.runtime.compile import filter_jit, jit
 from posterity.runtime.precision import real_dtype
@@ -90,14 +90,18 @@ class InformedNetwork(eqx.Module):
         """Whether rows count only by their sums, so that few rows may stand for many."""
         return self.structure.is_gaussian and sums_suffice(self.model)
 
-    def places(self, num_rows: int) -> int:
+    def places(self, num_rows: int, total: int) -> int:
         """Number of datasets with so many padded rows that are best computed side by side.
 
         Small ones cost little more than the calls of the programs; large ones would only wait for the slowest.
+
+        Args:
+            num_rows: Padded rows of each.
+            total: Places of the batch.
         """
         points = max(1, NUM_KNOTS * len(self.model.space.places(self.structure.scale_sites)))
         each = points * self.model.num_terms(num_rows) * padded_size(self.model.space.size)
-        at_once = 1 if isinstance(self.structure, Unstructured) else places_for(num_rows)
+        at_once = 1 if isinstance(self.structure, Unstructured) else total
         most = MOST_GAUSSIAN if self.structure.is_gaussian else MOST_SIDE_BY_SIDE
         while at_once > 1 and at_once * each > most:
             at_once //= 2

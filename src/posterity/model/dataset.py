@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 __all__ = [
+    "MOST_ROWS",
     "PLACES",
     "SMALLEST_BUCKET",
     "AnyArray",

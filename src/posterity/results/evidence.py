@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-__all__ = ["Evidence", "compare", "log_evidence", "posterior_log_evidence"]
+__all__ = ["Evidence", "compare", "log_evidence", "log_evidences", "posterior_log_evidence"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +47,24 @@ def log_evidence(log_joint: Float[np.ndarray, " draw"], log_q: Float[np.ndarray,
         log_joint: At draws of q, in nats.
         log_q: At the same draws.
     """
-    ratios = log_joint.astype(np.float64) - log_q
-    largest = ratios.max()
-    scaled = np.exp(ratios - largest)
-    mean = scaled.mean()
-    return Evidence(
-        value=float(largest + np.log(mean)),
-        standard_error=float(scaled.std(ddof=1) / mean / np.sqrt(scaled.size)) if scaled.size > 1 else float("nan"),
-    )
+    if log_joint.size == 1:
+        return Evidence(float(log_joint.astype(np.float64)[0] - log_q[0]), float("nan"))
+    values, errors = log_evidences((log_joint.astype(np.float64) - log_q)[None])
+    return Evidence(float(values[0]), float(errors[0]))
+
+
+def log_evidences(
+    log_ratios: Float[np.ndarray, "dataset draw"],
+) -> tuple[Float[np.ndarray, " dataset"], Float[np.ndarray, " dataset"]]:
+    """`log_evidence` of many datasets: values and standard errors.
+
+    Args:
+        log_ratios: log p(z, D) - log q(z) of each draw; two or more.
+    """
+    largest = log_ratios.max(axis=1, keepdims=True)
+    scaled = np.exp(log_ratios - largest)
+    mean = scaled.mean(axis=1)
+    return largest[:, 0] + np.log(mean), scaled.std(axis=1, ddof=1) / mean / np.sqrt(log_ratios.shape[1])
 
 
 def posterior_log_evidence(posterior: PosteriorData) -> Evidence:

@@ -7,10 +7,10 @@ import polars as pl
 
 from posterity.results.summary import Summary
 
-__all__ = ["VERDICTS", "FrameRows", "summary_frame"]
+__all__ = ["STATISTICS", "VERDICTS", "FrameRows", "summary_frame"]
 
-_STATISTICS = ("mean", "sd", "q05", "q50", "q95")
-_LATENTS = {"name": pl.String, "latent": pl.String, **dict.fromkeys(_STATISTICS, pl.Float64)}
+STATISTICS = ("mean", "sd", "q05", "q50", "q95")
+_LATENTS = {"name": pl.String, "latent": pl.String, **dict.fromkeys(STATISTICS, pl.Float64)}
 VERDICTS = {
     "name": pl.String,
     "num_rows": pl.Int64,

@@ -9,6 +9,7 @@ from posterity.results.data import PosteriorData
 from posterity.trust.moments import moments_and_quantiles
 
 __all__ = [
+    "LEVELS",
     "Summary",
     "columns_as_usual",
     "summarise",
@@ -22,6 +23,7 @@ Summary = dict[str, dict[str, float]]
 """Label of a scalar latent to its `mean`, `sd`, `q05`, `q50` and `q95`."""
 
 _QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
+LEVELS = tuple(_QUANTILES.values())
 
 
 def summarise(
@@ -45,7 +47,7 @@ def summarise(
         columns = _columns(values)
         weights = _weights(log_weights, len(columns))
         for label, column in zip(labels[site], columns.T, strict=True):
-            mean, sd, quantiles = moments_and_quantiles(column, weights, list(_QUANTILES.values()))
+            mean, sd, quantiles = moments_and_quantiles(column, weights, LEVELS)
             summary[label] = {"mean": mean, "sd": sd, **dict(zip(_QUANTILES, quantiles.tolist(), strict=True))}
     return summary
 

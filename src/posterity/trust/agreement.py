@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
@@ -28,12 +28,15 @@ __all__ = [
     "disagreement",
     "is_one_of_few",
     "log_joint_again",
+    "may_be_one_of_few",
     "runs_with_64_bits",
+    "say_the_same",
     "too_coarse",
     "worth_a_look",
 ]
 
 NUM_LOOKED_AT = 8  # draws of each dataset: half of them spread evenly, half those of the largest weights
+NUM_FOR_SD = 100  # draws
 NOISE, FEW = 0.2, 0.02  # nats by which rounding may move weights; of an sd
 LEAST, RELATIVE = 0.02, 1e-5  # nats, and of the summed sizes of all terms: float32 sums differ by less
 
@@ -123,6 +126,35 @@ def is_one_of_few(z: Float[np.ndarray, "draw latent"]) -> bool:
         return False
     sds = z.std(axis=0, dtype=np.float64)
     return bool(np.any((np.spacing(np.abs(z).max(axis=0)) > FEW * sds) & (sds > 0.0)))
+
+
+def may_be_one_of_few(z: Float[np.ndarray, "dataset draw latent"]) -> Bool[np.ndarray, " dataset"]:
+    """Where `is_one_of_few` is not out of the question, as far as the sds of some draws tell.
+
+    Args:
+        z: With 32 bits.
+    """
+    largest = np.maximum(z.max(axis=1), -z.min(axis=1))
+    sds = z[:, :NUM_FOR_SD].std(axis=1)
+    return np.any((np.spacing(largest) > 0.25 * FEW * sds) & (sds > 0.0), axis=1)
+
+
+def say_the_same(
+    first: Float[np.ndarray, "dataset draw"],
+    second: Float[np.ndarray, "dataset draw"],
+    size: Float[np.ndarray, "dataset draw"],
+) -> Bool[np.ndarray, " dataset"]:
+    """Where two computations of finite log joints agree so well that neither `disagreement` nor `too_coarse` objects.
+
+    Args:
+        first: Log joint as the answers use it.
+        second: The same by another road.
+        size: Summed sizes of the terms.
+    """
+    gaps = first.astype(np.float64) - second
+    with np.errstate(invalid="ignore"):
+        is_right = np.all(np.abs(gaps) <= LEAST + RELATIVE * size, axis=1)
+        return is_right & (np.ptp(gaps, axis=1) <= NOISE)
 
 
 def disagreement(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-__all__ = ["moments_and_quantiles"]
+__all__ = ["moments_and_quantiles", "moments_and_quantiles_of_many"]
 
 
 def moments_and_quantiles(
@@ -32,3 +32,43 @@ def moments_and_quantiles(
     ordered = weights[order]
     positions = np.cumsum(ordered) - ordered / 2.0
     return float(mean), float(sd), np.interp(levels, positions, values[order])
+
+
+def moments_and_quantiles_of_many(
+    values: Float[np.ndarray, "dataset scalar draw"],
+    weights: Float[np.ndarray, "dataset draw"],
+    levels: Sequence[float],
+) -> Float[np.ndarray, "dataset scalar statistic"]:
+    """Mean, standard deviation and quantiles, as `moments_and_quantiles` has them, of many scalars at once.
+
+    Args:
+        values: Draws, finite.
+        weights: Of each dataset's draws, positive, of sum 1.
+        levels: Probabilities of the quantiles.
+    """
+    values = np.asarray(values, np.float64)
+    mean = values @ weights[:, :, None]
+    centred = values - mean
+    sd = np.sqrt(np.square(centred) @ weights[:, :, None])
+    scale = np.where(sd > 0.0, sd, 1.0)
+    order = _order((centred / scale).astype(np.float32))
+    ordered = np.take_along_axis(weights[:, None], order, axis=2)
+    positions = np.cumsum(ordered, axis=2) - ordered / 2.0
+    found = [mean, sd]
+    for level in levels:
+        above = np.count_nonzero(positions < level, axis=2)[:, :, None]
+        ends = np.concatenate([np.maximum(above - 1, 0), np.minimum(above, values.shape[2] - 1)], axis=2)
+        low, high = np.moveaxis(np.take_along_axis(positions, ends, axis=2), 2, 0)[..., None]
+        share = np.clip((level - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+        at = np.take_along_axis(centred, np.take_along_axis(order, ends, axis=2), axis=2)
+        found.append(mean + at[:, :, :1] + share * (at[:, :, 1:] - at[:, :, :1]))
+    return np.concatenate(found, axis=2)
+
+
+def _order(values: Float[np.ndarray, "*batch draw"]) -> Int[np.ndarray, "*batch draw"]:
+    """`argsort` along the last axis, by sorting integers that hold a value's order and its place: twice as fast."""
+    bits = values.view(np.uint32)
+    ascending = bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
+    packed = ascending.astype(np.uint64) << np.uint64(32) | np.arange(values.shape[-1], dtype=np.uint64)
+    packed.sort(axis=-1)
+    return (packed & np.uint64(0xFFFFFFFF)).astype(np.intp)

@@ -1,7 +1,7 @@
 """The verdict on one answer, and the reasons for it in plain sentences."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -9,7 +9,17 @@ from posterity.trust.pareto import num_tail
 from posterity.trust.refinement import Refinement
 from posterity.trust.weights import ImportanceWeights
 
-__all__ = ["FEWEST_DRAWS", "Verdict", "is_near", "is_settled", "judge", "judge_refined", "min_ess", "pareto_k_limit"]
+__all__ = [
+    "FEWEST_DRAWS",
+    "Verdict",
+    "are_settled",
+    "is_near",
+    "is_settled",
+    "judge",
+    "judge_refined",
+    "min_ess",
+    "pareto_k_limit",
+]
 
 LEAST_ESS = 400.0  # what ArviZ asks of four chains, and we of those that refine
 FEWEST_DRAWS = 1000
@@ -79,15 +89,29 @@ def min_ess(num_draws: int) -> float:
 
 def is_settled(weights: ImportanceWeights) -> bool:
     """Whether weights are healthy, and k-hat so by more than its standard error."""
-    limit = pareto_k_limit(weights.log_weights.size)
-    is_clear = bool(weights.pareto_k + _error_of_k(weights) <= limit) or _is_tail_light(weights)
-    return is_clear and judge(weights)[0] == "corrected"
+    largest, num_draws = np.exp(weights.log_weights.max()), weights.log_weights.size
+    return not weights.problems and bool(are_settled(weights.pareto_k, weights.ess, largest, num_draws))
+
+
+def are_settled(pareto_k: Any, ess: Any, largest: Any, num_draws: int) -> Any:
+    """`is_settled` of weights without problems, for numbers or arrays along datasets.
+
+    Args:
+        pareto_k: k-hat.
+        ess: Effective sample size, in draws.
+        largest: The largest weight, of a sum of 1.
+        num_draws: Draws of each.
+    """
+    is_light = (ess >= EVEN * num_draws) & (largest <= LIGHTEST)
+    is_clear = (pareto_k + _error_of_k(pareto_k, num_draws) <= pareto_k_limit(num_draws)) | is_light
+    return is_clear & (ess >= min_ess(num_draws))
 
 
 def is_near(weights: ImportanceWeights) -> bool:
     """Whether four times as many draws may make weights healthy, as far as those that there are can tell."""
     enough = FURTHER * weights.ess >= LEAST_ESS
-    return enough and bool(weights.pareto_k - 2.0 * _error_of_k(weights) <= pareto_k_limit(10**6))
+    error = _error_of_k(weights.pareto_k, weights.log_weights.size)
+    return enough and bool(weights.pareto_k - 2.0 * error <= pareto_k_limit(10**6))
 
 
 def _is_tail_light(weights: ImportanceWeights) -> bool:
@@ -100,11 +124,10 @@ def _is_tail_light(weights: ImportanceWeights) -> bool:
     return is_even and not weights.problems and float(np.exp(weights.log_weights.max())) <= LIGHTEST
 
 
-def _error_of_k(weights: ImportanceWeights) -> float:
+def _error_of_k(pareto_k: Any, num_draws: int) -> Any:
     """Standard error of k-hat: that of the maximum likelihood estimate of a Pareto tail's shape."""
-    if np.isneginf(weights.pareto_k):
-        return 0.0
-    return max(1.0 + weights.pareto_k, 0.5) / np.sqrt(num_tail(weights.log_weights.size))
+    error = np.maximum(1.0 + pareto_k, 0.5) / np.sqrt(num_tail(num_draws))
+    return np.where(np.isneginf(pareto_k), 0.0, error)
 
 
 def _tail_problems(weights: ImportanceWeights) -> tuple[str, ...]:

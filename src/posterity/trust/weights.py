@@ -8,7 +8,7 @@ weights, and its k-hat, the tail index of the ratios, says whether reweighting c
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from posterity.trust.pareto import smooth_tails
 
@@ -19,6 +19,7 @@ __all__ = [
     "flattened",
     "pareto_smoothed",
     "pareto_smoothed_many",
+    "plainly_smoothed",
     "unusable_weights",
 ]
 
@@ -119,6 +120,25 @@ def pareto_smoothed_many(log_ratios: np.ndarray) -> list[ImportanceWeights]:
                 no_fit = "No Pareto tail fits the weights (k-hat is infinite): a few draws carry nearly all weight."
                 found[i] = _weights(_normalised(ratios[i]), np.inf, (no_fit,))
     return [found[i] for i in range(len(ratios))]
+
+
+def plainly_smoothed(
+    log_ratios: Float[np.ndarray, "dataset draw"],
+) -> tuple[Float[np.ndarray, "dataset draw"], Float[np.ndarray, " dataset"], Bool[np.ndarray, " dataset"]]:
+    """Normalised log weights and k-hat where nothing is out of the ordinary, and where that is.
+
+    Out of the ordinary are ratios that are not finite, tied, equal or huge, and tails that nothing fits; of those see
+    `pareto_smoothed_many`.
+    """
+    ordered = np.sort(log_ratios, axis=1)
+    size = np.maximum(np.abs(ordered[:, 0]), np.abs(ordered[:, -1]))
+    with np.errstate(invalid="ignore"):
+        is_plain = np.all(np.diff(ordered, axis=1) > 0.0, axis=1) & (ordered[:, -1] - ordered[:, 0] > _EQUAL)
+        is_plain &= np.isfinite(size) & (np.spacing(size) <= _COARSEST)
+    log_weights, pareto_k = np.zeros(log_ratios.shape), np.full(len(log_ratios), np.nan)
+    if np.any(is_plain):
+        log_weights[is_plain], pareto_k[is_plain] = smooth_tails(log_ratios[is_plain])
+    return log_weights, pareto_k, is_plain & np.isfinite(pareto_k) & np.isfinite(log_weights).all(axis=1)
 
 
 def _weights(log_weights: np.ndarray, pareto_k: float, problems: tuple[str, ...] = ()) -> ImportanceWeights:

@@ -4,6 +4,7 @@ They are an argument of the programs that bend them, so that no generator is com
 whatever is computed beside it. A tenth of all draws is defensive: wider than q, see `families.wider`.
 """
 
+import functools
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -61,9 +62,9 @@ def base_noise(
     """
     own = -(-num_draws // NUM_BLOCKS) * NUM_BLOCKS
     wider = num_wider(num_draws)
+    layout, place = _by_blocks(own, wider)
     uniform = _stratified(rng.random((own, num_uniform), dtype=np.float32), np)
     uniform[:, 1:] = rng.permuted(uniform[:, 1:], axis=0)
-    layout = _by_blocks(own, wider)
     uniform = np.concatenate([uniform, _wider_uniform(rng, wider, num_uniform, num_scores)])[layout]
     kinds = rng.permutation((np.arange(wider) + rng.random()) / wider)
     stretch = np.concatenate([np.full(own, -1.0), kinds])[layout]
@@ -72,7 +73,7 @@ def base_noise(
         rng.standard_normal((own + wider, size), dtype=np.float32),
         uniform.astype(np.float32),
         stretch.astype(np.float32),
-        np.argsort(layout)[handed_out].astype(np.int32),
+        place[handed_out],
     )
     return BaseNoise(*numbers)
 
@@ -94,10 +95,15 @@ def _stratified(uniform: Any, numpy: Any) -> Any:
     return numpy.clip((numpy.arange(total, dtype=numpy.float32)[:, None] + uniform) / total, 1e-7, 1.0 - 1e-7)
 
 
-def _by_blocks(own: int, wider: int) -> Int[np.ndarray, " draw"]:
-    """Which draw stands at each place, draws of q counted first: in each block some of them, then some wider ones."""
+@functools.lru_cache(maxsize=8)
+def _by_blocks(own: int, wider: int) -> tuple[Int[np.ndarray, " draw"], Int[np.ndarray, " draw"]]:
+    """Which draw stands at each place, draws of q counted first, and where each draw stands.
+
+    In each block there are some draws of q, then some wider ones.
+    """
     blocks = [np.reshape(part, (NUM_BLOCKS, -1)) for part in (np.arange(own), own + np.arange(wider))]
-    return np.concatenate(blocks, axis=1).ravel()
+    layout = np.concatenate(blocks, axis=1).ravel()
+    return layout, np.argsort(layout).astype(np.int32)
 
 
 def _wider_uniform(rng: np.random.Generator, total: int, num_uniform: int, num_scores: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 from posterity.amortized.families.base import AbstractNoisePosterior, AbstractTransport
 from posterity.informed_posterior.anchor.anchor import Anchor, spread_of
 from posterity.informed_posterior.bend.row_map import RowMap
+from posterity.model.dataset import AnyArray
 
 __all__ = ["AnchoredPosterior"]
 
@@ -48,7 +49,7 @@ class AnchoredPosterior(AbstractTransport):
         return cls(anchor.loc, anchor.factor, spread_of(anchor.factor), row_map)
 
     @property
-    def mask(self) -> Bool[Array, "*dataset latent"]:
+    def mask(self) -> Bool[AnyArray, "*dataset latent"]:
         """True for active latents."""
         return self.row_map.mask
 
