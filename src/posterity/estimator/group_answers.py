@@ -63,8 +63,9 @@ def write_groups(
                 with_entries=on_answer is not None,
                 on_progress=lambda done, first=first: on_progress(first + done),
             )
-            for entry in entries if on_answer is not None else ():
-                on_answer(entry)
+            if on_answer is not None:
+                for entry in entries:
+                    on_answer(entry)
             file.add(found)
             settings.pop("started", None)  # the first answers wait for what was read before; each later one has its own
         verdicts = file.verdicts()

@@ -16,7 +16,7 @@ from jax import lax, vmap
 from jaxtyping import Array, Float
 
 from posterity.amortized.families.base import AbstractNoisePosterior, AbstractTransport, WideDraws
-from posterity.amortized.families.noise import BaseNoise, base_noise
+from posterity.amortized.families.noise import BaseNoise, base_noise, base_noises
 from posterity.amortized.families.symmetrised import SymmetrisedPosterior
 from posterity.amortized.network import AmortizedPosterior
 from posterity.informed_posterior.informed import InformedNetwork, InformedPosterior
@@ -111,6 +111,17 @@ class Drawer:
         """
         rng = self.generator(i, f"draws {turn}" if turn else "draws")
         return base_noise(rng, num_draws, *self.numbers)
+
+    def all_noise(self, num_draws: int) -> BaseNoise:
+        """Base noise of all datasets in the first round, along a leading axis of places.
+
+        Args:
+            num_draws: Draws of q, see `base_noise`.
+        """
+        rngs = [self.generator(i, "draws") for i in range(len(self._words))]
+        noise = base_noises(rngs, num_draws, *self.numbers)
+        missing = len(self._places.row_mask) - len(rngs)
+        return jax.tree.map(lambda leaf: np.concatenate([leaf, leaf[:1].repeat(missing, axis=0)]), noise)
 
     def draw(self, which: Sequence[int], noise: Sequence[BaseNoise]) -> list[Drawn]:
         """Draws of some datasets of the batch, their log densities and their log joint.

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from posterity.amortized.families.noise import BaseNoise, base_noise
 from posterity.inference.draw import Drawer, Drawn
 from posterity.inference.run import Request
 from posterity.informed_posterior.informed import InformedNetwork
@@ -271,20 +270,22 @@ class _Answering:
         rows = np.arange(num_rows)
         is_real = rows < self.num_rows[chosen, None]
         index = np.where(is_real, self.starts[chosen, None] + rows, self.starts[chosen, None])
-        values = {}
+        values: dict[str, Any] = {}
         for argument in self.model.arguments:
             array = self.wide[argument.name]
             own = np.where(np.reshape(is_real, (*is_real.shape, *[1] * (array.ndim - 1))), array[index], 0)
             values[argument.name] = _padded_axes(own, argument)
-        masks = {plate: np.broadcast_to(mask, (len(chosen), len(mask))) for plate, mask in self.masks.items()}
-        return Dataset(values, is_real, masks)
+        row_mask: Any = is_real
+        masks: Any = {plate: np.broadcast_to(mask, (len(chosen), len(mask))) for plate, mask in self.masks.items()}
+        return Dataset(values, row_mask, masks)
 
     def _dataset(
         self, exact: Dataset, chosen: Int[np.ndarray, " dataset"], by_sums: Bool[np.ndarray, " dataset"]
     ) -> Dataset:
         """What programs read, with 32 bits: the rows, or where sums suffice a few of the same sums."""
         if not self.is_by_sums:
-            return Dataset({n: narrowed(a) for n, a in exact.values.items()}, exact.row_mask, exact.plate_masks)
+            short: Any = {name: narrowed(np.asarray(array)) for name, array in exact.values.items()}
+            return Dataset(short, exact.row_mask, exact.plate_masks)
         few = bucket_for(self.width + 1, [SMALLEST_BUCKET])
         number, num_rows = exact.row_mask.shape
         shapes = {argument.name: self.wide[argument.name].shape[1:] for argument in self.model.arguments}
@@ -296,27 +297,26 @@ class _Answering:
         summed = np.pad(summed, [(0, 0), (0, few - self.width - 1), (0, 0)])
         rows = np.where(by_sums[:, None, None], summed, table[:, :few])
         parts = np.split(rows, np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1], axis=2)
-        values = {}
+        values: dict[str, Any] = {}
         for argument, part in zip(self.model.arguments, parts, strict=True):
             own = np.reshape(part, (number, few, *shapes[argument.name]))
             values[argument.name] = narrowed(_padded_axes(own, argument))
         kept = np.where(by_sums, self.width + 1, self.num_rows[chosen])
-        weight = np.where(by_sums, weights, 1.0).astype(np.float32)
-        return Dataset(values, np.arange(few) < kept[:, None], exact.plate_masks, weight)
+        row_mask: Any = np.arange(few) < kept[:, None]
+        weight: Any = np.where(by_sums, weights, 1.0).astype(np.float32)
+        return Dataset(values, row_mask, exact.plate_masks, weight)
 
     def _drawn(
         self, places: Dataset, chosen: Int[np.ndarray, " dataset"]
     ) -> tuple[Drawn, Bool[np.ndarray, "dataset draw"]]:
         """Draws of the datasets, and which of them are wider than q."""
-        words = [dataset_words(self.names[i], 0) for i in chosen]
+        words = [dataset_words(self.names[int(i)], 0) for i in chosen]
         drawer = Drawer(self.network, self.model, places, self.request.seed, words)
         num_draws = max(self.request.num_draws, FEWEST_DRAWS)
-        noises = [base_noise(drawer.generator(i, "draws"), num_draws, *drawer.numbers) for i in range(len(chosen))]
-        filled = [*noises, *[noises[0]] * (len(places.row_mask) - len(noises))]
-        noise = BaseNoise(*map(np.stack, zip(*filled, strict=True)))
+        noise = drawer.all_noise(num_draws)
         drawn = drawer.draw_all(noise)
         number = len(chosen)
-        is_wider = np.take_along_axis(noise.stretch, noise.order, axis=1)[:number] >= 0.0
+        is_wider = np.take_along_axis(np.asarray(noise.stretch), np.asarray(noise.order), axis=1)[:number] >= 0.0
         arrays = (drawn.z, drawn.log_q, drawn.log_wider, drawn.log_joint)
         z, log_q, log_wider, log_joint = (array[:number] for array in arrays)
         latents = {site: array[:number] for site, array in drawn.latents.items()}

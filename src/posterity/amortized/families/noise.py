@@ -5,6 +5,7 @@ whatever is computed beside it. A tenth of all draws is defensive: wider than q,
 """
 
 import functools
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from posterity.model.dataset import AnyArray
 
-__all__ = ["NUM_BLOCKS", "REACH", "BaseNoise", "base_noise", "noise_of_key", "num_wider"]
+__all__ = ["NUM_BLOCKS", "REACH", "BaseNoise", "base_noise", "base_noises", "noise_of_key", "num_wider"]
 
 NUM_BLOCKS = 4
 """Draws come in this many blocks of equal size: those of a scale's quarters share what costs most."""
@@ -60,22 +61,78 @@ def base_noise(
         num_uniform: Uniform numbers of each draw.
         num_scores: How many of them, the first, are probabilities of scales, which are widened, too.
     """
+    return BaseNoise(*(part[0] for part in base_noises([rng], num_draws, size, num_uniform, num_scores)))
+
+
+def base_noises(
+    rngs: Sequence[np.random.Generator], num_draws: int, size: int, num_uniform: int = 0, num_scores: int = 0
+) -> BaseNoise:
+    """Noise of some datasets along a leading axis: of each its own, as `base_noise` gives it."""
     own = -(-num_draws // NUM_BLOCKS) * NUM_BLOCKS
     wider = num_wider(num_draws)
     layout, place = _by_blocks(own, wider)
-    uniform = _stratified(rng.random((own, num_uniform), dtype=np.float32), np)
-    uniform[:, 1:] = rng.permuted(uniform[:, 1:], axis=0)
-    uniform = np.concatenate([uniform, _wider_uniform(rng, wider, num_uniform, num_scores)])[layout]
-    kinds = rng.permutation((np.arange(wider) + rng.random()) / wider)
-    stretch = np.concatenate([np.full(own, -1.0), kinds])[layout]
-    handed_out = rng.permutation(np.concatenate([rng.permutation(own)[:num_draws], own + np.arange(wider)]))
+    made = [_Raw.made(rng, own, wider, num_draws, size, num_uniform, num_scores) for rng in rngs]
+    raw = _Raw(*map(np.stack, zip(*made, strict=True)))
+    uniform = np.concatenate([raw.uniform, _wider_uniform(raw, num_scores)], axis=1)[:, layout]
+    kinds = np.broadcast_to(np.concatenate([np.full(own, -1.0), np.zeros(wider)]), (len(rngs), own + wider)).copy()
+    kinds[:, own:] = raw.kinds
     numbers: tuple[Any, ...] = (
-        rng.standard_normal((own + wider, size), dtype=np.float32),
+        raw.normal,
         uniform.astype(np.float32),
-        stretch.astype(np.float32),
-        place[handed_out],
+        kinds[:, layout].astype(np.float32),
+        place[raw.handed_out],
     )
     return BaseNoise(*numbers)
+
+
+class _Raw(NamedTuple):
+    """Numbers of one dataset as they come from its generator, or of several along a leading axis.
+
+    Attributes:
+        uniform: Of draws of q, stratified.
+        blocks: Quarter in which each uniform number of a wider draw lies.
+        within: Where within the quarter.
+        which: Kind of a wider draw's spread.
+        one: Score that is spread alone.
+        kinds: Ways in which draws are wider.
+        handed_out: Draws to hand out, those of q counted first.
+        normal: As in `BaseNoise`.
+    """
+
+    uniform: Any
+    blocks: Any
+    within: Any
+    which: Any
+    one: Any
+    kinds: Any
+    handed_out: Any
+    normal: Any
+
+    @classmethod
+    def made(
+        cls,
+        rng: np.random.Generator,
+        own: int,
+        wider: int,
+        num_draws: int,
+        size: int,
+        num_uniform: int,
+        num_scores: int,
+    ) -> "_Raw":
+        """From one generator; the order of the calls decides the numbers."""
+        uniform = _stratified(rng.random((own, num_uniform), dtype=np.float32), np)
+        uniform[:, 1:] = rng.permuted(uniform[:, 1:], axis=0)
+        block = np.repeat(np.arange(NUM_BLOCKS), wider // NUM_BLOCKS)
+        blocks = np.stack([block, *[rng.permutation(block) for _ in range(1, num_uniform)]], axis=1)[:, :num_uniform]
+        within = rng.random((wider, num_uniform))
+        which = one = np.zeros((wider, 1), int)
+        if num_scores:
+            which = rng.integers(2 if num_scores == 1 else 3, size=(wider, 1))
+            one = rng.integers(num_scores, size=(wider, 1))
+        kinds = rng.permutation((np.arange(wider) + rng.random()) / wider)
+        handed_out = rng.permutation(np.concatenate([rng.permutation(own)[:num_draws], own + np.arange(wider)]))
+        normal = rng.standard_normal((own + wider, size), dtype=np.float32)
+        return cls(uniform, blocks, within, which, one, kinds, handed_out, normal)
 
 
 def noise_of_key(rng_key: PRNGKeyArray, num_draws: int, size: int, num_uniform: int) -> BaseNoise:
@@ -106,22 +163,18 @@ def _by_blocks(own: int, wider: int) -> tuple[Int[np.ndarray, " draw"], Int[np.n
     return layout, np.argsort(layout).astype(np.int32)
 
 
-def _wider_uniform(rng: np.random.Generator, total: int, num_uniform: int, num_scores: int) -> np.ndarray:
+def _wider_uniform(raw: _Raw, num_scores: int) -> np.ndarray:
     """Uniform numbers of wider draws, as many in each block of the first column as in each other.
 
     With one scale, half of them spread it; with several, a third spread all and a third one of them.
     """
     from scipy.special import ndtr
 
-    block = np.repeat(np.arange(NUM_BLOCKS), total // NUM_BLOCKS)
-    blocks = np.stack([block, *[rng.permutation(block) for _ in range(1, num_uniform)]], axis=1)[:, :num_uniform]
-    within = rng.random((total, num_uniform))
-    uniform = (blocks + within) / NUM_BLOCKS
+    uniform = (raw.blocks + raw.within) / NUM_BLOCKS
     if num_scores == 0:
         return uniform
     ends = np.array([-REACH, *(NormalDist().inv_cdf(i / NUM_BLOCKS) for i in range(1, NUM_BLOCKS)), REACH])
-    spread = ndtr(ends[blocks] + within * (ends[blocks + 1] - ends[blocks]))
-    which = rng.integers(2 if num_scores == 1 else 3, size=(total, 1))
-    one = rng.integers(num_scores, size=(total, 1)) == np.arange(num_uniform)
-    chosen = ((which == 1) | ((which == 2) & one)) & (np.arange(num_uniform) < num_scores)
+    spread = ndtr(ends[raw.blocks] + raw.within * (ends[raw.blocks + 1] - ends[raw.blocks]))
+    one = raw.one == np.arange(uniform.shape[-1])
+    chosen = ((raw.which == 1) | ((raw.which == 2) & one)) & (np.arange(uniform.shape[-1]) < num_scores)
     return np.where(chosen, spread, uniform)
