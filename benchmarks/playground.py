@@ -5,8 +5,9 @@
 In every mode of `posterity play` one point is dragged for a few seconds, a move every 40 ms. The page itself takes the
 time of each move that it shows, from the event's own time stamp until the frame after the picture was changed; moves
 that come while an answer is being computed are passed over, and the newest is answered next. Beside it stand the
-milliseconds that the answers took in the server. Software rendering: a GPU paints faster. Rows go to
-`results/playground.jsonl`, with the load of the machine at the end (processes that wanted a core, over a minute).
+milliseconds that the answers took in the server, and the CPU milliseconds that one picture cost server and browser: a
+machine with other work to do takes longer. Software rendering: a GPU paints faster. Rows go to
+`results/playground.jsonl`, with the load of the machine (processes that wanted a core, over a minute).
 """
 
 import argparse
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 from playwright.sync_api import Page, sync_playwright
 from rows import append
 
@@ -52,6 +54,11 @@ def drag(page: Page, moves: int) -> tuple[list[float], list[float]]:
     return [float(ms) for ms in (page.locator("#drawn").get_attribute("data-all") or "").split()[before:]], served
 
 
+def cpu_seconds(root: psutil.Process) -> float:
+    """CPU seconds of a process and all that it started and that are still there."""
+    return sum(sum(process.cpu_times()[:2]) for process in [root, *root.children(recursive=True)])
+
+
 def main() -> None:
     """Measures every mode; one with `--smoke`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,13 +79,18 @@ def main() -> None:
             page.click(f"#modes button[data-key={key}]")
             page.wait_for_selector(".verdict.corrected", timeout=120_000)
             page.wait_for_timeout(1000)
+            processes = {"server": psutil.Process(server.pid), "browser": psutil.Process()}
+            before = {name: cpu_seconds(process) for name, process in processes.items()}
             drawn, served = drag(page, 10 if is_smoke else MOVES)
+            spent = {name: cpu_seconds(process) - before[name] for name, process in processes.items()}
+            spent["browser"] -= spent["server"]  # it is a child, too
             row = {
                 "mode": key,
                 "drawn": len(drawn),
                 "median_ms": round(statistics.median(drawn), 1),
                 "p90_ms": round(statistics.quantiles(drawn, n=10)[-1], 1),
                 "server_median_ms": round(statistics.median(served), 1),
+                **{f"{name}_cpu_ms": round(1000 * seconds / len(drawn), 1) for name, seconds in spent.items()},
                 "load": round(os.getloadavg()[0], 1),
             }
             append(NAME, row)

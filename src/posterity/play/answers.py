@@ -74,7 +74,7 @@ class Answers:
         # Of what the page shows: chains may call the components of a mixture differently.
         chains = {
             label: values.reshape(reference.num_chains, -1)
-            for label, values in entry.quantities(reference.draws).items()
+            for label, values in entry.quantities(entry.natural(reference.draws, settings)).items()
         }
         r_hats, sizes = diagnose_chains(chains)
         return {
@@ -104,10 +104,12 @@ def _dataset(mode: str, points: Points, sliders: Mapping[str, float]) -> tuple[M
     for slider in entry.sliders:
         if not slider.low <= settings[slider.name] <= slider.high:
             raise InputError(f"{slider.label}: expected {slider.low} to {slider.high}; got {settings[slider.name]}")
-    return entry, entry.data(points) | settings, settings
+    columns = {name: np.full(len(points.x), value, np.float32) for name, value in settings.items()}
+    return entry, entry.data(points) | columns, settings
 
 
 def _shown(entry: Mode, draws: Mapping[str, np.ndarray], settings: Mapping[str, float]) -> dict[str, Any]:
+    draws = entry.natural(draws, settings)
     latents = [
         {"label": label, "mean": float(values.mean()), "sd": float(values.std()), **_bounds(values)}
         for label, values in entry.quantities(draws).items()

@@ -1,4 +1,9 @@
-"""What the playground shows. A mode is one entry of `MODES`: a model, its sliders, and a picture of its draws."""
+"""What the playground shows. A mode is one entry of `MODES`: a model, its sliders, and a picture of its draws.
+
+A plain number is a part of a model: another value is another model, and compiled anew. So that sliders move at once,
+they are columns of the data, with one value in all rows, and latents are drawn with scale 1 and multiplied where rows
+meet them: the same posterior, in other units, which `natural` takes back.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,7 +69,8 @@ class Mode:
         title: Its name on the page.
         hint: What to try first.
         model: A NumPyro model; its arguments are those of `data` and the sliders.
-        data: Points -> the model's arguments.
+        data: Points -> the model's arguments, the sliders' columns not among them.
+        natural: Draws of the model's sites and values of the sliders -> draws of what `quantities` and `picture` see.
         quantities: Draws of the latents -> label -> draws of one number, shape `(draw,)`: the table of the page.
         picture: Draws of the latents and values of the sliders -> marks, in units of the axes.
         sliders: What the user sets besides.
@@ -81,6 +87,7 @@ class Mode:
     data: Callable[[Points], dict[str, np.ndarray]]
     quantities: Callable[[Draws], dict[str, np.ndarray]]
     picture: Callable[[Draws, Settings], list[Mark]]
+    natural: Callable[[Draws, Settings], Draws]
     sliders: tuple[Slider, ...]
     columns: tuple[str, ...]
     start: Points
@@ -94,11 +101,17 @@ class Mode:
 
 def line_model(x, prior_scale, noise, y=None):
     """A line with noise of unknown size, which `noise` says the usual size of."""
-    intercept = numpyro.sample("intercept", dist.Normal(0.0, prior_scale))
-    slope = numpyro.sample("slope", dist.Normal(0.0, prior_scale))
-    sigma = numpyro.sample("sigma", dist.HalfNormal(noise))
+    intercept = numpyro.sample("intercept", dist.Normal(0.0, 1.0))
+    slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
     with numpyro.plate("observations", x.shape[0]):
-        numpyro.sample("y", dist.Normal(intercept + slope * x, sigma), obs=y)
+        numpyro.sample("y", dist.Normal(prior_scale * (intercept + slope * x), noise * sigma), obs=y)
+
+
+def _line_natural(draws: Draws, settings: Settings) -> Draws:
+    scale = settings["prior_scale"]
+    coefficients = {name: scale * draws[name] for name in ("intercept", "slope")}
+    return coefficients | {"sigma": settings["noise"] * draws["sigma"]}
 
 
 def _line_picture(draws: Draws, settings: Settings) -> list[Mark]:
@@ -120,10 +133,15 @@ def _normal_grid(number: int) -> np.ndarray:
 
 def classes_model(x1, x2, prior_scale, y=None):
     """Logistic regression on a plane."""
-    intercept = numpyro.sample("intercept", dist.Normal(0.0, prior_scale))
-    slopes = jnp.asarray(numpyro.sample("slopes", dist.Normal(0.0, prior_scale).expand([2]).to_event(1)))
+    intercept = numpyro.sample("intercept", dist.Normal(0.0, 1.0))
+    slopes = jnp.asarray(numpyro.sample("slopes", dist.Normal(0.0, 1.0).expand([2]).to_event(1)))
     with numpyro.plate("observations", x1.shape[0]):
-        numpyro.sample("y", dist.Bernoulli(logits=intercept + slopes[0] * x1 + slopes[1] * x2), obs=y)
+        logits = prior_scale * (intercept + slopes[0] * x1 + slopes[1] * x2)
+        numpyro.sample("y", dist.Bernoulli(logits=logits), obs=y)
+
+
+def _all_scaled(draws: Draws, settings: Settings) -> Draws:
+    return {name: settings["prior_scale"] * values for name, values in draws.items()}
 
 
 def _classes_picture(draws: Draws, settings: Settings) -> list[Mark]:
@@ -155,10 +173,14 @@ def _where_zero(a: float, b: float, c: float) -> tuple[np.ndarray, np.ndarray] |
 def mixture_model(prior_scale, noise, y):
     """Two normal components of known size, anywhere along a line."""
     share = numpyro.sample("share", dist.Dirichlet(jnp.ones(2)))
-    means = numpyro.sample("means", dist.Normal(0.0, prior_scale).expand([2]).to_event(1))
+    means = jnp.asarray(numpyro.sample("means", dist.Normal(0.0, 1.0).expand([2]).to_event(1)))
     with numpyro.plate("observations", y.shape[0]):
-        parts = dist.MixtureSameFamily(dist.Categorical(share), dist.Normal(means, noise))
-        numpyro.sample("y", parts, obs=y)
+        components = dist.Normal(prior_scale[:, None] * means, noise[:, None])
+        numpyro.sample("y", dist.MixtureSameFamily(dist.Categorical(share), components), obs=y)
+
+
+def _mixture_natural(draws: Draws, settings: Settings) -> Draws:
+    return {"share": draws["share"], "means": settings["prior_scale"] * draws["means"]}
 
 
 def _left_first(draws: Draws) -> tuple[np.ndarray, np.ndarray]:
@@ -193,11 +215,17 @@ def _mixture_picture(draws: Draws, settings: Settings) -> list[Mark]:
 def groups_model(group, prior_scale, noise, y=None):
     """Groups whose means come from one population."""
     population = numpyro.sample("population", dist.Normal(0.0, 3.0))
-    spread = numpyro.sample("spread", dist.HalfNormal(prior_scale))
+    spread = numpyro.sample("spread", dist.HalfNormal(1.0))
     with numpyro.plate("groups", NUM_GROUPS):
-        means = jnp.asarray(numpyro.sample("means", dist.Normal(population, spread)))
+        away = jnp.asarray(numpyro.sample("away", dist.Normal(0.0, spread)))
     with numpyro.plate("observations", group.shape[0]):
-        numpyro.sample("y", dist.Normal(means[group], noise), obs=y)
+        numpyro.sample("y", dist.Normal(population + prior_scale * away[group], noise), obs=y)
+
+
+def _groups_natural(draws: Draws, settings: Settings) -> Draws:
+    scale = settings["prior_scale"]
+    means = draws["population"][:, None] + scale * draws["away"]
+    return {"population": draws["population"], "spread": scale * draws["spread"], "means": means}
 
 
 def group_places() -> np.ndarray:
@@ -249,6 +277,7 @@ MODES: dict[str, Mode] = {
         data=lambda at: {"x": at.x.astype(np.float32), "y": at.y.astype(np.float32)},
         quantities=lambda draws: {name: draws[name] for name in ("intercept", "slope", "sigma")},
         picture=_line_picture,
+        natural=_line_natural,
         sliders=(_PRIOR, Slider("noise", "usual size of the noise", 0.05, 5.0, 1.0)),
         columns=("x", "y"),
         start=_points(
@@ -271,6 +300,7 @@ MODES: dict[str, Mode] = {
             "slope along y": draws["slopes"][:, 1],
         },
         picture=_classes_picture,
+        natural=_all_scaled,
         sliders=(_PRIOR,),
         columns=("x", "y", "class"),
         start=_points(
@@ -291,6 +321,7 @@ MODES: dict[str, Mode] = {
             "share of the lower": _left_first(draws)[1][:, 0],
         },
         picture=_mixture_picture,
+        natural=_mixture_natural,
         sliders=(
             Slider("prior_scale", "prior sd of the means", 0.2, 10.0, 2.0),
             Slider("noise", "sd within a component", 0.15, 2.0, 0.5),
@@ -313,6 +344,7 @@ MODES: dict[str, Mode] = {
             **{f"mean of group {name}": draws["means"][:, n] for n, name in enumerate("ABCDEF")},
         },
         picture=_groups_picture,
+        natural=_groups_natural,
         sliders=(
             Slider("prior_scale", "usual spread of the groups", 0.05, 5.0, 1.0),
             Slider("noise", "sd within a group", 0.1, 3.0, 0.7),

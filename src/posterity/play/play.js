@@ -94,7 +94,9 @@ function show(answer) {
   get("reasons").textContent = answer.reasons[0] || "";
   get("refine").hidden = answer.verdict !== "untrusted";
   get("k-hat").textContent = answer.k_hat.replace("-", "\u2212");
-  get("ess").textContent = answer.num_weighed ? `${answer.ess} of ${answer.num_weighed}` : answer.ess;
+  const of = document.createElement("small");
+  of.textContent = ` of ${answer.num_weighed}`;
+  get("ess").replaceChildren(String(answer.ess), of);
   get("computed").textContent = duration(answer.seconds);
   table(answer.latents, null);
 }
