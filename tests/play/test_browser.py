@@ -115,7 +115,7 @@ def test_everything_has_a_name(page):
 def test_nuts_stands_beside_it(page, pictures):
     page.click("#nuts")
     page.locator(
-        "#nuts-said", has_text=re.compile(r"NUTS [\d.]+ m?s, compilation included; Posterity .+ now")
+        "#nuts-said", has_text=re.compile(r"NUTS [\d.]+ m?s with its compilation; Posterity .+ now")
     ).wait_for()
     assert page.locator("#plot .nuts .line").count() == 1
     ours, theirs = (page.locator("#latents tr").nth(1).locator("td").nth(n).inner_text() for n in (0, 3))

@@ -32,6 +32,7 @@ class Answers:
         """
         self._seed = seed
         self._estimators: dict[str, Estimator] = {}
+        self._first: dict[str, float] = {}
         self._making = threading.Lock()
 
     def posterior(self, mode: str, points: Points, sliders: Mapping[str, float], *, refine: bool) -> dict[str, Any]:
@@ -47,8 +48,8 @@ class Answers:
             InputError: There is no such mode, a slider is missing, or the points are too few.
         """
         entry, dataset, settings = _dataset(mode, points, sliders)
-        estimator = self._estimator(mode, entry, dataset)
         started = time.perf_counter()
+        estimator = self._estimator(mode, entry, dataset)
         posterior = estimator.infer(dataset, seed=self._seed, refine_seconds=REFINE_SECONDS if refine else 0.0)
         seconds = time.perf_counter() - started
         words = verdict_words(posterior)
@@ -60,6 +61,7 @@ class Answers:
             "ess": round(posterior.ess),
             "num_weighed": posterior.num_weighed,
             "seconds": seconds,
+            "first_seconds": self._first.setdefault(mode, seconds),
             **_shown(entry, posterior.draws, settings),
         }
 

@@ -56,7 +56,6 @@ async function pump(refine = false) {
     const answer = await ask("/posterior", question(refine));
     if (number === asking.number) {
       state.answer = answer;
-      state.first ??= answer.seconds;
       show(answer);
       if (moved) painted(moved);
     }
@@ -287,7 +286,7 @@ function open(key) {
   state.key = key;
   state.mode = told.modes[key];
   Object.assign(state, { points: structuredClone(state.mode.points), axes: {}, kinds: [...state.mode.kinds] });
-  Object.assign(state, { selected: -1, past: [], answer: null, first: null, file: null });
+  Object.assign(state, { selected: -1, past: [], answer: null, file: null });
   state.sliders = Object.fromEntries(state.mode.sliders.map((slider) => [slider.name, slider.value]));
   asking.number += 1;
   for (const button of get("modes").children) button.setAttribute("aria-pressed", button.dataset.key === key);
@@ -444,8 +443,8 @@ get("nuts").addEventListener("click", async () => {
     const found = await ask("/nuts", question());
     if (asked === JSON.stringify(question())) {
       const doubt = found.converged ? "" : " It has not converged, and is no reference.";
-      const ours = `Posterity ${duration(state.first)} the first time, ${duration(before.seconds)} now`;
-      get("nuts-said").textContent = `NUTS ${duration(found.seconds)}, compilation included; ${ours}. NUTS has R-hat ` +
+      const ours = `Posterity ${duration(before.first_seconds)} with its own, ${duration(before.seconds)} now`;
+      get("nuts-said").textContent = `NUTS ${duration(found.seconds)} with its compilation; ${ours}. NUTS has R-hat ` +
         `${found.max_r_hat === null ? "?" : found.max_r_hat.toFixed(3)} and ESS ${found.min_ess}.${doubt}`;
       showNuts(true);
       plot.marks("nuts", found.marks);
