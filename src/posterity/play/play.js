@@ -75,7 +75,7 @@ function painted(moved) {
     channel.port1.onmessage = () => {
       latencies.push(performance.now() - moved);
       const latest = latencies.slice(-30).sort((a, b) => a - b);
-      get("drawn").textContent = `${latest[Math.floor(latest.length / 2)].toFixed(0)} ms`;
+      write(get("drawn"), `${latest[Math.floor(latest.length / 2)].toFixed(0)} ms`);
       get("drawn").dataset.all = latencies.slice(-500).map((ms) => ms.toFixed(1)).join(" ");
     };
     channel.port2.postMessage(0);
@@ -87,37 +87,40 @@ function painted(moved) {
 function show(answer) {
   plot.marks("posterior", answer.marks);
   const box = get("verdict");
-  box.className = `verdict ${answer.verdict}`;
-  get("badge").textContent = answer.verdict;
-  get("headline").textContent = answer.headline;
-  get("reasons").textContent = answer.reasons[0] || "";
+  if (box.className !== `verdict ${answer.verdict}`) box.className = `verdict ${answer.verdict}`;
+  write(get("badge"), answer.verdict);
+  write(get("headline"), answer.headline);
+  write(get("reasons"), answer.reasons[0] || "");
   get("refine").hidden = answer.verdict !== "untrusted";
-  get("k-hat").textContent = answer.k_hat.replace("-", "\u2212");
-  const of = document.createElement("small");
-  of.textContent = ` of ${answer.num_weighed}`;
-  get("ess").replaceChildren(String(answer.ess), of);
-  get("computed").textContent = duration(answer.seconds);
+  write(get("k-hat"), answer.k_hat.replace("-", "\u2212"));
+  write(get("ess"), String(answer.ess));
+  write(get("weighed"), ` of ${answer.num_weighed}`);
+  write(get("computed"), duration(answer.seconds));
   table(answer.latents, null);
 }
 
+// Browsers lay out anew whatever is written to, changed or not.
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 function table(latents, byNuts) {
-  const rows = latents.map((latent, n) => {
-    const row = document.createElement("tr");
-    const head = document.createElement("th");
-    head.scope = "row";
-    head.textContent = relabelled(latent.label);
-    row.append(head);
-    const cells = [number(latent.mean), number(latent.sd), `${number(latent.low)} to ${number(latent.high)}`];
-    if (byNuts) cells.push(number(byNuts[n].mean), number(byNuts[n].sd));
-    for (const text of cells) {
-      const cell = document.createElement("td");
-      cell.className = text === cells[1] ? "number sd" : "number";
-      cell.textContent = text;
-      row.append(cell);
-    }
-    return row;
+  const body = get("latents");
+  const width = byNuts ? 6 : 4;
+  if (body.rows.length !== latents.length || (body.rows.length && body.rows[0].cells.length !== width)) {
+    body.replaceChildren(...latents.map(() => {
+      const row = document.createElement("tr");
+      row.append(document.createElement("th"));
+      row.cells[0].scope = "row";
+      for (let n = 1; n < width; n++) row.insertCell().className = n === 2 ? "number sd" : "number";
+      return row;
+    }));
+  }
+  latents.forEach((latent, n) => {
+    const texts = [relabelled(latent.label), number(latent.mean), number(latent.sd), `${number(latent.low)} to ${number(latent.high)}`];
+    if (byNuts) texts.push(number(byNuts[n].mean), number(byNuts[n].sd));
+    texts.forEach((text, column) => write(body.rows[n].cells[column], text));
   });
-  get("latents").replaceChildren(...rows);
 }
 
 // "mean of group A" with the name that the table gives to its first group.
