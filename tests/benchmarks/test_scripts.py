@@ -15,6 +15,7 @@ SMALLEST = {
     "deadline": "--only branches --seconds 1",
     "first_answer": "--smoke --only logistic",
     "fit_study": "--only bend --datasets 2",
+    "groups": "--smoke --only linear",
     "hostile_artifacts": "tests/fixtures/regression.estimator --flips 3 --every 300",
     "in_context": "--encoder deep_sets --family diagonal --objective forward --minutes 0.02",
     "informed": "--model logistic --size 32,5 --datasets 3",

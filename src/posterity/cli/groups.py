@@ -106,12 +106,14 @@ class _Bar:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
         self._is_shown = console.is_terminal and not is_quiet.get()
-        self._bar = Progress(console=console, transient=True, disable=not self._is_shown)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not self._is_shown)
         self._alone = contextlib.ExitStack()
+        self._began: tuple[float, int] | None = None  # when, and how many there were before
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
         self._task = self._bar.add_task("answering", total=None)
 
@@ -125,9 +127,12 @@ class _Bar:
         self._alone.close()
 
     def __call__(self, done: int, total: int) -> None:
-        self._bar.update(self._task, completed=done, total=total)
+        began, before = self._began = self._began or (time.monotonic(), done)
+        rate = (done - before) / max(time.monotonic() - began, 1e-3)
+        self._bar.update(self._task, completed=done, total=total, description=f"answering, {rate:.0f} groups/s")
         if not self._is_shown and time.monotonic() >= self._next_line:
-            note(f"answered {done} of {total} groups")
+            left = f", about {(total - done) / rate:.0f} s left" if rate > 0.0 else ""
+            note(f"answered {done} of {total} groups, {rate:.0f} a second{left}")
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
 

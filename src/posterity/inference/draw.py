@@ -143,12 +143,19 @@ class Drawer:
         Args:
             noise: Of all places.
         """
-        return self._drawn(self._places, self._q, noise, len(self._words))
+        return self._drawn(self._places, self._q, noise, len(self._words), bent=_bent_of_many)
 
-    def _drawn(self, places: Dataset, q: InformedPosterior | None, stacked: BaseNoise, number: int) -> Drawn:
+    def _drawn(
+        self,
+        places: Dataset,
+        q: InformedPosterior | None,
+        stacked: BaseNoise,
+        number: int,
+        bent: Callable[[InformedPosterior, BaseNoise, np.integer], WideDraws] | None = None,
+    ) -> Drawn:
         count = np.int32(number)
         if q is not None:
-            draws = _bent(q, stacked, count)
+            draws = (bent or _bent)(q, stacked, count)
         else:
             with precision(False):  # as the network was trained
                 short = jax.tree.map(narrowed, places)
@@ -180,6 +187,9 @@ def _bent(q: InformedPosterior, noise: BaseNoise, count: Array | np.integer) -> 
     """Draws of informed posteriors along a leading axis of places."""
     one = lambda i: _handed_out(*jax.tree.map(lambda leaf: leaf[i], (q, noise)))  # noqa: E731
     return _in_places(one, count, len(noise.order))
+
+
+_bent_of_many = jit(lambda q, noise, count: _bent(q, noise, count))  # twice as fast, for four times the compilation
 
 
 @filter_jit

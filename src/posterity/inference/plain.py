@@ -34,7 +34,7 @@ from posterity.runtime.keys import dataset_words
 from posterity.runtime.precision import is_double, narrowed, precision
 from posterity.runtime.threads import num_cores, one_blas_thread
 from posterity.trust.agreement import log_joint_again, may_be_one_of_few, say_the_same
-from posterity.trust.moments import moments_and_quantiles_of_many
+from posterity.trust.moments import in_other_units, moments_and_quantiles_of_many
 from posterity.trust.verdict import FEWEST_DRAWS, are_settled
 from posterity.trust.weights import plainly_smoothed
 
@@ -257,7 +257,7 @@ class _Answering:
             num_draws = weights.shape[1]
             ess = np.minimum(1.0 / np.einsum("bs,bs->b", weights, weights), num_draws)
             is_plain &= are_settled(pareto_k, ess, weights.max(axis=1), num_draws) & (ess >= ENOUGH * num_draws)
-            is_plain &= ~self._is_far(drawn.z) & ~may_be_one_of_few(drawn.z)
+            is_plain &= ~self.network.are_far(drawn.z) & ~may_be_one_of_few(drawn.z)
             is_plain &= ~np.any([rows.any(axis=1) for rows in drawn.unsupported.values()] or [False], axis=0)
             is_plain &= self._agrees(exact, drawn, mixed)
         kept = np.flatnonzero(is_plain)
@@ -323,10 +323,6 @@ class _Answering:
         unsupported = {name: array[:number] for name, array in drawn.unsupported.items()}
         return Drawn(z, latents, log_q, log_wider, log_joint, unsupported), is_wider
 
-    def _is_far(self, z: Float[np.ndarray, "dataset draw latent"]) -> Bool[np.ndarray, " dataset"]:
-        """Where scales lie near the edge of where they are looked for."""
-        return np.array([self.network.is_far(own) for own in z], bool)
-
     def _agrees(self, exact: Dataset, drawn: Drawn, mixed: "_Mixed") -> Bool[np.ndarray, " dataset"]:
         """Where the log joint of some draws comes out the same a second time, from all rows and with 64 bits."""
         chosen = _worth_a_look(mixed.log_joint - mixed.log_q)
@@ -357,11 +353,14 @@ class _Answering:
             if in_table_units is not None and recipe.units == "table":
                 flat, labels, in_table_units = in_table_units, recipe.table_labels(labels), None
 
-        def statistics(draws: Mapping[str, np.ndarray]) -> np.ndarray:
-            columns = [np.reshape(array, (number, num_draws, -1)) for array in draws.values()]
-            values = np.ascontiguousarray(np.moveaxis(np.concatenate(columns, axis=2), 1, 2))
-            return moments_and_quantiles_of_many(values, weights, LEVELS)
+        def columns(draws: Mapping[str, np.ndarray]) -> Float[np.ndarray, "answer scalar draw"]:
+            parts = [np.reshape(array, (number, num_draws, -1)) for array in draws.values()]
+            return np.ascontiguousarray(np.moveaxis(np.concatenate(parts, axis=2), 1, 2))
 
+        values, table_statistics = columns(flat), None
+        statistics = moments_and_quantiles_of_many(values, weights, LEVELS)
+        if in_table_units is not None:
+            table_statistics = in_other_units(statistics, values, columns(in_table_units), weights, LEVELS)
         evidence, error = log_evidences(mixed.log_joint[kept] - mixed.log_q[kept])
         return PlainAnswers(
             which=places,
@@ -371,8 +370,8 @@ class _Answering:
             log_evidence=evidence,
             evidence_error=error,
             labels=tuple(label for site in flat for label in labels[site]),
-            statistics=statistics(flat),
-            table_statistics=None if in_table_units is None else statistics(in_table_units),
+            statistics=statistics,
+            table_statistics=table_statistics,
             reasons=self._reasons(places),
             by_sums=by_sums,
         )

@@ -113,8 +113,12 @@ class InformedNetwork(eqx.Module):
         Args:
             z: Unconstrained draws.
         """
-        scales = z[:, self.model.space.places(self.structure.scale_sites)]
-        return not self.looks_far and bool(np.any(np.abs(scales) > FAR))
+        return bool(self.are_far(z[None])[0])
+
+    def are_far(self, z: Float[np.ndarray, "dataset draw latent"]) -> Bool[np.ndarray, " dataset"]:
+        """`is_far` of many datasets."""
+        scales = z[:, :, self.model.space.places(self.structure.scale_sites)]
+        return np.any(np.abs(scales) > FAR, axis=(1, 2)) & (not self.looks_far)
 
     def __call__(self, dataset: Dataset) -> InformedPosterior:
         """Posterior of one padded dataset."""

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["moments_and_quantiles", "moments_and_quantiles_of_many"]
+__all__ = ["in_other_units", "moments_and_quantiles", "moments_and_quantiles_of_many"]
+
+AT_ONCE = 8  # datasets whose draws are looked at together: they stay near the processor
+SAME_UNIT = 1e-9  # of the range of the draws
 
 
 def moments_and_quantiles(
@@ -46,6 +49,44 @@ def moments_and_quantiles_of_many(
         weights: Of each dataset's draws, positive, of sum 1.
         levels: Probabilities of the quantiles.
     """
+    parts = [slice(first, first + AT_ONCE) for first in range(0, len(values), AT_ONCE)]
+    return np.concatenate([_of_some(values[part], weights[part], levels) for part in parts])
+
+
+def in_other_units(
+    statistics: Float[np.ndarray, "dataset scalar statistic"],
+    values: Float[np.ndarray, "dataset scalar draw"],
+    others: Float[np.ndarray, "dataset scalar draw"],
+    weights: Float[np.ndarray, "dataset draw"],
+    levels: Sequence[float],
+) -> Float[np.ndarray, "dataset scalar statistic"]:
+    """`moments_and_quantiles_of_many` of the same scalars in other units.
+
+    Where these differ by a factor and a shift, nothing is sorted again.
+
+    Args:
+        statistics: Of `values`.
+        values: Draws.
+        others: The same draws in other units.
+        weights: As before.
+        levels: As before.
+    """
+    low, high = (which(values, axis=2)[:, :, None] for which in (np.argmin, np.argmax))
+    ends, other_ends = (
+        [np.take_along_axis(array, where, axis=2).astype(np.float64) for where in (low, high)]
+        for array in (values, others)
+    )
+    width = ends[1] - ends[0]
+    factor = (other_ends[1] - other_ends[0]) / np.where(width > 0.0, width, 1.0)
+    gaps = np.abs(others - (other_ends[0] + factor * (values - ends[0]))).max(axis=2)
+    is_scaled = np.all((factor > 0.0)[:, :, 0] & (gaps <= SAME_UNIT * (factor * width)[:, :, 0]), axis=0)
+    found = other_ends[0] + factor * (statistics - ends[0])
+    found[:, :, 1:2] = factor * statistics[:, :, 1:2]
+    found[:, ~is_scaled] = moments_and_quantiles_of_many(others[:, ~is_scaled], weights, levels)
+    return found
+
+
+def _of_some(values: np.ndarray, weights: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     values = np.asarray(values, np.float64)
     mean = values @ weights[:, :, None]
     centred = values - mean
