@@ -9,6 +9,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
+    "arrow_threshold": "--groups 32 --family normal --road arrow",
     "bad_tables": "read --chunks 1",
     "building": "--once",
     "compiler": "--only Beta --draws 600",
@@ -24,6 +25,7 @@ SMALLEST = {
     "informed_in_context": "--model linear --size 32,5 --minutes 0.02 --datasets 3",
     "informed_tasks": "T1 --datasets 3",
     "kills": "--kills 1 --only csv",
+    "many_groups": "--groups 200",
     "memory": "infer",
     "missed_modes": "--only 2x2 --datasets 1",
     "multilevel_tables": "--only Dyestuff --draws 1000",

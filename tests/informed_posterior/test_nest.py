@@ -9,7 +9,6 @@ from jax import lax, random, vmap
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 
-from posterity.informed_posterior.anchor.anchor import Anchor
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.informed_posterior.nest.density import LOWEST, AxesDensity, PiecewiseDensity
@@ -107,7 +106,6 @@ def test_samples_follow_the_density(densities, name):
 
 # ----------------------------------------------------------------------------------------- finding the grid
 
-NO_TERMS = (jnp.eye(1), jnp.zeros(0), jnp.zeros(0), jnp.zeros(0), jnp.zeros((0, 9)))
 RNG = np.random.default_rng(3)
 PEAKS = {  # name -> shape (0: normal, 1: log of a gamma variable, -1: its mirror image), centre, spread
     **{f"normal_{sd}_{i}": (0.0, RNG.uniform(-11.0, 11.0), sd) for sd in (0.02, 0.1, 0.5, 3.0) for i in range(4)},
@@ -127,8 +125,7 @@ def find_grid(value_at):
     """The grid of one dataset, without terms."""
 
     def look(scales, starts):
-        anchors = vmap(vmap(lambda start: Anchor(start, *NO_TERMS)))(starts)
-        return anchors, vmap(vmap(lambda scale: value_at(scale[0])))(scales)
+        return starts, vmap(vmap(lambda scale: value_at(scale[0])))(scales)
 
     density, _ = find_density(look, look, jnp.zeros((1, 1)), 1)
     return jax.tree.map(lambda leaf: leaf[0, 0], density.profiles)
@@ -234,11 +231,9 @@ BEYOND = pytest.mark.xfail(reason="the ridge is lost: an importance ESS of 0.1 t
 def test_density_of_several_scales_is_close(name):
     """Importance ESS of 4000 draws, of which it takes the share; the density's log_prob is used as it is."""
     num_scales, value_at, least = SHAPES[name]
-    no_terms = (jnp.eye(1), jnp.zeros(0), jnp.zeros(0), jnp.zeros(0), jnp.zeros((0, 9)))
 
     def look(scales, starts):
-        anchors = vmap(vmap(lambda start: Anchor(start, *no_terms)))(starts)
-        return anchors, vmap(vmap(lambda tau: value_at(tau) - 700.0))(scales)
+        return starts, vmap(vmap(lambda tau: value_at(tau) - 700.0))(scales)
 
     def rate(rng_key):
         density, _ = find_density(look, look, jnp.zeros((1, 1)), num_scales)

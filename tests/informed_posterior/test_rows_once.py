@@ -9,7 +9,7 @@ import pytest
 from jax import random
 from numpy.testing import assert_allclose
 
-from posterity.informed_posterior.read import structure as structure_module
+from posterity.informed_posterior.read import conditional as conditional_module
 from posterity.informed_posterior.read.curvature import Entries, curvatures
 from posterity.informed_posterior.read.structure import conditional_terms, read_structure
 from posterity.model.intake import pad_dataset, read_arrays
@@ -109,8 +109,8 @@ def test_terms_are_the_log_joint_at_any_scales(function):
 def test_what_is_read_once(function, inner_size, even, monkeypatch):
     """The stage that the scales enter, where there is one, and whether all rows weigh the same."""
     seen = []
-    read_sites = structure_module.read_sites
-    monkeypatch.setattr(structure_module, "read_sites", lambda *a: seen.append(read_sites(*a)) or seen[-1])
+    read_sites = conditional_module.read_sites
+    monkeypatch.setattr(conditional_module, "read_sites", lambda *a: seen.append(read_sites(*a)) or seen[-1])
     model = read_model(function, DATA)
     structure = read_structure(model)
     dataset = pad_dataset(model, read_arrays(model, DATA), 32)

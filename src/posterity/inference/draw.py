@@ -130,6 +130,8 @@ class Drawer:
             which: Their places.
             noise: Of each.
         """
+        if len(self._places.row_mask) == 1 < len(which):
+            return [self.draw([i], [own])[0] for i, own in zip(which, noise, strict=True)]
         places, q = self._places, self._q
         if list(which) != list(range(len(self._words))):
             chosen = np.resize(which, len(places.row_mask))
@@ -161,7 +163,10 @@ class Drawer:
                 short = jax.tree.map(narrowed, places)
                 draws = _bent_of_trained(self._network, self._model, self._maps, short, stacked, count)
                 draws = jax.device_get(draws)
-        return jax.device_get(_weighed(self._model, places, draws, count))
+        draws, weighed = jax.device_get((draws, _weighed(self._model, places, draws.z, count)))
+        latents, log_joint, unsupported = weighed
+        z = draws.z[:, :, : self._model.space.size]  # q's may have padding
+        return Drawn(z, latents, draws.log_q, draws.log_wider, log_joint, unsupported)
 
 
 def _informed(network: InformedNetwork, places: Dataset, count: int) -> InformedPosterior:
@@ -171,9 +176,11 @@ def _informed(network: InformedNetwork, places: Dataset, count: int) -> Informed
     one change nothing.
     """
     total, num_rows = places.row_mask.shape
+    if total == 1:
+        return network.posteriors(places)
     at_once = network.places(num_rows, total)
     parts = [
-        network.posteriors(jax.tree.map(lambda leaf, k=k: leaf[k : k + at_once], places))
+        network.posteriors(jax.tree.map(lambda leaf, k=k: leaf[k : k + at_once], places), by_themselves=False)
         for k in range(0, count, at_once)
     ]
     if at_once == total:
@@ -231,20 +238,20 @@ def _handed_out(q: AbstractNoisePosterior, noise: BaseNoise) -> WideDraws:
 
 
 @partial(jit, static_argnums=0)
-def _weighed(model: Model, places: Dataset, draws: WideDraws, count: Array | np.integer) -> Drawn:
-    """What the model says of draws, which may have padding beyond its latents."""
+def _weighed(model: Model, places: Dataset, z: Array, count: Array | np.integer) -> tuple[Any, Array, Any]:
+    """What the model says of draws, which may have padding beyond its latents: see `Drawn`."""
 
-    def one(i: Array) -> Drawn:
-        dataset = jax.tree.map(lambda leaf: leaf[i], places)
-        z = draws.z[i, :, : model.space.size]
-        log_joint, latents = log_joints(model, z, dataset), vmap(model.space.constrain)(z)
-        return Drawn(z, latents, draws.log_q[i], draws.log_wider[i], log_joint, model.unsupported_rows(dataset))
+    def one(i: Array) -> tuple[Any, Array, Any]:
+        dataset, own = jax.tree.map(lambda leaf: leaf[i], places), z[i, :, : model.space.size]
+        return vmap(model.space.constrain)(own), log_joints(model, own, dataset), model.unsupported_rows(dataset)
 
-    return _in_places(one, count, len(draws.z))
+    return _in_places(one, count, len(z))
 
 
 def _in_places(one: Callable[[Array], Tree], count: Array | np.integer, total: int) -> Tree:
     """What is computed for each of the first places, one after the other; zeros for those beyond."""
+    if total == 1:
+        return jax.tree.map(lambda leaf: leaf[None], one(jnp.asarray(0)))
 
     def place(i: Array, found: Tree) -> Tree:
         return jax.tree.map(lambda all_places, own: all_places.at[i].set(own), found, one(i))

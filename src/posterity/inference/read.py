@@ -70,7 +70,8 @@ class ReadDataset:
     @property
     def places(self) -> int:
         """Of a batch of such datasets."""
-        return places_for(self.num_rows)
+        takes_one = isinstance(self.network, InformedNetwork) and self.network.takes_one
+        return 1 if takes_one else places_for(self.num_rows)
 
     @property
     def exact(self) -> Dataset:

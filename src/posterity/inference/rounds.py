@@ -20,17 +20,28 @@ from posterity.inference.draw import Drawn
 from posterity.results.resampling import resampled_indices
 from posterity.runtime.compile import jit
 from posterity.trust.fitted import FittedStudent, fitted_student
-from posterity.trust.verdict import is_near, is_settled
+from posterity.trust.verdict import FEWEST_DRAWS, is_near, is_settled
 from posterity.trust.weights import ImportanceWeights, flattened, pareto_smoothed
 
-__all__ = ["Pool", "Source", "more_rounds", "pool_of"]
+__all__ = ["Pool", "Source", "at_least", "more_rounds", "pool_of"]
 
 STAGES = (3, 12)  # further rounds: 4, then 16 times as many draws
+MOST_NUMBERS = 2 * 110_000_000  # of all latents in all draws, that are held at once
 MOST_DRAWS = 100_000  # of q in all rounds; more are not drawn unless they are asked for
 ENOUGH_TO_SKIP = 0.8  # share of effective draws at which no direction of q can be much too narrow
 TOO_WIDE = 1.33  # width of the posterior, in that of q, from which weights alone are not to be believed
 FEWEST_STARTS = 64  # effective draws that a sampler starts from
 PER_COEFFICIENT = 5  # effective draws that a fit is made from
+
+
+def at_least(num_draws: int, size: int) -> int:
+    """Draws of q in each round: enough to judge them, or as many as memory allows where there are very many latents.
+
+    Args:
+        num_draws: Draws that are asked for.
+        size: Latents.
+    """
+    return max(num_draws, min(FEWEST_DRAWS, MOST_NUMBERS // (2 * size)))
 
 
 class Source(NamedTuple):
@@ -125,7 +136,7 @@ def more_rounds(
         return pool, weights
     turn = 1
     for number in STAGES:
-        if num_draws * (turn + number) > MOST_DRAWS:
+        if num_draws * (turn + number) > MOST_DRAWS or first.z.size * (turn + number) > MOST_NUMBERS:
             break
         turns = range(turn, turn + number)
         noises = [rounds.mixed(source.noise(k), fit, source.generator(k)) for k in turns]
@@ -182,7 +193,7 @@ class _Rounds:
     def pool(self) -> Pool:
         """All draws, with the density of the mixture of all rounds."""
         log_q, log_wider, log_joint = (
-            np.concatenate([getattr(drawn, name) for drawn in self._drawn]).astype(np.float64)
+            _joined([getattr(drawn, name) for drawn in self._drawn]).astype(np.float64)
             for name in ("log_q", "log_wider", "log_joint")
         )
         kinds = np.concatenate(self._kinds)
@@ -196,10 +207,8 @@ class _Rounds:
         ended = (kinds > 0) & (np.isnan(log_joint) | np.isposinf(log_joint) | ~np.isfinite(log_mixture))
         log_joint[ended], log_mixture[ended] = -np.inf, 0.0
         return Pool(
-            z=np.concatenate([drawn.z for drawn in self._drawn]),
-            latents={
-                site: np.concatenate([drawn.latents[site] for drawn in self._drawn]) for site in self._drawn[0].latents
-            },
+            z=_joined([drawn.z for drawn in self._drawn]),
+            latents={site: _joined([drawn.latents[site] for drawn in self._drawn]) for site in self._drawn[0].latents},
             log_q=log_mixture,
             log_joint=log_joint.astype(self._drawn[0].log_joint.dtype),
             is_of_q=kinds == 0,
@@ -215,6 +224,10 @@ class _Rounds:
             mask[: len(self._active)] = self._active
             parts.append(np.asarray(_stretched(noise, mask))[noise.order][:, mask])
         return np.concatenate(parts).astype(np.float64)
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if len(parts) > 1 else np.asarray(parts[0])
 
 
 def _every_second(noise: BaseNoise) -> Int[np.ndarray, " chosen"]:

@@ -17,7 +17,7 @@ from posterity.inference.draw import Drawer, Network
 from posterity.inference.posterior import Posterior
 from posterity.inference.proposal import proposal_of
 from posterity.inference.read import ReadDataset, by_program, read_dataset
-from posterity.inference.rounds import Pool, Source, more_rounds, pool_of
+from posterity.inference.rounds import Pool, Source, at_least, more_rounds, pool_of
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.model.dataset import Dataset, stack_places
 from posterity.model.derivatives import explained_derivatives
@@ -46,7 +46,6 @@ from posterity.trust.agreement import (
 from posterity.trust.ladder import climb
 from posterity.trust.refinement import Budget, Refinement
 from posterity.trust.standing import Standing
-from posterity.trust.verdict import FEWEST_DRAWS
 from posterity.trust.weights import ImportanceWeights, pareto_smoothed_many, unusable_weights
 
 __all__ = ["Request", "posteriors_of", "refuse_unsupported"]
@@ -195,7 +194,7 @@ def _draw_all(
         doing = working("compiling, if it is the first time, and drawing")
         with doing, no_full_collection(), explained_derivatives(model), precision(reads[0].is_double):
             drawer = Drawer(network, model, places, request.seed, [read.words for read in reads])
-            pools = _weighed(drawer, len(reads), max(request.num_draws, FEWEST_DRAWS))
+            pools = _weighed(drawer, len(reads), at_least(request.num_draws, model.space.size))
         weighed = _checked(reads, pools)
         return weighed, (time.perf_counter() - started) / len(chosen)
 
@@ -267,7 +266,7 @@ def _finish(
         return for_purpose(dataset_key(request.root, jnp.asarray(read.words)), "refine")
 
     budget = request.budget(num_datasets) if weights.is_sound else None  # a sampler would climb the same wrong density
-    start = partial(drawn.start, max(request.num_draws, FEWEST_DRAWS))
+    start = partial(drawn.start, at_least(request.num_draws, model.space.size))
     verdict, reasons, found = climb(model, read.padded, start, weights, outside, rng_key, budget)
     refined: tuple[dict[str, np.ndarray], np.ndarray, int] | tuple[None, None, int] = (None, None, 1)
     if found is not None and found.has_draws:

@@ -8,31 +8,39 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import vmap
+from jax import lax, vmap
 from jax.scipy.special import ndtr
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from posterity.amortized.families.noise import NUM_BLOCKS
+from posterity.informed_posterior.algebra.arrow import ArrowDesign
+from posterity.informed_posterior.algebra.dense import cholesky, log_diagonal, solve
+from posterity.informed_posterior.algebra.rows import Arrangement, tied
 from posterity.informed_posterior.anchor.anchor import Anchor, find_anchors, laplace_anchors
 from posterity.informed_posterior.anchor.local import LocalGaussian, find_gaussians, local_lines
 from posterity.informed_posterior.bend.network import RowNetwork
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
 from posterity.informed_posterior.bend.row_map import RowMap
 from posterity.informed_posterior.bend.store import shipped_network, trained_for
+from posterity.informed_posterior.nest.arranged import ArrangedRest
 from posterity.informed_posterior.nest.density import AxesDensity
 from posterity.informed_posterior.nest.exact import ExactRest
 from posterity.informed_posterior.nest.interpolated import InterpolatedRest
 from posterity.informed_posterior.nest.interpolation import design
 from posterity.informed_posterior.nest.modes import ModesPosterior, mode_weights
 from posterity.informed_posterior.nest.posterior import NestedPosterior
-from posterity.informed_posterior.nest.search import NUM_KNOTS, find_density
+from posterity.informed_posterior.nest.rest import AbstractRest
+from posterity.informed_posterior.nest.search import NUM_KNOTS, Look, find_density
+from posterity.informed_posterior.read.arrows import find_arrow, may_be_arrow
+from posterity.informed_posterior.read.group_sums import Sums, find_sums, summed
 from posterity.informed_posterior.read.lines import Lines
+from posterity.informed_posterior.read.order import Order, order_of
 from posterity.informed_posterior.read.structure import Structure, Unstructured, conditional_terms
 from posterity.informed_posterior.read.sums import sums_suffice
 from posterity.informed_posterior.read.terms import Terms, each_problem, padded, padded_size
 from posterity.model.dataset import SMALLEST_BUCKET, Dataset, bucket_for
 from posterity.model.model import Model
-from posterity.runtime.compile import filter_jit, jit
+from posterity.runtime.compile import filter_jit, is_traced, jit
 from posterity.runtime.precision import real_dtype
 
 __all__ = ["InformedNetwork", "InformedPosterior"]
@@ -44,6 +52,7 @@ Tree = TypeVar("Tree")
 MOST_SIDE_BY_SIDE = 2**15
 MOST_GAUSSIAN = 2**17  # where nothing is iterated, none waits for the slowest
 FAR = 14.0  # squares of scales from e^-14 to e^14 leave float32 room
+NUM_WIDE_OF_SUMS = 5  # of very many rows: scales may be known to a thousandth
 MOST_IN_MEMORY = 2**26  # entries of all designs, and of all precisions, that are held at once
 
 
@@ -90,6 +99,11 @@ class InformedNetwork(eqx.Module):
         """Whether rows count only by their sums, so that few rows may stand for many."""
         return self.structure.is_gaussian and sums_suffice(self.model)
 
+    @property
+    def takes_one(self) -> bool:
+        """Whether each dataset is best answered by itself: as an arrow, which has a shape of its own."""
+        return isinstance(self.structure, Structure) and may_be_arrow(self.model, self.structure)
+
     def places(self, num_rows: int, total: int) -> int:
         """Number of datasets with so many padded rows that are best computed side by side.
 
@@ -125,13 +139,18 @@ class InformedNetwork(eqx.Module):
         q = self.posteriors(jax.tree.map(lambda leaf: leaf[None], dataset))
         return jax.tree.map(lambda leaf: leaf[0], q).of_size(self.model.space.size)
 
-    def posteriors(self, datasets: Dataset) -> InformedPosterior:
-        """Posteriors of a batch of datasets at once, along a leading axis; latents may be padded, see `padded`."""
+    def posteriors(self, datasets: Dataset, *, by_themselves: bool = True) -> InformedPosterior:
+        """Posteriors of a batch of datasets at once, along a leading axis; latents may be padded, see `padded`.
+
+        Args:
+            datasets: Padded to one size.
+            by_themselves: Nothing is to be stacked beside them: a single one may be an arrow.
+        """
         model, structure = self.model, self.structure
         if isinstance(structure, Unstructured):
             return self._around_modes(structure, datasets)
         if structure.scale_sites:
-            return self._nested(structure, datasets)
+            return self._nested(structure, datasets, by_themselves and len(datasets.row_mask) == 1)
         terms = _terms(model, structure, datasets, jnp.asarray(np.zeros((len(datasets.row_mask), 1, 0), real_dtype())))
         return _anchored(self.row_network, terms.affine, find_anchors(terms)[0])
 
@@ -143,39 +162,56 @@ class InformedNetwork(eqx.Module):
         best = jax.tree.map(lambda leaf: leaf[0], gaussians)
         return _around(self.row_network, *local_lines(self.model, dataset, best, structure.num_directions), gaussians)
 
-    def _nested(self, structure: Structure, datasets: Dataset) -> NestedPosterior:
+    def _nested(self, structure: Structure, datasets: Dataset, alone: bool) -> NestedPosterior:
         """For models with scale latents: anchors at many scales, nested in a density of the scales."""
         model = self.model
         where = model.space.places(structure.scale_sites)
+        structure, arrangement = _as_arrow(model, structure, datasets) if alone else (structure, None)
 
         def look(search: Search, scales: Array, starts: Array) -> tuple[Anchor, Array]:
-            terms = _terms(model, structure, datasets, scales)
-            return _with_remainder(model, structure, datasets, scales, terms, *search(terms, starts))
+            terms = _terms(model, structure, datasets, scales, arrangement)
+            found = search(terms, starts)
+            return _with_remainder(model, structure, datasets, scales, arrangement, terms, *found)
 
         def look_in_turns(search: Search, scales: Array, starts: Array) -> tuple[Anchor, Array]:
-            parts = [look(search, scales[:, part], starts[:, part]) for part in self._turns(datasets, scales.shape[1])]
+            parts = [
+                look(search, scales[:, part], starts[:, part])
+                for part in self._turns(structure, datasets, scales.shape[1])
+            ]
             return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts) if parts[1:] else parts[0]
 
         careless = find_anchors if structure.has_kinks else laplace_anchors
         rough, fine = (partial(look_in_turns, search) for search in (careless, find_anchors))
-        origin = jnp.asarray(np.zeros((len(datasets.row_mask), padded_size(model.space.size)), real_dtype()))
-        density, loc = find_density(rough, fine, origin, len(where), is_far=self.looks_far)
-        if structure.is_gaussian and len(where) > 1:
-            return _exact(model, structure, density, datasets)
+        origin = jnp.asarray(np.zeros((len(datasets.row_mask), _num_rest(model, structure)), real_dtype()))
+        exact = structure.is_gaussian and len(where) > 1
+        sums = _sums_of(model, structure, datasets, arrangement) if exact and arrangement is not None else None
+        if sums is not None:
+
+            def summed_up(scales: Array, starts: Array) -> tuple[Array, Array]:
+                return starts, _evidences(model, structure, sums, scales)
+
+            density, _ = find_density(
+                summed_up, summed_up, origin[:, :0], len(where), is_far=self.looks_far, num_wide=NUM_WIDE_OF_SUMS
+            )
+        else:
+            density, loc = find_density(_located(rough), _located(fine), origin, len(where), is_far=self.looks_far)
+        if exact:
+            return _exact(model, structure, density, datasets, arrangement, sums)
         scales = _designed(density)
         anchors, _ = fine(scales, jnp.broadcast_to(loc[:, None], (*scales.shape[:2], loc.shape[1])))
-        blocks = _terms(model, structure, datasets, scales[:, :NUM_BLOCKS])
+        blocks = _terms(model, structure, datasets, scales[:, :NUM_BLOCKS], arrangement)
         maps = None
         if not structure.is_gaussian:
             few = jax.tree.map(lambda leaf: leaf[:, :NUM_BLOCKS], anchors)
             maps = _bend(self.row_network, blocks.affine, few)
-        return _joined(density, anchors, maps, blocks.mask, jnp.asarray(where))
+        return _joined(model, structure, density, arrangement, anchors, maps, blocks.mask)
 
-    def _turns(self, datasets: Dataset, num_points: int) -> list[slice]:
+    def _turns(self, structure: Structure, datasets: Dataset, num_points: int) -> list[slice]:
         """Which points to look at together: as many as memory allows, in parts of about one size."""
-        terms = self.model.num_terms(datasets.row_mask.shape[1])
-        each = len(datasets.row_mask) * max(terms, self.model.space.size) * padded_size(self.model.space.size)
-        num_turns = -(-num_points * each // MOST_IN_MEMORY)
+        order = _order(self.model, structure)
+        width = padded_size(self.model.space.size) if order is None else order.width
+        each = max(self.model.num_terms(datasets.row_mask.shape[1]), self.model.space.size) * width
+        num_turns = -(-num_points * len(datasets.row_mask) * each // MOST_IN_MEMORY)
         size = -(-num_points // num_turns)
         return [slice(first, first + size) for first in range(0, num_points, size)]
 
@@ -188,19 +224,81 @@ Search = Callable[..., tuple[Anchor, Array]]
 
 
 @partial(jit, effort="moderate", static_argnums=(0, 1))
-def _terms(model: Model, structure: Structure, datasets: Dataset, scales: Float[Array, "dataset point scale"]) -> Terms:
+def _terms(
+    model: Model,
+    structure: Structure,
+    datasets: Dataset,
+    scales: Float[Array, "dataset point scale"],
+    arrangement: Arrangement | None = None,
+) -> Terms:
     """Each dataset's terms at each of its scales; one per dataset where there is no scale latent.
 
     Padded, so that programs of one size serve many models.
     """
 
-    def one(dataset: Dataset, scale: Array) -> tuple[Array, Terms]:
-        terms = padded(conditional_terms(model, structure, _at_scale(model, structure, scale), dataset))
-        return terms.design, eqx.tree_at(lambda t: t.design, terms, None)
+    def one(
+        dataset: Dataset, arrangement: Arrangement | None, scale: Array
+    ) -> tuple[Array | tuple[Array, Array], Terms]:
+        origin = _at_scale(model, structure, scale)
+        terms = padded(conditional_terms(model, structure, origin, dataset, arrangement))
+        design = terms.design
+        entries = (design.own, design.border) if isinstance(design, ArrowDesign) else design
+        return entries, eqx.tree_at(lambda t: t.design, terms, None)
 
-    along_points = vmap(one, in_axes=(None, 0), out_axes=(None if structure.shares_design else 0, 0))
-    designs, terms = vmap(along_points)(datasets, scales)
+    along_points = vmap(one, in_axes=(None, None, 0), out_axes=(None if structure.shares_design else 0, 0))
+    entries, terms = vmap(along_points)(datasets, arrangement, scales)
+    designs = entries if arrangement is None else arrangement.rows[0].design(*entries)
     return eqx.tree_at(lambda t: t.design, terms, designs, is_leaf=lambda leaf: leaf is None)
+
+
+def _as_arrow(model: Model, structure: Structure, datasets: Dataset) -> tuple[Structure, Arrangement | None]:
+    """The structure of a single dataset's rest, and its arrangement where it is an arrow."""
+    if is_traced(datasets):  # it takes numbers to see
+        return structure, None
+    structure, arrangement = find_arrow(model, structure, jax.tree.map(lambda leaf: leaf[0], datasets))
+    return structure, jax.tree.map(lambda leaf: leaf[None], arrangement)
+
+
+def _sums_of(model: Model, structure: Structure, datasets: Dataset, arrangement: Arrangement) -> Sums | None:
+    """Sums over the rows of a single dataset where these are all that it takes."""
+    dataset, own = jax.tree.map(lambda leaf: leaf[0], (datasets, arrangement))
+    return jax.tree.map(lambda leaf: leaf[None], find_sums(model, structure, dataset, own))
+
+
+@partial(jit, static_argnums=(0, 1))
+def _evidences(
+    model: Model, structure: Structure, sums: Sums, scales: Float[Array, "dataset point scale"]
+) -> Float[Array, "dataset point"]:
+    """Log evidence at each point, up to a constant of each dataset, where the rest is Gaussian."""
+
+    def one(sums: Sums, scales: Array) -> Array:
+        linear, precision, log_joint = summed(model, structure, scales, sums)
+        factor = cholesky(precision)
+        way = solve(factor, linear)  # errors of the mean count in second order only
+        return log_joint(way) - jnp.sum(log_diagonal(factor))
+
+    return vmap(lambda sums, scales: lax.map(partial(one, sums), scales))(sums, scales)
+
+
+def _located(look: Callable[..., tuple[Anchor, Array]]) -> Look:
+    """Where anchors are, and their evidence."""
+
+    def locs(scales: Array, starts: Array) -> tuple[Array, Array]:
+        anchors, values = look(scales, starts)
+        return anchors.loc, values
+
+    return locs
+
+
+def _num_rest(model: Model, structure: Structure) -> int:
+    """Length of the vectors that hold the rest."""
+    order = _order(model, structure)
+    return padded_size(model.space.size) if order is None else order.size
+
+
+def _order(model: Model, structure: Structure) -> Order | None:
+    """Of those vectors; None where it is that of `z`."""
+    return order_of(model, structure.scale_sites, structure.axis) if structure.axis else None
 
 
 def _at_scale(model: Model, structure: Structure, scales: Float[Array, " scale"]) -> Float[Array, " latent"]:
@@ -213,6 +311,7 @@ def _with_remainder(
     structure: Structure,
     datasets: Dataset,
     scales: Float[Array, "dataset point scale"],
+    arrangement: Arrangement | None,
     terms: Terms,
     anchors: Anchor,
     averaged: Array,
@@ -222,13 +321,16 @@ def _with_remainder(
     Their quadratic part is taken as what the terms leave of the model's own log joint: `terms.quadratic` loses digits
     where a small scale makes its parts large and opposite.
     """
+    order = _order(model, structure)
 
-    def one(dataset: Dataset, scale: Array, terms: Terms, loc: Array) -> Array:
+    def one(dataset: Dataset, arrangement: Arrangement | None, scale: Array, terms: Terms, loc: Array) -> Array:
         origin = _at_scale(model, structure, scale)
-        whole = model.log_joint(origin + loc[: origin.size], dataset)
-        return whole - jnp.sum(terms.values(terms.predictor(loc)))
+        ties = None if arrangement is None else arrangement.ties
+        rest = loc[: origin.size] if order is None else order.restore(tied(loc, ties))
+        return model.log_joint(origin + rest, dataset) - jnp.sum(terms.values(terms.predictor(loc)))
 
-    remainder = vmap(vmap(one, in_axes=(None, 0, terms.point_axes, 0)))(datasets, scales, terms, anchors.loc)
+    along_points = vmap(one, in_axes=(None, None, 0, terms.point_axes, 0))
+    remainder = vmap(along_points)(datasets, arrangement, scales, terms, anchors.loc)
     return anchors, remainder + averaged
 
 
@@ -239,44 +341,71 @@ def _designed(density: AxesDensity) -> Float[Array, "dataset point scale"]:
     return vmap(lambda density: vmap(density.quantile)(uniform))(density)
 
 
-@partial(jit, effort="moderate")
+@partial(jit, effort="moderate", static_argnums=(0, 1))
 def _joined(
+    model: Model,
+    structure: Structure,
     density: AxesDensity,
+    arrangement: Arrangement | None,
     anchors: Anchor,
     maps: RowMap | None,
     rest: Bool[Array, "dataset block latent"],
-    where: Int[Array, " scale"],
 ) -> NestedPosterior:
     """Posteriors of datasets with scale latents.
 
     Args:
+        model: The model.
+        structure: What was read off it.
         density: Of each dataset's scales.
+        arrangement: Of the rest where it is an arrow.
         anchors: Of the rest at each point of the design.
         maps: How the rest is bent in each block of draws. None where it is Gaussian.
         rest: True for the active latents but the scales, the same in each block.
-        where: Coordinates of the scale latents.
     """
     if maps is None:
         maps = vmap(vmap(RowMap.straight))(rest)
 
-    def one(density: AxesDensity, anchors: Anchor, maps: RowMap) -> NestedPosterior:
-        return NestedPosterior.nest(density, InterpolatedRest.through(anchors, maps), where)
+    def one(density: AxesDensity, arrangement: Arrangement | None, anchors: Anchor, maps: RowMap) -> NestedPosterior:
+        return _nest(model, structure, density, arrangement, InterpolatedRest.through(anchors, maps))
 
-    return vmap(one)(density, anchors, maps)
+    return vmap(one)(density, arrangement, anchors, maps)
 
 
 @partial(jit, effort="moderate", static_argnums=(0, 1))
-def _exact(model: Model, structure: Structure, density: AxesDensity, datasets: Dataset) -> NestedPosterior:
+def _exact(
+    model: Model,
+    structure: Structure,
+    density: AxesDensity,
+    datasets: Dataset,
+    arrangement: Arrangement | None,
+    sums: Sums | None,
+) -> NestedPosterior:
     """Posteriors of datasets with several scale latents, given which the rest is Gaussian."""
-    where = model.space.places(structure.scale_sites)
 
-    def one(density: AxesDensity, dataset: Dataset) -> NestedPosterior:
-        mask = model.space.mask(dataset.plate_masks).at[where].set(False)
-        mask = jnp.pad(mask, (0, padded_size(mask.size) - mask.size))
-        rest = ExactRest(dataset=dataset, mask=mask, model=model, structure=structure)
-        return NestedPosterior.nest(density, rest, jnp.asarray(where))
+    def one(
+        density: AxesDensity, dataset: Dataset, arrangement: Arrangement | None, sums: Sums | None
+    ) -> NestedPosterior:
+        mask = model.space.mask(dataset.plate_masks).at[model.space.places(structure.scale_sites)].set(False)
+        order = _order(model, structure)
+        mask = jnp.pad(mask, (0, padded_size(mask.size) - mask.size)) if order is None else order.arrange(mask)
+        parts = {"dataset": dataset, "arrangement": arrangement, "sums": sums}
+        return _nest(
+            model, structure, density, arrangement, ExactRest(mask=mask, model=model, structure=structure, **parts)
+        )
 
-    return vmap(one)(density, datasets)
+    return vmap(one)(density, datasets, arrangement, sums)
+
+
+def _nest(
+    model: Model, structure: Structure, density: AxesDensity, arrangement: Arrangement | None, rest: AbstractRest
+) -> NestedPosterior:
+    """The posterior with these parts; the rest of an arrow is told in the order of `z`."""
+    order = _order(model, structure)
+    if order is not None and arrangement is not None:
+        from_z, to_z = jnp.asarray(order.from_z), jnp.asarray(order.to_z)
+        mask = order.restore(rest.mask)
+        rest = ArrangedRest(rest=rest, mask=mask, from_z=from_z, to_z=to_z, ties=arrangement.ties)
+    return NestedPosterior.nest(density, rest, jnp.asarray(model.space.places(structure.scale_sites)))
 
 
 @partial(filter_jit, effort="moderate")

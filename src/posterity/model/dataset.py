@@ -109,6 +109,8 @@ def stack_places(datasets: Sequence[Tree], places: int = PLACES) -> Tree:
         datasets: At most as many as there are places.
         places: Their number.
     """
+    if places == 1:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], datasets[0])  # which may be large: no copy
     filled = [*datasets, *[datasets[0]] * (places - len(datasets))]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
 

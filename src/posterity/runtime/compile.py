@@ -23,7 +23,7 @@ from jax.core import Tracer
 
 from posterity.runtime.cache import keep_compiled_programs
 
-__all__ = ["compiler_options", "filter_jit", "jit", "while_loop"]
+__all__ = ["compiler_options", "filter_jit", "is_traced", "jit", "while_loop"]
 
 Found = TypeVar("Found")
 State = TypeVar("State")
@@ -72,7 +72,7 @@ def while_loop(going_on: Callable[[State], Any], step: Callable[[State], State],
     A loop that is compiled as a whole costs seconds for each model; one that calls two small programs, of which only
     one is the model's, some 50 microseconds a step.
     """
-    if _is_traced(state):
+    if is_traced(state):
         return lax.while_loop(going_on, step, state)
     while bool(going_on(state)):
         state = step(state)
@@ -96,7 +96,7 @@ class _Program:
         self._function, self._made = function, functools.cache(make)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        if _is_traced((arguments, named)):
+        if is_traced((arguments, named)):
             return self._function(*arguments, **named)
         keep_compiled_programs()
         program = self._made()
@@ -136,7 +136,8 @@ def compiler_options(effort: Effort = "full") -> dict[str, Any]:
     return {**options, **spared} if spared and _is_known(**options, **spared) else options
 
 
-def _is_traced(values: Any) -> bool:
+def is_traced(values: Any) -> bool:
+    """Whether some of a tree's arrays are stand-ins for numbers that are not there yet."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 

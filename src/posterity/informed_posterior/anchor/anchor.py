@@ -24,9 +24,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, vmap
-from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
+from posterity.informed_posterior.algebra.arrow import Design, Factor, Precision
+from posterity.informed_posterior.algebra.dense import (
+    cholesky,
+    gaussian,
+    gram,
+    half_solved,
+    lengths,
+    log_diagonal,
+    rows_scaled,
+    solve,
+    stretched,
+    trace,
+    whiten,
+)
 from posterity.informed_posterior.anchor.kinks import missed_by_nodes
 from posterity.informed_posterior.anchor.newton import STEP_SIZES, best_step
 from posterity.informed_posterior.anchor.nodes import NODE_WEIGHTS, NODES
@@ -38,11 +51,8 @@ __all__ = [
     "Anchor",
     "find_anchor",
     "find_anchors",
-    "gaussian",
     "laplace_anchor",
     "laplace_anchors",
-    "spread_of",
-    "whiten",
 ]
 
 NUM_PRIOR = 8
@@ -52,9 +62,7 @@ LONGEST_STEP = 2.0  # of the smoothed iteration, in posterior standard deviation
 SLOW = 0.7  # a smoothed step that is longer than this share of the one before halves the damping
 LEAST_PRIOR = 0.01  # least curvature of a prior term in Newton's method, in units of its own width
 MOST_CURVED = 1e15
-NUM_REFINED = 2  # times that the solution of a linear system is put right
 NUDGE = 0.01  # in units of the prior's own width
-JITTER, JITTER_DOUBLE = 1e-6, 1e-13  # relative to the diagonal
 
 
 class Anchor(eqx.Module):
@@ -62,7 +70,7 @@ class Anchor(eqx.Module):
 
     Attributes:
         loc: $z^*$.
-        factor: Lower-triangular $L$, $L L' = H$.
+        factor: Lower-triangular $L$, $L L' = H$; dense, or an arrow as the design is.
         predictor: $\eta_i$ at $z^*$.
         scale: $\sigma_i$, the standard deviation of the predictor; 1 where inactive.
         curvature: $h_i \ge 0$ as it stands in $H$ (the absolute value, for terms that are convex here).
@@ -70,15 +78,15 @@ class Anchor(eqx.Module):
     """
 
     loc: Float[Array, " latent"]
-    factor: Float[Array, "latent latent"]
+    factor: Factor
     predictor: Float[Array, " term"]
     scale: Float[Array, " term"]
     curvature: Float[Array, " term"]
     profile: Float[Array, "term node"]
 
-    def directions(self, lines: Lines) -> Float[Array, "term latent"]:
+    def directions(self, lines: Lines) -> Design:
         r"""Unit vectors $\hat\jmath_i = L^{-1} J_i' / \sigma_i$, in coordinates where q is standard normal."""
-        return whiten(self.factor, lines.design) / self.scale[:, None]
+        return rows_scaled(whiten(self.factor, lines.design), 1.0 / self.scale)
 
 
 class Search(eqx.Module):
@@ -287,11 +295,11 @@ def _begin(affine: Terms, widths: Array | None, centres: Array | None, other: Ar
         is_prior = widths > 0.0
         curvature = jnp.where(is_prior, 1.0 / jnp.square(jnp.where(is_prior, widths, 1.0)), 0.0)
         linear += affine.design.T @ (curvature * jnp.where(is_prior, centres - affine.offset, 0.0))
-    factor = _cholesky(_precision(affine, curvature))
-    loc = cho_solve((factor, True), linear)
+    factor = cholesky(_precision(affine, curvature))
+    loc = solve(factor, linear)
     prior = _geometry(affine, loc, factor, curvature)
     index = jnp.arange(affine.mask.size)
-    start = loc + jnp.where(affine.mask, NUDGE * jnp.cos(1.0 + index) / jnp.diagonal(factor), 0.0)
+    start = loc + jnp.where(affine.mask, NUDGE * jnp.cos(1.0 + index) * jnp.exp(-log_diagonal(factor)), 0.0)
     direction = jnp.zeros_like(loc) if other is None else other - loc
     none = jnp.zeros_like(affine.offset)
     return prior, Search(start, direction, none, none, jnp.asarray(jnp.inf), jnp.asarray(0))
@@ -302,7 +310,7 @@ def _begin(affine: Terms, widths: Array | None, centres: Array | None, other: Ar
 def _aim(affine: Terms, search: Search) -> Search:
     """Newton's direction; none where the last step gained next to nothing."""
     gradient = affine.linear - affine.precision @ search.loc + affine.design.T @ search.slopes
-    direction = cho_solve((_cholesky(_precision(affine, search.curvature)), True), gradient)
+    direction = solve(cholesky(_precision(affine, search.curvature)), gradient)
     return dataclasses.replace(search, direction=jnp.where(search.going_on, direction, 0.0))
 
 
@@ -310,7 +318,7 @@ def _aim(affine: Terms, search: Search) -> Search:
 @each_problem
 def _laplace(affine: Terms, search: Search) -> Anchor:
     """The anchor at a mode."""
-    factor = _cholesky(_precision(affine, search.curvature))
+    factor = cholesky(_precision(affine, search.curvature))
     return _geometry(affine, search.loc, factor, search.curvature)
 
 
@@ -323,14 +331,14 @@ def _smooth(affine: Terms, anchor: Anchor, progress: Progress) -> tuple[Anchor, 
     gradient += affine.design.T @ (anchor.profile @ NODE_WEIGHTS / anchor.scale)
     change = averaged - anchor.curvature
     bent = jnp.sqrt(jnp.sum(jnp.square(change * jnp.square(anchor.scale))))
-    white = solve_triangular(anchor.factor, gradient, lower=True)
+    white = half_solved(anchor.factor, gradient)
     length = jnp.maximum(bent, jnp.sqrt(jnp.sum(jnp.square(white))))
     slow = length > SLOW * progress.length
     damping = jnp.where(slow, 0.5 * progress.damping, jnp.minimum(1.5 * progress.damping, 1.0))
     curvature = anchor.curvature + damping * change
-    factor = _cholesky(_precision(affine, curvature))
-    move = cho_solve((factor, True), gradient)
-    size = jnp.sqrt(jnp.sum(jnp.square(factor.T @ move)))
+    factor = cholesky(_precision(affine, curvature))
+    move = solve(factor, gradient)
+    size = jnp.sqrt(jnp.sum(jnp.square(stretched(factor, move))))
     move *= damping * jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(size, 1e-30))
     moved = _geometry(affine, anchor.loc + move, factor, curvature), Progress(length, damping, progress.count + 1)
     return jax.tree.map(lambda new, old: jnp.where(progress.going_on, new, old), moved, (anchor, progress))
@@ -354,23 +362,23 @@ def _choose(
 
 def _averaged(affine: Terms, anchor: Anchor, expected: Array) -> Float[Array, ""]:
     """What the bound on the evidence adds to the quadratic part of the log joint at `loc`."""
-    half_trace = 0.5 * jnp.sum(spread_of(anchor.factor) * (affine.precision @ spread_of(anchor.factor)))
-    return expected - half_trace + _entropy(affine, anchor.factor)
+    return expected - 0.5 * trace(anchor.factor, affine.precision) + _entropy(affine, anchor.factor)
 
 
-def _entropy(affine: Terms, factor: Array) -> Float[Array, ""]:
+def _entropy(affine: Terms, factor: Factor) -> Float[Array, ""]:
     """Of the Gaussian in nats, and 0.5 for each masked latent, to cancel its half trace."""
-    per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - jnp.log(jnp.diagonal(factor))
+    per_latent = 0.5 * (1.0 + np.log(2.0 * np.pi)) - log_diagonal(factor)
     return jnp.sum(jnp.where(affine.mask, per_latent, 0.5))
 
 
 def _is_finite(anchor: Anchor) -> Bool[Array, ""]:
-    return jnp.isfinite(jnp.sum(anchor.loc) + jnp.sum(anchor.factor) + jnp.sum(anchor.profile))
+    sums = [jnp.sum(leaf) for leaf in jax.tree.leaves((anchor.loc, anchor.factor, anchor.profile))]
+    return jnp.isfinite(sum(sums))
 
 
-def _geometry(affine: Terms, loc: Array, factor: Array, curvature: Array) -> Anchor:
+def _geometry(affine: Terms, loc: Array, factor: Factor, curvature: Array) -> Anchor:
     """All terms as seen from a Gaussian, but for their slopes."""
-    scale = jnp.sqrt(jnp.sum(jnp.square(whiten(factor, affine.design)), axis=1))
+    scale = lengths(whiten(factor, affine.design))
     counts = affine.active & (scale > 0.0)  # the others depend on no latent
     scale = jnp.where(counts, scale, 1.0)
     profile = jnp.zeros((affine.offset.size, NODES.size))
@@ -382,34 +390,5 @@ def _usable(curvature: Array) -> Array:
     return jnp.clip(jnp.where(jnp.isnan(curvature), 0.0, jnp.abs(curvature)), 0.0, MOST_CURVED)
 
 
-def gaussian(
-    precision: Float[Array, "latent latent"], linear: Float[Array, " latent"]
-) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
-    r"""Mean $\Lambda^{-1} \lambda$ and lower-triangular factor $L$, $L L' = \Lambda$, of $N^{-1}(\lambda, \Lambda)$."""
-    factor = _cholesky(precision)
-    loc = cho_solve((factor, True), linear)
-    for _ in range(NUM_REFINED):
-        loc += cho_solve((factor, True), linear - precision @ loc)
-    return loc, factor
-
-
-def _precision(affine: Terms, curvature: Array) -> Float[Array, "latent latent"]:
-    return affine.precision + (affine.design.T * curvature) @ affine.design
-
-
-def _cholesky(matrix: Float[Array, "latent latent"]) -> Float[Array, "latent latent"]:
-    """Cholesky factor of a positive semi-definite matrix, equilibrated and with a trace of jitter."""
-    jitter, least = (JITTER_DOUBLE, 1e-200) if matrix.dtype == np.float64 else (JITTER, 1e-30)
-    size = jnp.sqrt(jnp.maximum(jnp.diagonal(matrix), least))
-    scaled = matrix / size[:, None] / size[None, :]
-    return size[:, None] * jnp.linalg.cholesky(scaled + jitter * jnp.eye(matrix.shape[0]))
-
-
-def whiten(factor: Float[Array, "latent latent"], vectors: Float[Array, "n latent"]) -> Float[Array, "n latent"]:
-    r"""$L^{-1} v$ for every row `v`."""
-    return vectors @ spread_of(factor)
-
-
-def spread_of(factor: Float[Array, "latent latent"]) -> Float[Array, "latent latent"]:
-    r"""$L^{-\top}$, upper-triangular: what gives standard normal noise the covariance $H^{-1}$."""
-    return solve_triangular(factor, jnp.eye(factor.shape[0]), lower=True).T
+def _precision(affine: Terms, curvature: Array) -> Precision:
+    return affine.precision + gram(affine.design, curvature)

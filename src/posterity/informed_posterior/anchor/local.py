@@ -22,13 +22,13 @@ from jax import lax, random, vmap
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
+from posterity.informed_posterior.algebra.dense import whiten
 from posterity.informed_posterior.anchor.anchor import (
     LONGEST_STEP,
     MOST_SMOOTHED,
     SETTLED,
     SLOW,
     Anchor,
-    whiten,
 )
 from posterity.informed_posterior.anchor.newton import damped_newton
 from posterity.informed_posterior.anchor.nodes import NODE_WEIGHTS, NODES

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax import nn, random, vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from posterity.informed_posterior.algebra.arrow import Design
+from posterity.informed_posterior.algebra.dense import quadratic_forms, rows_scaled
 from posterity.informed_posterior.anchor.anchor import Anchor
 from posterity.informed_posterior.anchor.nodes import HERMITE, NODE_WEIGHTS
 from posterity.informed_posterior.bend.row_map import CENTRES, RowMap, bounded_slope
@@ -58,7 +60,7 @@ class RowNetwork(eqx.Module):
         moments = hermite_moments(anchor.profile)
         sign = jnp.where(moments[:, 2] < 0.0, -1.0, 1.0)  # a row and its mirror image are the same row
         moments *= jnp.stack([sign, jnp.ones_like(sign)] * 2 + [sign], axis=1)
-        directions = anchor.directions(lines) * (sign * lines.active)[:, None]
+        directions = rows_scaled(anchor.directions(lines), sign * lines.active)
         leverage = jnp.where(lines.active, anchor.curvature * jnp.square(anchor.scale), 0.0)
         safe = jnp.maximum(leverage, 1e-12)
         skew, kurtosis = moments[:, 2] / safe, moments[:, 3] / safe
@@ -98,14 +100,13 @@ class Mixing(eqx.Module):
     def __call__(
         self,
         states: Float[Array, "term width"],
-        directions: Float[Array, "term latent"],
+        directions: Design,
         leverage: Float[Array, " term"],
     ) -> Float[Array, "term width"]:
         """States after hearing from all rows; rows of leverage 0 are not heard."""
         weights = vmap(self.weights)(states) * leverage[:, None]
         for_matrix, for_vector = jnp.split(weights, 2, axis=1)
-        matrices = jnp.einsum("ic,ij,ik->cjk", for_matrix, directions, directions)
-        from_matrices = jnp.einsum("cjk,ij,ik->ic", matrices, directions, directions)
+        from_matrices = quadratic_forms(directions, for_matrix)
         from_vectors = directions @ (directions.T @ for_vector)
         heard = jnp.concatenate([from_matrices, from_vectors], axis=1)
         return states + vmap(self.update)(jnp.concatenate([states, heard], axis=1))

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from posterity.amortized.families.base import AbstractNoisePosterior, AbstractTransport
-from posterity.informed_posterior.anchor.anchor import Anchor, spread_of
+from posterity.informed_posterior.algebra.dense import spread_of
+from posterity.informed_posterior.anchor.anchor import Anchor
 from posterity.informed_posterior.bend.row_map import RowMap
 from posterity.model.dataset import AnyArray
 

@@ -14,10 +14,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, vmap
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float
 
 from posterity.amortized.families.base import AbstractTransport
+from posterity.informed_posterior.algebra.arrow import ArrowDesign, Design
+from posterity.informed_posterior.algebra.dense import cholesky, log_dets, one_plus, solve
 
 __all__ = ["BETA", "CENTRES", "RowMap", "bounded_slope"]
 
@@ -25,7 +26,7 @@ BETA = 0.9
 CENTRES = (-2.4, -1.2, 0.0, 1.2, 2.4)  # where the slopes are given, in standard deviations of the row's predictor
 GAP = 1.2
 NUM_INVERSE = 12
-SMALL = 8  # up to this many latents, log-dets are written out
+SAMPLES_TIMES_TERMS, FEWEST_SAMPLES = 2**20, 8
 
 
 def bounded_slope(raw: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -59,7 +60,7 @@ class RowMap(AbstractTransport):
         mask: True for active latents.
     """
 
-    directions: Float[Array, "term latent"]
+    directions: Design
     leverage: Float[Array, " term"]
     shift: Float[Array, " term"]
     slopes: Float[Array, "term 5"]
@@ -87,9 +88,18 @@ class RowMap(AbstractTransport):
         """The map and its log-det at many points."""
         if not self.leverage.size:
             return noise, jnp.zeros(noise.shape[0])
+        if isinstance(self.directions, ArrowDesign):  # of many terms: in turns
+            at_once = max(FEWEST_SAMPLES, SAMPLES_TIMES_TERMS // self.leverage.size)
+            missing = -len(noise) % at_once
+            turns = jnp.reshape(jnp.pad(noise, ((0, missing), (0, 0))), (-1, at_once, noise.shape[1]))
+            bent, log_det = lax.map(self._transform, turns)
+            return jnp.reshape(bent, (-1, noise.shape[1]))[: len(noise)], jnp.ravel(log_det)[: len(noise)]
+        return self._transform(noise)
+
+    def _transform(self, noise: Float[Array, "sample latent"]) -> tuple[Array, Array]:
         # Samples along the last axis: numbers of a row are then the same along vectors, which CPUs do at once.
         moved, bend = self._bend(self.directions @ noise.T)
-        return noise + (self.directions.T @ moved).T, self._log_det(bend)
+        return noise + (self.directions.T @ moved).T, log_dets(self.directions, bend)
 
     def inverse_and_log_det(self, u: Float[Array, " latent"]) -> tuple[Float[Array, " latent"], Float[Array, ""]]:
         """Inverse by damped Newton steps, then one more through which gradients flow."""
@@ -99,22 +109,22 @@ class RowMap(AbstractTransport):
 
         def error(noise: Array) -> tuple[Array, Array]:
             moved, bend = fixed._bend(fixed.directions @ noise[:, None])
-            return noise + moved[:, 0] @ fixed.directions - target, bend
+            return noise + fixed.directions.T @ moved[:, 0] - target, bend[:, 0]
 
         def improve(noise: Array, _: None) -> tuple[Array, None]:
             gap, bend = error(noise)
-            step = cho_solve((fixed._jacobian_factors(bend)[0], True), gap)
+            step = solve(cholesky(one_plus(fixed.directions, bend), 0.0), gap)
             sizes = jnp.asarray([1.0, 0.5, 0.2])
             norms = vmap(lambda t: jnp.sum(jnp.square(error(noise - t * step)[0])))(sizes)
             return noise - sizes[jnp.argmin(norms)] * step, None
 
         noise = lax.stop_gradient(lax.scan(improve, target, None, length=NUM_INVERSE)[0])
-        factor = fixed._jacobian_factors(error(noise)[1])[0]
+        factor = cholesky(one_plus(fixed.directions, error(noise)[1]), 0.0)
         # d noise = J^-1 (du - dT): the implicit function theorem, as one Newton step from the solution.
-        moved = noise + self._bend(self.directions @ noise[:, None])[0][:, 0] @ self.directions
-        noise = noise - cho_solve((factor, True), moved - u)
+        moved = noise + self.directions.T @ self._bend(self.directions @ noise[:, None])[0][:, 0]
+        noise = noise - solve(factor, moved - u)
         bend = self._bend(self.directions @ noise[:, None])[1]
-        return noise, -self._log_det(bend)[0]
+        return noise, -log_dets(self.directions, bend)[0]
 
     def _bend(self, t: Float[Array, "term sample"]) -> tuple[Float[Array, "term sample"], Float[Array, "term sample"]]:
         r"""$\alpha_i + \ell_i \phi_i(t_i)$ with $\phi_i$ of mean 0, and $\ell_i \phi_i'(t_i)$."""
@@ -126,41 +136,3 @@ class RowMap(AbstractTransport):
             bend += change / GAP * ramp
             value += change / GAP * (0.5 * jnp.square(ramp) + GAP * past - mean)
         return value, bend
-
-    def _log_det(self, bend: Float[Array, "term sample"]) -> Float[Array, " sample"]:
-        """Log-dets of the Jacobians."""
-        size = self.mask.size
-        if size <= SMALL:
-            packed = self._packed_jacobians(bend)
-            where = [(i, j) for i in range(size) for j in range(i + 1)]
-            return _small_log_det(dict(zip(where, packed, strict=True)))
-        return 2.0 * jnp.sum(jnp.log(jnp.diagonal(self._jacobian_factors(bend), axis1=1, axis2=2)), axis=1)
-
-    def _packed_jacobians(self, bend: Float[Array, "term sample"]) -> Float[Array, "entry sample"]:
-        """Lower triangles of the Jacobians: one product over rows makes all of them."""
-        rows, columns = np.tril_indices(self.mask.size)
-        packed = (self.directions[:, rows] * self.directions[:, columns]).T @ bend
-        return packed + (rows == columns).astype(np.float32)[:, None]
-
-    def _jacobian_factors(self, bend: Float[Array, "term sample"]) -> Float[Array, "sample latent latent"]:
-        """Cholesky factors of the Jacobians."""
-        # Both triangles: the derivative of the factorisation reads the whole matrix, though its value does not.
-        rows, columns = np.indices((self.mask.size, self.mask.size))
-        larger, smaller = np.maximum(rows, columns), np.minimum(rows, columns)
-        whole = self._packed_jacobians(bend)[larger * (larger + 1) // 2 + smaller]
-        return lax.linalg.cholesky(jnp.moveaxis(whole, 2, 0), symmetrize_input=False)
-
-
-def _small_log_det(entries: dict[tuple[int, int], Float[Array, " sample"]]) -> Float[Array, " sample"]:
-    """Log-dets of positive definite matrices by elimination; entries of their lower triangles, samples along arrays.
-
-    Factorising many small matrices one after the other costs several times as much.
-    """
-    size = max(row for row, _ in entries) + 1
-    found = jnp.zeros(())
-    for k in range(size):
-        found += jnp.log(entries[k, k])
-        for i in range(k + 1, size):
-            share = entries[i, k] / entries[k, k]
-            entries |= {(i, j): entries[i, j] - share * entries[j, k] for j in range(k + 1, i + 1)}
-    return found

@@ -10,12 +10,14 @@ time axis whose steps may vanish: interpolation then costs draws, and a small Ch
 import equinox as eqx
 import jax.numpy as jnp
 from jax import lax, vmap
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
 from posterity.amortized.families.base import standard_normal_log_prob
-from posterity.informed_posterior.anchor.anchor import gaussian
+from posterity.informed_posterior.algebra.arrow import Factor, Precision
+from posterity.informed_posterior.algebra.dense import coloured, gaussian, log_diagonal, stretched
+from posterity.informed_posterior.algebra.rows import Arrangement
 from posterity.informed_posterior.nest.rest import AbstractRest
+from posterity.informed_posterior.read.group_sums import Sums, summed
 from posterity.informed_posterior.read.structure import Structure, conditional_terms
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
@@ -31,12 +33,16 @@ class ExactRest(AbstractRest):
     Attributes:
         dataset: Padded dataset.
         mask: True for the active latents that are no scales.
+        arrangement: Of the rest where it is an arrow.
+        sums: Over them where these are all that it takes, else None.
         model: The model.
         structure: What was read off it; Gaussian given its scales.
     """
 
     dataset: Dataset
     mask: Bool[Array, " latent"]
+    arrangement: Arrangement | None
+    sums: Sums | None
     model: Model = eqx.field(static=True)
     structure: Structure = eqx.field(static=True)
 
@@ -47,44 +53,56 @@ class ExactRest(AbstractRest):
         normal: Float[Array, "draw latent"],
     ) -> tuple[Float[Array, "draw latent"], Float[Array, " draw"]]:
         """Draws with their log densities."""
-        size = self.model.space.size
 
-        def draw(quadratic: tuple[Array, Array], noise: Array) -> tuple[Array, Array]:
+        def draw(quadratic: tuple[Precision, Array], noise: Array) -> tuple[Array, Array]:
             loc, factor = gaussian(*quadratic)
-            z = loc + solve_triangular(factor, noise, lower=True, trans="T")
-            return z, self._log_prob(factor, noise)
+            return self._at + loc + coloured(factor, noise), self._log_prob(factor, noise)
 
-        noise = normal[:, :size]
+        noise = normal[:, : self._size]
         # One factor after the other: inside of a loop, batched factorisations may wait for each other for ever.
-        if len(scales) * size * max(size, self.model.num_terms(self.dataset.row_mask.size)) <= MOST_IN_MEMORY:
+        if self.arrangement is None and len(scales) * self._size * max(self._size, self._num_terms) <= MOST_IN_MEMORY:
             z, log_q = lax.map(lambda given: draw(*given), (vmap(self._quadratic)(scales), noise))
         else:
             z, log_q = lax.map(lambda given: draw(self._quadratic(given[0]), given[1]), (scales, noise))
-        z = jnp.pad(z, ((0, 0), (0, normal.shape[1] - size)))
+        z = jnp.pad(z, ((0, 0), (0, normal.shape[1] - z.shape[1])))
         return jnp.where(self.mask, z, 0.0), log_q
 
     def log_prob(
         self, z: Float[Array, " latent"], scales: Float[Array, " scale"], scores: Float[Array, " scale"]
     ) -> Float[Array, ""]:
         """Log density of the unmasked entries of `z`, in nats."""
-        size = self.model.space.size
         loc, factor = gaussian(*self._quadratic(scales))
-        return self._log_prob(factor, factor.T @ (jnp.where(self.mask, z, 0.0)[:size] - loc))
+        return self._log_prob(factor, stretched(factor, jnp.where(self.mask, z, 0.0)[: self._size] - self._at - loc))
 
     def of_size(self, size: int) -> "ExactRest":
         """The same without padding."""
         return eqx.tree_at(lambda rest: rest.mask, self, self.mask[..., :size])
 
-    def _quadratic(
-        self, scales: Float[Array, " scale"]
-    ) -> tuple[Float[Array, "latent latent"], Float[Array, " latent"]]:
+    @property
+    def _size(self) -> int:
+        """Length of vectors without padding; an arrow's order has its own."""
+        return self.mask.size if self.arrangement is not None else self.model.space.size
+
+    @property
+    def _at(self) -> Array:
+        """What means are told around."""
+        return jnp.zeros(()) if self.sums is None else self.sums.at
+
+    @property
+    def _num_terms(self) -> int:
+        return self.model.num_terms(self.dataset.row_mask.size)
+
+    def _quadratic(self, scales: Float[Array, " scale"]) -> tuple[Precision, Float[Array, " latent"]]:
         r"""$H$ and $\lambda$."""
+        if self.sums is not None:
+            linear, precision, _ = summed(self.model, self.structure, scales, self.sums)
+            return precision, linear
         space = self.model.space
         origin = jnp.zeros(space.size).at[space.places(self.structure.scale_sites)].set(scales)
-        terms = conditional_terms(self.model, self.structure, origin, self.dataset)
+        terms = conditional_terms(self.model, self.structure, origin, self.dataset, self.arrangement)
         return terms.precision, terms.linear
 
-    def _log_prob(self, factor: Float[Array, "latent latent"], noise: Float[Array, " latent"]) -> Float[Array, ""]:
+    def _log_prob(self, factor: Factor, noise: Float[Array, " latent"]) -> Float[Array, ""]:
         mask = self.mask[: noise.size]
-        widths = jnp.where(mask, jnp.log(jnp.diagonal(factor)), 0.0)
+        widths = jnp.where(mask, log_diagonal(factor), 0.0)
         return standard_normal_log_prob(jnp.where(mask, noise, 0.0), mask) + jnp.sum(widths)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 from posterity.amortized.families.base import AbstractNoisePosterior, WideDraws, standard_normal_log_prob
 from posterity.amortized.families.noise import BaseNoise
 from posterity.amortized.families.wider import log_wider, stretched
-from posterity.informed_posterior.anchor.anchor import spread_of
+from posterity.informed_posterior.algebra.dense import spread_of
 from posterity.informed_posterior.anchor.local import LocalGaussian
 from posterity.informed_posterior.bend.posterior import AnchoredPosterior
 

@@ -18,7 +18,6 @@ import numpy as np
 from jax import vmap
 from jaxtyping import Array, Bool, Float, Int
 
-from posterity.informed_posterior.anchor.anchor import Anchor
 from posterity.informed_posterior.nest.density import AxesDensity, PiecewiseDensity, knot_weights
 from posterity.runtime.compile import jit, while_loop
 
@@ -48,7 +47,7 @@ FALLEN = 1.0  # nats that a step may lose before it is taken back
 
 Look = Callable[
     [Float[Array, "dataset point scale"], Float[Array, "dataset point latent"]],
-    tuple[Anchor, Float[Array, "dataset point"]],
+    tuple[Float[Array, "dataset point latent"], Float[Array, "dataset point"]],
 ]
 
 
@@ -84,7 +83,13 @@ class Region(eqx.Module):
 
 
 def find_density(
-    rough: Look, fine: Look, start: Float[Array, "dataset latent"], num_scales: int, *, is_far: bool = False
+    rough: Look,
+    fine: Look,
+    start: Float[Array, "dataset latent"],
+    num_scales: int,
+    *,
+    is_far: bool = False,
+    num_wide: int = NUM_WIDE,
 ) -> tuple[AxesDensity, Float[Array, "dataset latent"]]:
     """The density of each dataset's scales, and the rest's location at its peak.
 
@@ -95,6 +100,7 @@ def find_density(
         start: Where to look first.
         num_scales: Number of scales, at least 1.
         is_far: Whether to look from e^-72 to e^72. Not at first: there, many a density is nothing but rounding.
+        num_wide: Rounds of wide profiles where there are several; each closes in sixfold.
     """
     num_datasets = len(start)
 
@@ -102,15 +108,14 @@ def find_density(
         return jnp.broadcast_to(region.loc[:, None], (num_datasets, number, start.shape[1]))
 
     def look(by: Look, region: Region, points: Array) -> tuple[Array, Array]:
-        anchors, values = by(points, everywhere(region, points.shape[1]))
-        return anchors.loc, values
+        return by(points, everywhere(region, points.shape[1]))
 
     def closer(region: Region) -> Region:
         points = _on_axes(region)
         return _closer(region, points, *look(rough, region, points))
 
     region = _everywhere(num_scales, is_far, start)
-    for _ in range((NUM_WIDE if num_scales > 1 else NUM_WIDE_ONE) + 2 * is_far):
+    for _ in range((num_wide if num_scales > 1 else NUM_WIDE_ONE) + 2 * is_far):
         points = _on_axes(region)
         region = _narrowed(num_scales > 1, region, points, *look(rough, region, points))
     if num_scales == 1:

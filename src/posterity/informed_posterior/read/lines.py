@@ -1,7 +1,9 @@
 """What the row network needs to know of a log joint: along which lines it bends."""
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
+
+from posterity.informed_posterior.algebra.arrow import Design
 
 __all__ = ["Lines"]
 
@@ -16,7 +18,7 @@ class Lines(eqx.Module):
         mask: True for the latents that the dataset has.
     """
 
-    design: Float[Array, "term latent"]
+    design: Design
     active: Bool[Array, " term"]
     is_prior: Bool[Array, " term"]
     mask: Bool[Array, " latent"]

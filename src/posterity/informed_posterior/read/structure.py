@@ -16,12 +16,17 @@ from jax import lax, random, vmap
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from posterity.informed_posterior.algebra.arrow import Precision
+from posterity.informed_posterior.algebra.dense import gram
+from posterity.informed_posterior.algebra.rows import Arrangement, Rows
+from posterity.informed_posterior.read.conditional import Conditional
 from posterity.informed_posterior.read.curvature import Entries, which_count
+from posterity.informed_posterior.read.derivatives import diagonal, hessian, jacobian
 from posterity.informed_posterior.read.predictors import NotInformedError, Parts, SiteTerms, read_sites
 from posterity.informed_posterior.read.rows import count_directions, rows_are_apart
 from posterity.informed_posterior.read.scales import find_scales
 from posterity.informed_posterior.read.symmetry import scales_have_twins
-from posterity.informed_posterior.read.terms import Terms, gram
+from posterity.informed_posterior.read.terms import Terms, gram_of_rows
 from posterity.model.dataset import Dataset
 from posterity.model.model import Model
 from posterity.runtime.compile import jit
@@ -55,12 +60,14 @@ class Structure:
         is_gaussian: Given those, the posterior of the rest is exactly Gaussian.
         shares_design: The rows' predictors do not depend on them.
         has_kinks: Some rows' log likelihood is straight between kinks, so that derivatives tell nothing of its width.
+        axis: Plate, or `site:axis`, along whose entries the rest is taken as an arrow; empty where it is dense.
     """
 
     scale_sites: tuple[str, ...]
     is_gaussian: bool
     shares_design: bool = True
     has_kinks: bool = False
+    axis: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +210,13 @@ def check_rows_apart(model: Model, structure: Structure, probe: Probe) -> None:
         raise NotInformedError(f"the likelihood of a row of '{model.name}' depends on other rows' predictors")
 
 
-def conditional_terms(model: Model, structure: Structure, z: Float[Array, " latent"], dataset: Dataset) -> Terms:
+def conditional_terms(
+    model: Model,
+    structure: Structure,
+    z: Float[Array, " latent"],
+    dataset: Dataset,
+    arrangement: Arrangement | None = None,
+) -> Terms:
     """One dataset's terms, given its scale latents.
 
     Args:
@@ -211,59 +224,42 @@ def conditional_terms(model: Model, structure: Structure, z: Float[Array, " late
         structure: What was read off it.
         z: Unconstrained latents, of which only the scale latents are used.
         dataset: Padded dataset.
+        arrangement: Where the rest is an arrow, how it is arranged.
 
     Returns:
-        Terms over the whole of `z`, in which the scale latents are masked.
+        Terms over the whole of `z`, in which the scale latents are masked; those of an arrow over its own latents, in
+        its order.
     """
-    space = model.space
-    given = {name: space.part(z, name) for name in structure.scale_sites}
-    rest_sites = [site.name for site in space.sites if site.name not in structure.scale_sites]
-    zeros = {name: jnp.zeros_like(space.part(z, name)) for name in rest_sites}
-    reading = read_sites(model, zeros, given, dataset)
-    roots = [group for group in reading.terms if not group.is_quadratic]
-    is_scale = jnp.concatenate(
-        [jnp.full(space.site_size(site.name), site.name in structure.scale_sites) for site in space.sites]
-    )
-    mask = space.mask(dataset.plate_masks) & ~is_scale
-
-    def parts_of(v: Float[Array, " latent"]) -> dict[str, Array]:
-        v = jnp.where(mask, v, 0.0)
-        return {name: space.part(v, name) for name in rest_sites}
-
-    origin = jnp.zeros(space.size)
-    constant, linear = jax.value_and_grad(lambda v: reading.quadratic(parts_of(v)))(origin)
-    precision = -jax.hessian(lambda v: reading.quadratic(parts_of(v)))(origin)
-    for group in reading.terms:
-        if group.is_quadratic:
-            added = _quadratic_form(group, parts_of, origin)
-            constant, linear, precision = constant + added[0], linear + added[1], precision + added[2]
-
-    def predictor(v: Float[Array, " latent"]) -> Float[Array, " term"]:
-        parts = parts_of(v)
-        return jnp.concatenate([jnp.zeros(0), *[group.predictor(parts) for group in roots]])
-
-    actives = [jnp.ravel(group.active) for group in roots]
-    is_prior = [jnp.full(group.size, not group.is_data) for group in roots]
+    rows, ties = (None, None) if arrangement is None else (arrangement.rows, arrangement.ties)
+    reading = Conditional.read(model, structure.scale_sites, structure.axis, z, dataset, ties)
+    origin, order = reading.origin, reading.order
+    constant, linear = jax.value_and_grad(reading.quadratic)(origin)
+    precision = hessian(reading.quadratic, origin, order)
+    of_roots, *of_quadratics = rows or [None] * len(reading.predictors)
+    for group, predictor, own in zip(reading.quadratics, reading.predictors[1:], of_quadratics, strict=True):
+        added = _quadratic_form(reading, group, predictor, own)
+        constant, linear, precision = constant + added[0], linear + added[1], precision + added[2]
+    roots = reading.roots
     ends = tuple(itertools.accumulate(group.size for group in roots))[:-1]
     none = jnp.zeros(0, bool)
     return Terms(
-        design=jax.jacfwd(predictor)(origin),
-        offset=predictor(origin),
-        active=jnp.concatenate([none, *actives]),
-        is_prior=jnp.concatenate([none, *is_prior]),
+        design=jacobian(reading.predictors[0], origin, order, of_roots),
+        offset=reading.predictors[0](origin),
+        active=jnp.concatenate([none, *[jnp.ravel(group.active) for group in roots]]),
+        is_prior=jnp.concatenate([none, *[jnp.full(group.size, not group.is_data) for group in roots]]),
         log_density=Partial(_join([group.value for group in roots], ends), [group.known for group in roots]),
-        precision=precision + jnp.diag(jnp.where(mask, 0.0, 1.0)),
+        precision=precision + diagonal(jnp.where(reading.mask, 0.0, 1.0), order),
         linear=linear,
         constant=constant,
-        mask=mask,
+        mask=reading.mask,
         has_prior=not all(group.is_data for group in roots),
         is_shared=structure.shares_design,
     )
 
 
 def _quadratic_form(
-    group: SiteTerms, parts_of: Callable[[Array], Parts], origin: Float[Array, " latent"]
-) -> tuple[Float[Array, ""], Float[Array, " latent"], Float[Array, "latent latent"]]:
+    reading: Conditional, group: SiteTerms, predictor: Callable[[Array], Array], rows: Rows | None
+) -> tuple[Float[Array, ""], Float[Array, " latent"], Precision]:
     r"""Constant, linear part and precision of terms that are quadratic in affine predictors: $J' \mathrm{diag}(w) J$.
 
     Rows are read once for all scales wherever $J = J_2 A$ with a $J_2$ that the scales do not change, and all rows have
@@ -274,21 +270,20 @@ def _quadratic_form(
         return jnp.where(active, group.value(group.known, eta), 0.0)
 
     active = jnp.ravel(group.active)
-    inner = group.inner
-    if inner is None:
-        outer, stage, first = lambda v: group.predictor(parts_of(v)), origin, None
-    else:
-        outer, stage = inner.predictor, inner.value(parts_of(origin))
-        first = jax.jacfwd(lambda v: inner.value(parts_of(v)))(origin)
-    design, offset = jax.jacfwd(outer)(stage), outer(stage)
+    inner, first = group.inner if reading.order is None else None, None
+    outer, stage = predictor, reading.origin
+    if inner is not None:
+        outer, stage = inner.predictor, inner.value(reading.parts_of(reading.origin))
+        first = jax.jacfwd(lambda v: inner.value(reading.parts_of(v)))(reading.origin)
+    design, offset = jacobian(outer, stage, reading.order, rows), outer(stage)
     slopes, changes = jax.jvp(jax.grad(lambda eta: jnp.sum(values(eta))), (offset,), (jnp.ones_like(offset),))
     linear, is_shared = design.T @ slopes, inner is not None or not group.moves
     if group.curvatures <= Entries.ZERO_OR_SAME and is_shared:
         counts = jnp.where(active, which_count(group.value, group.known, offset), 0.0)
         weight = jnp.sum(-changes) / jnp.maximum(jnp.sum(counts), 1.0)
-        precision = weight * gram(design, counts, is_shared=False)
+        precision = jax.tree.map(lambda leaf: weight * leaf, gram(design, counts))
     else:
-        precision = gram(design, -changes, is_shared=is_shared)
+        precision = gram_of_rows(design, -changes, is_shared=is_shared)
     if first is not None:
         linear, precision = first.T @ linear, first.T @ precision @ first
     return jnp.sum(values(offset)), linear, precision

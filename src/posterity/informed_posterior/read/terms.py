@@ -8,6 +8,7 @@ with one term per observed row (its log likelihood as a function of its predicto
 not Gaussian; Gaussian priors are the quadratic form.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from functools import partial
@@ -20,9 +21,11 @@ from jax import vmap
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
+from posterity.informed_posterior.algebra.arrow import ArrowDesign, Design, Precision
+from posterity.informed_posterior.algebra.dense import gram
 from posterity.informed_posterior.read.lines import Lines
 
-__all__ = ["Terms", "each_problem", "gram", "padded", "padded_size"]
+__all__ = ["Terms", "each_problem", "gram_of_rows", "padded", "padded_size", "term_bucket"]
 
 Found = TypeVar("Found")
 
@@ -45,7 +48,7 @@ class Terms(Lines):
 
     offset: Float[Array, " term"]
     log_density: Any  # Callable[[Float[Array, " term"]], Float[Array, " term"]] | None
-    precision: Float[Array, "latent latent"]
+    precision: Precision
     linear: Float[Array, " latent"]
     constant: Float[Array, ""]
     has_prior: bool = eqx.field(static=True, default=True)
@@ -60,7 +63,14 @@ class Terms(Lines):
     def point_axes(self) -> "Terms":
         """For `vmap` along scales: the axis of each array, None for what is shared."""
         axes = jax.tree.map(lambda _: 0, self)
-        return eqx.tree_at(lambda terms: terms.design, axes, None) if self.is_shared else axes
+        return eqx.tree_at(lambda terms: terms.design, axes, self.design_axes)
+
+    @property
+    def design_axes(self) -> Any:
+        """Of the design alone."""
+        if self.is_shared:
+            return None
+        return self.design.along_points if isinstance(self.design, ArrowDesign) else 0
 
     def predictor(self, z: Float[Array, " latent"]) -> Float[Array, " term"]:
         r"""$\eta = o + J z$."""
@@ -72,7 +82,7 @@ class Terms(Lines):
 
     def quadratic(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
         r"""$\lambda' z - z' \Lambda z / 2$ and the constant, in nats."""
-        return self.constant + self.linear @ z - 0.5 * z @ self.precision @ z
+        return self.constant + self.linear @ z - 0.5 * z @ (self.precision @ z)
 
     def values(self, predictor: Float[Array, " term"]) -> Float[Array, " term"]:
         r"""$l_i(\eta_i)$ in nats, 0 where inactive."""
@@ -88,9 +98,7 @@ class Terms(Lines):
         return slopes, -change
 
 
-def gram(
-    design: Float[Array, "term latent"], weights: Float[Array, " term"], *, is_shared: bool
-) -> Float[Array, "latent latent"]:
+def gram_of_rows(design: Design, weights: Float[Array, " term"], *, is_shared: bool) -> Precision:
     r"""$J' \mathrm{diag}(w) J$.
 
     Args:
@@ -98,9 +106,9 @@ def gram(
         weights: $w$.
         is_shared: Many weights meet one design: all are then had by one product with the designs' own products.
     """
+    if isinstance(design, ArrowDesign) or not is_shared or design.shape[0] * design.shape[1] ** 2 > MOST_PRODUCTS:
+        return gram(design, weights)
     num_terms, size = design.shape
-    if not is_shared or num_terms * size**2 > MOST_PRODUCTS:
-        return (design.T * weights) @ design
     products = jnp.reshape(design[:, :, None] * design[:, None, :], (num_terms, size * size))
     return jnp.reshape(weights @ products, (size, size))
 
@@ -110,23 +118,24 @@ def padded(terms: Terms) -> Terms:
 
     Programs that take arrays alone are then compiled once for all models of about one size.
     """
-    num_terms, num_latents = terms.design.shape
-    more_terms, more_latents = _term_bucket(num_terms) - num_terms, padded_size(num_latents) - num_latents
-    both, wide, tall = ((0, more_terms), (0, more_latents)), (0, more_latents), (0, more_terms)
-    beyond = jnp.arange(num_latents + more_latents) >= num_latents
-    return Terms(
-        design=jnp.pad(terms.design, both),
-        offset=jnp.pad(terms.offset, tall),
-        active=jnp.pad(terms.active, tall),
-        is_prior=jnp.pad(terms.is_prior, tall),
-        log_density=Partial(partial(_of_first, num_terms), terms.log_density),
-        precision=jnp.pad(terms.precision, (wide, wide)) + jnp.diag(beyond.astype(terms.precision.dtype)),
-        linear=jnp.pad(terms.linear, wide),
-        constant=terms.constant,
-        mask=jnp.pad(terms.mask, wide),
-        has_prior=terms.has_prior,
-        is_shared=terms.is_shared,
-    )
+    num_terms, num_latents = terms.offset.size, terms.linear.size
+    tall = (0, term_bucket(num_terms) - num_terms)
+    changes = {
+        "offset": jnp.pad(terms.offset, tall),
+        "active": jnp.pad(terms.active, tall),
+        "is_prior": jnp.pad(terms.is_prior, tall),
+        "log_density": Partial(partial(_of_first, num_terms), terms.log_density),
+    }
+    if not isinstance(terms.design, ArrowDesign):  # whose rows are arranged for so many terms, and latents padded
+        wide = (0, padded_size(num_latents) - num_latents)
+        beyond = jnp.arange(num_latents + wide[1]) >= num_latents
+        changes |= {
+            "design": jnp.pad(terms.design, (tall, wide)),
+            "precision": jnp.pad(terms.precision, (wide, wide)) + jnp.diag(beyond.astype(terms.precision.dtype)),
+            "linear": jnp.pad(terms.linear, wide),
+            "mask": jnp.pad(terms.mask, wide),
+        }
+    return dataclasses.replace(terms, **changes)
 
 
 def padded_size(number: int) -> int:
@@ -142,7 +151,7 @@ def _of_first(num_terms: int, log_density: Callable[[Array], Array], predictor: 
     return jnp.pad(log_density(predictor[:num_terms]), (0, predictor.size - num_terms))
 
 
-def _term_bucket(number: int) -> int:
+def term_bucket(number: int) -> int:
     """A power of two, or one and a half times one, so that a third is padding at most; 0 stays 0."""
     size = 8
     while size < number:
