@@ -24,6 +24,8 @@ LOWEST, HIGHEST = -3.0, 3.0
 """Ends of both axes of the picture."""
 GRID = np.linspace(LOWEST, HIGHEST, 49)
 NUM_GROUPS = 6
+SIDE = 20
+"""Cells along each axis of a map."""
 LEVELS = (0.05, 0.5, 0.95)
 
 
@@ -145,14 +147,14 @@ def _all_scaled(draws: Draws, settings: Settings) -> Draws:
 
 
 def _classes_picture(draws: Draws, settings: Settings) -> list[Mark]:
-    centres = np.linspace(LOWEST, HIGHEST, 25)[:-1] + (HIGHEST - LOWEST) / 48
+    centres = LOWEST + (np.arange(SIDE) + 0.5) * (HIGHEST - LOWEST) / SIDE
     across, up = np.meshgrid(centres, centres)
     few = slice(None, None, max(1, len(draws["intercept"]) // 200))
     intercept, slopes = draws["intercept"][few], draws["slopes"][few]
     logits = intercept[:, None, None] + slopes[:, 0, None, None] * across + slopes[:, 1, None, None] * up
     chances = np.mean(1.0 / (1.0 + np.exp(-logits)), axis=0)
-    marks: list[Mark] = [{"mark": "heat", "values": np.round(chances, 3).ravel().tolist(), "side": len(centres)}]
-    for a, (b, c) in zip(intercept[::4], slopes[::4], strict=True):
+    marks: list[Mark] = [{"mark": "heat", "values": np.round(chances, 3).ravel().tolist(), "side": SIDE}]
+    for a, (b, c) in zip(intercept[::5], slopes[::5], strict=True):
         if (ends := _where_zero(float(a), float(b), float(c))) is not None:
             marks.append(_line(*ends, "draw"))
     return marks

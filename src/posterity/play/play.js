@@ -450,7 +450,7 @@ get("nuts").addEventListener("click", async () => {
       get("nuts-said").textContent = `NUTS ${duration(found.seconds)} with its compilation; ${ours}. NUTS has R-hat ` +
         `${found.max_r_hat === null ? "?" : found.max_r_hat.toFixed(3)} and ESS ${found.min_ess}.${doubt}`;
       showNuts(true);
-      plot.marks("nuts", found.marks);
+      plot.marks("nuts", found.marks.filter((mark) => mark.mark !== "heat")); // it would hide ours
       table(state.answer.latents, found.latents);
     } else get("nuts-said").textContent = "The points have changed meanwhile; ask again.";
   } catch (error) {

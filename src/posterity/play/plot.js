@@ -107,7 +107,11 @@ export class Plot {
   }
 
   marks(layer, marks) {
-    this.layers[layer].replaceChildren(...marks.flatMap((mark) => this[`_${mark.mark}`](mark)));
+    const made = marks.flatMap((mark) => this[`_${mark.mark}`](mark));
+    const place = this.layers[layer];
+    const kept = made[0] === place.firstChild ? 1 : 0; // a map that is in its place stays there
+    while (place.childNodes.length > kept) place.lastChild.remove();
+    place.append(...made.slice(kept));
   }
 
   points(points, selected, mode, cross) {
@@ -173,17 +177,30 @@ export class Plot {
 
   // Chance of the second class, as two tints that fade where nobody knows.
   _heat({ values, side }) {
-    const [width, height] = [this.across(this.high) - this.across(this.low), this.up(this.low) - this.up(this.high)];
-    return values.map((value, n) => {
-      const [column, row] = [n % side, Math.floor(n / side)];
-      return element("rect", {
-        class: `heat ${value > 0.5 ? "other" : "one"}`,
-        x: this.across(this.low) + (column * width) / side,
-        y: this.up(this.low) - ((row + 1) * height) / side,
+    const cells = this._cells(side); // kept, since hundreds of new ones take longer than the posterior
+    values.forEach((value, n) => {
+      const kind = `heat ${value > 0.5 ? "other" : "one"}`;
+      const opacity = (Math.abs(value - 0.5) * 0.7).toFixed(2);
+      if (cells[n].getAttribute("class") !== kind) cells[n].setAttribute("class", kind);
+      if (cells[n].getAttribute("fill-opacity") !== opacity) cells[n].setAttribute("fill-opacity", opacity);
+    });
+    return [this.map.group];
+  }
+
+  _cells(side) {
+    const size = `${side} ${this.width} ${this.height}`;
+    if (this.map?.size !== size) {
+      const [width, height] = [this.across(this.high) - this.across(this.low), this.up(this.low) - this.up(this.high)];
+      const cells = Array.from({ length: side * side }, (_, n) => element("rect", {
+        x: this.across(this.low) + ((n % side) * width) / side,
+        y: this.up(this.low) - ((Math.floor(n / side) + 1) * height) / side,
         width: width / side,
         height: height / side,
-        "fill-opacity": (Math.abs(value - 0.5) * 0.7).toFixed(3),
-      });
-    });
+      }));
+      const group = element("g");
+      group.append(...cells);
+      this.map = { size, cells, group };
+    }
+    return this.map.cells;
   }
 }
