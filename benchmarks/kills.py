@@ -2,7 +2,7 @@
 
 A child process writes one kind of file over and over, two contents in turn, by the functions that the command uses, and
 is killed at a random moment. Then every file that bears the name is read and must be one of the two contents, inputs
-must be untouched, and nothing may lie beside it but unfinished files, which are hidden and named so.
+must be untouched, and nothing may lie beside it but unfinished files, which are hidden or named so.
 
     python benchmarks/kills.py --kills 40        # of each kind
 """
@@ -21,11 +21,16 @@ from rows import append
 
 SETUP = {
     "csv": """
+import shutil
 import polars as pl
-from posterity.cli.groups import _write
+from posterity.results.group_file import GroupFile
+shutil.rmtree(out.with_name(out.name + ".unfinished"), ignore_errors=True)  # as one is told to, to ask anew
 frames = [pl.DataFrame({"name": [f"g{i}" for i in range(20000)], "mean": [float(i + v) for i in range(20000)],
                         "reasons": [["a"]] * 20000}) for v in (0, 1)]
-def write(turn): _write(frames[turn], out)
+def write(turn):
+    with GroupFile(out, {"turn": turn}) as file:
+        for first in range(0, 20000, 5000): file.add(frames[turn][first : first + 5000])
+        file.finish()
 """,
     "nc": """
 import numpy as np, xarray as xr
@@ -101,7 +106,8 @@ def kill_once(kind: str, folder: Path, rng: random.Random) -> str:
         found = is_whole(kind, out)
     except Exception as error:
         return f"fault: {type(error).__name__}: {error}"
-    strange = [p.name for p in folder.iterdir() if p != out and not p.name.startswith(f".{out.name}.")]
+    aside = (f".{out.name}.", f"{out.name}.unfinished")
+    strange = [p.name for p in folder.iterdir() if p != out and not p.name.startswith(aside)]
     return "whole" if found and not strange else f"fault: {'torn' if not found else strange}"
 
 
