@@ -5,7 +5,8 @@
 
 Groups of ten rows with random intercepts and a covariate, logistic or normal. Each answer (1,000 draws, one dataset, no
 sampling on) is the second of a process of its own, in which arrows begin at 0 latents or nowhere. Rows go to
-`results/arrow_threshold.jsonl`; `FEWEST_LATENTS` of `read/arrows` is the first size from which the arrow wins in both.
+`results/arrow_threshold.jsonl`. `FEWEST_LATENTS` of `read/arrows` is where arrows begin: not below the sizes at which
+they win here, and above those of the cases in `nested_cases.py`, whose answers stay as they were.
 """
 
 import argparse
