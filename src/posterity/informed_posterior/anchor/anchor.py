@@ -257,10 +257,12 @@ def _advance(terms: Terms, widths: Array | None, search: Search) -> Search:
 @each_problem
 def _look(terms: Terms, anchor: Anchor) -> tuple[Anchor, Array]:
     """The anchor with its terms' slopes at the nodes, and the sum of what the terms average to over it."""
-    nodes = anchor.predictor + NODES[:, None] * anchor.scale
+    # A row that no latent of the rest moves is where it is, though scales may decide its value there.
+    spread = jnp.where(lengths(terms.design) > 0.0, anchor.scale, 0.0)
+    nodes = anchor.predictor + NODES[:, None] * spread
     values, pull_back = jax.vjp(vmap(terms.values), nodes)
     (slopes,) = pull_back(jnp.ones_like(values))
-    profile = anchor.scale[:, None] * slopes.T
+    profile = spread[:, None] * slopes.T
     profile += missed_by_nodes(values.T, profile)
     return dataclasses.replace(anchor, profile=profile), NODE_WEIGHTS @ jnp.sum(values, axis=1)
 
