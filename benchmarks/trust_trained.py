@@ -1,7 +1,7 @@
 """Can a trained estimator's answers be trusted, however badly it was trained? Posteriors are known on a grid.
 
     python benchmarks/trust_trained.py                       # 5 models, 3 families, 2 objectives, 4 stages of training
-    python benchmarks/trust_trained.py --only "two means, flow" --datasets 20
+    python benchmarks/trust_trained.py --only "two means,flow" --datasets 20
 
 Each network is stopped after 1, 5, 30 and 100% of its steps (a run of its own each, since the learning rate falls with
 the budget), and answers datasets of the model's own joint with 1000 draws, without sampling on. Accepted and wrong:
@@ -169,7 +169,7 @@ def main() -> None:
         for name, case in CASES.items():
             networks = [
                 (name, family, objective, stage) for family in FAMILIES for objective in OBJECTIVES for stage in STAGES
-                if options.only in f"{name}, {family}, {objective}, {stage}"
+                if options.only in f"{name},{family},{objective},{stage}"
             ]  # fmt: skip
             if not (networks := [network for network in networks if network not in done]):
                 continue

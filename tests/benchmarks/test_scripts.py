@@ -25,6 +25,7 @@ SMALLEST = {
     "informed_in_context": "--model linear --size 32,5 --minutes 0.02 --datasets 3",
     "informed_tasks": "T1 --datasets 3",
     "kills": "--kills 1 --only csv",
+    "kills_resumed": "--groups 40 --kills 1",
     "many_groups": "--groups 200",
     "memory": "infer",
     "missed_modes": "--only 2x2 --datasets 1",
@@ -42,6 +43,7 @@ SMALLEST = {
     "throughput": "--smoke --only T1",
     "training_step": "--encoder deep_sets --width 8 --steps 1 --repeats 1",
     "trust_study": "--only Cauchy --datasets 2",
+    "trust_trained": "--only camps,diagonal,forward,0.01 --datasets 2",
     "trust_wrong": "--only exact --datasets 2",
 }
 WITHOUT_ROWS = {"memory"}  # one of its cases by itself prints what the parent process would keep
