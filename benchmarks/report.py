@@ -18,7 +18,14 @@ from report_nested import NESTED_PAGE, nested_page
 from report_performance import PERFORMANCE_PAGE, performance_page
 from report_references import posteriordb_section, sbibm_section
 from report_text import PAGE
-from report_trust import best_gaussian_section, fit_section, missed_modes_section, trust_study_section
+from report_trust import (
+    best_gaussian_section,
+    fit_section,
+    missed_modes_section,
+    trust_study_section,
+    trust_trained_section,
+    trust_wrong_section,
+)
 
 SECTIONS = (
     informed_section,
@@ -27,6 +34,8 @@ SECTIONS = (
     informed_any_section,
     real_tables_section,
     trust_study_section,
+    trust_wrong_section,
+    trust_trained_section,
     fit_section,
     missed_modes_section,
     posteriordb_section,

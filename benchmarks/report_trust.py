@@ -80,6 +80,57 @@ def missed_modes_section() -> str:
     )
 
 
+def trust_wrong_section() -> str:
+    """A q that is wrong on purpose."""
+    rows = list({(row["case"], row["latents"]): row for row in read("trust_wrong")}.values())
+    if not rows:
+        return ""
+    head = ["q", "latents", "datasets", "accepted", "accepted and wrong", "by the rule before", "draws weighed"]
+    body = [
+        [row["case"], str(row["latents"]), str(row["datasets"]), str(row["now"]["accepted"]),
+         _share(row["now"]["accepted_and_wrong"], row["datasets"]),
+         _share(row["before"]["accepted_and_wrong"], row["datasets"]), f"{row['draws']:.0f}"]
+        for row in rows
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            "## A q that is wrong on purpose",
+            "`python benchmarks/trust_wrong.py`: Gaussian posteriors, 1000 draws and what `infer` adds to them, no "
+            "sampling. Wrong: a mean is off by more than 0.25 sd or an sd by 25%. The rule before: draws of q alone.",
+            table(head, body),
+            provenance(rows),
+        ]
+    )
+
+
+def trust_trained_section() -> str:
+    """Networks stopped at any stage of training."""
+    rows = list({(r["case"], r["family"], r["objective"], r["stage"]): r for r in read("trust_trained")}.values())
+    if not rows:
+        return ""
+    head = ["model", "posterior", "objective", "steps", "datasets", "ESS", "accepted", "accepted and wrong"]
+    body = [
+        [row["case"], row["family"], row["objective"], f"{row['stage']:.0%}", str(row["datasets"]),
+         f"{row['ess']:.2f}", str(row["accepted"]), _share(row["accepted_and_wrong"], row["datasets"])]
+        for row in rows
+    ]  # fmt: skip
+    accepted, wrong = (sum(row[key] for row in rows) for key in ("accepted", "accepted_and_wrong"))
+    return "\n\n".join(
+        [
+            "## Trained estimators at every stage of training",
+            f"`python benchmarks/trust_trained.py`: of {len(rows)} networks, {accepted:,} answers were accepted and "
+            f"{wrong} of these wrong (a mean off by more than 0.25 sd or an sd by 25%), against sums over a grid. 1000 "
+            "draws and what `infer` adds to them, no sampling; ESS is the median share of the draws that were weighed.",
+            table(head, body),
+            provenance(rows),
+        ]
+    )
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count} ({count / total:.1%})" if count else "0"
+
+
 def fit_section() -> str:
     """What `fit` sees of data that are not the model's."""
     rows = list({(row["shift"], row["rows"]): row for row in read("fit_study")}.values())

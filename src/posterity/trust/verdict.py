@@ -82,10 +82,10 @@ def min_ess(num_draws: int) -> float:
     """Least effective sample size that we trust: a tenth of the draws, and 400.
 
     More draws do not make a distant q closer: with a share below that, k-hat passes posteriors that q misses by sds.
-    Fewer than 1000 draws are weighed only where there are so many latents that more do not fit into memory: half of
-    them are enough then, since weights are even and errors are those that so few draws have anyway.
+    Fewer than 1000 draws, of which no more than the share is asked, are judged in calibration, and weighed by `infer`
+    only where there are so many latents that more do not fit into memory.
     """
-    return max(num_draws / 10, min(LEAST_ESS, EVEN * num_draws))
+    return num_draws / 10 if num_draws < FEWEST_DRAWS else max(num_draws / 10, LEAST_ESS)
 
 
 def is_settled(weights: ImportanceWeights) -> bool:
