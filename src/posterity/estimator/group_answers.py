@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from posterity.estimator.infer import TableQuestion
-from posterity.inference.plain import PlainAnswers, Ragged, plain_answers, takes_plain_answers
+from posterity.inference.plain import plain_answers, takes_plain_answers
+from posterity.inference.plain_answers import PlainAnswers
+from posterity.inference.ragged import Ragged
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.results.frames import FrameRows
 from posterity.results.group_file import GroupFile

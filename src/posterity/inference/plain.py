@@ -7,15 +7,17 @@ with loops along datasets that are NumPy's own. A dataset whose answer is out of
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from posterity.inference.draw import Drawer, Drawn
+from posterity.inference.plain_answers import PlainAnswers
+from posterity.inference.ragged import Ragged
+from posterity.inference.rounds import ENOUGH_TO_SKIP
 from posterity.inference.run import Request
 from posterity.informed_posterior.informed import InformedNetwork
 from posterity.informed_posterior.read.structure import Structure
@@ -27,135 +29,20 @@ from posterity.model.model import Model
 from posterity.model.sums import same_sums
 from posterity.results.axes import active_entries, latent_entries
 from posterity.results.evidence import log_evidences
-from posterity.results.frames import STATISTICS, VERDICTS
 from posterity.results.summary import LEVELS
 from posterity.runtime.collection import no_full_collection
 from posterity.runtime.keys import dataset_words
-from posterity.runtime.precision import is_double, narrowed, precision
+from posterity.runtime.precision import LOST, is_double, narrowed, precision
 from posterity.runtime.threads import num_cores, one_blas_thread
+from posterity.tables.scaling import FAR, NARROW, WIDE
 from posterity.trust.agreement import log_joint_again, may_be_one_of_few, say_the_same
 from posterity.trust.moments import in_other_units, moments_and_quantiles_of_many
 from posterity.trust.verdict import FEWEST_DRAWS, are_settled
 from posterity.trust.weights import plainly_smoothed
 
-__all__ = ["PlainAnswers", "Ragged", "plain_answers", "takes_plain_answers"]
+__all__ = ["plain_answers", "takes_plain_answers"]
 
 MANY = 128  # places of a batch: calls of programs then cost little beside what they do
-ENOUGH = 0.8  # share of effective draws, from which the first round is the last: `rounds.ENOUGH_TO_SKIP`
-FAR_MEAN, FAR_SD, NARROW_SD = 20.0, 20.0, 1e-3  # of a group's columns: where a recipe may have something to say
-LOST = 1e-3  # as `precision.needs_double` has it
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Ragged:
-    """Datasets of different sizes, one after the other.
-
-    Attributes:
-        names: Of each, no two alike.
-        values: Argument name -> array with the rows of all datasets.
-        ends: Where each one's rows end.
-    """
-
-    names: Sequence[str]
-    values: Mapping[str, np.ndarray]
-    ends: Int[np.ndarray, " dataset"]
-
-    @property
-    def starts(self) -> Int[np.ndarray, " dataset"]:
-        """Where each one's rows begin."""
-        return np.concatenate([[0], self.ends[:-1]])
-
-    def dataset(self, i: int) -> dict[str, np.ndarray]:
-        """One of them by itself."""
-        return {name: array[self.starts[i] : self.ends[i]] for name, array in self.values.items()}
-
-    def part(self, first: int, last: int) -> "Ragged":
-        """Some of them that follow each other."""
-        begin, ends = self.starts[first], self.ends[first:last]
-        values = {name: array[begin : ends[-1]] for name, array in self.values.items()}
-        return Ragged(self.names[first:last], values, ends - begin)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PlainAnswers:
-    """Corrected answers to some datasets of many.
-
-    Attributes:
-        which: Places of the datasets that are answered, ascending.
-        num_rows: Rows of each.
-        pareto_k: k-hat of each.
-        ess: Effective sample size of each, in draws.
-        log_evidence: Of each, in nats.
-        evidence_error: Standard error of that.
-        labels: Of the scalar latents.
-        statistics: Mean, sd and quantiles of each scalar, in the usual units.
-        table_statistics: The same in those of the table, where they are told beside.
-        reasons: Place -> sentences, where there are any.
-        by_sums: True where few rows of the same sums stood for all.
-    """
-
-    which: Int[np.ndarray, " answer"]
-    num_rows: Int[np.ndarray, " answer"]
-    pareto_k: Float[np.ndarray, " answer"]
-    ess: Float[np.ndarray, " answer"]
-    log_evidence: Float[np.ndarray, " answer"]
-    evidence_error: Float[np.ndarray, " answer"]
-    labels: tuple[str, ...]
-    statistics: Float[np.ndarray, "answer scalar statistic"]
-    table_statistics: Float[np.ndarray, "answer scalar statistic"] | None
-    reasons: Mapping[int, tuple[str, ...]]
-    by_sums: Bool[np.ndarray, " answer"]
-
-    def entry(self, k: int, name: str) -> dict[str, Any]:
-        """The k-th answer as `posterior_to_json` has it."""
-        evidence = {"value": float(self.log_evidence[k]), "standard_error": float(self.evidence_error[k])}
-        entry: dict[str, Any] = {
-            "name": name,
-            "num_rows": int(self.num_rows[k]),
-            "verdict": "corrected",
-            "pareto_k": float(self.pareto_k[k]),
-            "ess": float(self.ess[k]),
-            "reasons": list(self.reasons.get(int(self.which[k]), ())),
-            "latents": self._summary(self.statistics[k]),
-            "log_evidence": evidence,
-        }
-        entry |= {"by_sums": True} if self.by_sums[k] else {}
-        return (
-            entry
-            if self.table_statistics is None
-            else {**entry, "table_units": self._summary(self.table_statistics[k])}
-        )
-
-    def _summary(self, statistics: np.ndarray) -> dict[str, dict[str, float]]:
-        rows = zip(self.labels, statistics.tolist(), strict=True)
-        return {label: dict(zip(STATISTICS, row, strict=True)) for label, row in rows}
-
-    def to_frame(self, names: Sequence[str]) -> pl.DataFrame:
-        """As `FrameRows.to_frame`, and the `place` of each dataset.
-
-        Args:
-            names: Of all datasets.
-        """
-        number, scalars = self.statistics.shape[:2]
-        verdicts = pl.DataFrame(
-            {
-                "place": self.which,
-                "name": [names[i] for i in self.which],
-                "num_rows": self.num_rows,
-                "verdict": ["corrected"] * number,
-                "pareto_k": self.pareto_k,
-                "ess": self.ess,
-                "log_evidence": self.log_evidence,
-                "reasons": [list(self.reasons.get(i, ())) for i in self.which.tolist()],
-            },
-            schema={"place": pl.Int64, **VERDICTS},
-        )
-        by_latent = verdicts[np.repeat(np.arange(number), scalars)]
-        columns = {"latent": pl.Series(list(self.labels) * number, dtype=pl.String)}
-        for prefix, found in (("", self.statistics), ("table_", self.table_statistics)):
-            if found is not None:
-                columns |= {f"{prefix}{name}": np.reshape(found[:, :, k], -1) for k, name in enumerate(STATISTICS)}
-        return by_latent.with_columns(**columns)
 
 
 def takes_plain_answers(model: Model, network: Any, request: Request) -> bool:
@@ -225,7 +112,7 @@ class _Answering:
             varies = np.maximum.reduceat(np.abs(gaps), self.starts) > 0.0
             error = np.maximum.reduceat(np.abs(short - columns), self.starts)
             loses |= np.any(((error > LOST * sd) & varies) | ~np.isfinite(error), axis=1)
-            is_odd |= np.any((np.abs(mean) > FAR_MEAN) | (sd > FAR_SD) | ((sd > 1e-12) & (sd < NARROW_SD)), axis=1)
+            is_odd |= np.any((np.abs(mean) > FAR) | (sd > WIDE) | ((sd > 1e-12) & (sd < NARROW)), axis=1)
         return loses, is_odd
 
     def batches(self) -> list[Int[np.ndarray, " dataset"]]:
@@ -256,7 +143,7 @@ class _Answering:
             weights = np.exp(log_weights)
             num_draws = weights.shape[1]
             ess = np.minimum(1.0 / np.einsum("bs,bs->b", weights, weights), num_draws)
-            is_plain &= are_settled(pareto_k, ess, weights.max(axis=1), num_draws) & (ess >= ENOUGH * num_draws)
+            is_plain &= are_settled(pareto_k, ess, weights.max(axis=1), num_draws) & (ess >= ENOUGH_TO_SKIP * num_draws)
             is_plain &= ~self.network.are_far(drawn.z) & ~may_be_one_of_few(drawn.z)
             is_plain &= ~np.any([rows.any(axis=1) for rows in drawn.unsupported.values()] or [False], axis=0)
             is_plain &= self._agrees(exact, drawn, mixed)

@@ -23,7 +23,7 @@ from posterity.trust.fitted import FittedStudent, fitted_student
 from posterity.trust.verdict import FEWEST_DRAWS, is_near, is_settled
 from posterity.trust.weights import ImportanceWeights, flattened, pareto_smoothed
 
-__all__ = ["Pool", "Source", "at_least", "more_rounds", "pool_of"]
+__all__ = ["ENOUGH_TO_SKIP", "Pool", "Source", "at_least", "more_rounds", "pool_of"]
 
 STAGES = (3, 12)  # further rounds: 4, then 16 times as many draws
 MOST_NUMBERS = 2 * 110_000_000  # of all latents in all draws, that are held at once

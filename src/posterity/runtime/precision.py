@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["is_double", "narrowed", "needs_double", "precision", "precision_of", "real_dtype"]
+__all__ = ["LOST", "is_double", "narrowed", "needs_double", "precision", "precision_of", "real_dtype"]
 
 LOST = 1e-3
 """Most that rounding may move a value of a column, in sds of that column."""

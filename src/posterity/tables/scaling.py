@@ -8,11 +8,12 @@ import numpy as np
 from posterity.runtime.errors import InputError
 from posterity.tables.cells import listed
 
-__all__ = ["Scaling", "far_scales", "location_and_scale", "regression_original_units"]
+__all__ = ["FAR", "NARROW", "WIDE", "Scaling", "far_scales", "location_and_scale", "regression_original_units"]
 
 _REGRESSION_SITES = ("w", "b", "sigma")
 _REACH = 10.0  # interquartile ranges beyond the quartiles, where a Gaussian has nothing in 10^44 rows
-_FAR, _WIDE, _NARROW = 20.0, 20.0, 1e-3
+# Of a column: mean and sds at which a model that expects z-scores hears of it.
+FAR, WIDE, NARROW = 20.0, 20.0, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def far_scales(z_scores: Mapping[str, np.ndarray], scales: Mapping[str, tuple[fl
     found = []
     for name, (mean, sd) in scales.items():
         own_mean, own_sd = float(z_scores[name].mean()), float(z_scores[name].std())
-        is_far = abs(own_mean) > _FAR or own_sd > _WIDE or 1e-12 < own_sd < _NARROW
+        is_far = abs(own_mean) > FAR or own_sd > WIDE or 1e-12 < own_sd < NARROW
         if is_far and (mean, sd) != (0.0, 1.0):
             found.append(
                 f"column '{name}' has mean {mean + sd * own_mean:.4g} and sd {sd * own_sd:.4g} in these rows, far from "

@@ -103,8 +103,8 @@ def are_settled(pareto_k: Any, ess: Any, largest: Any, num_draws: int) -> Any:
         largest: The largest weight, of a sum of 1.
         num_draws: Draws of each.
     """
-    is_light = (ess >= EVEN * num_draws) & (largest <= LIGHTEST)
-    is_clear = (pareto_k + _error_of_k(pareto_k, num_draws) <= pareto_k_limit(num_draws)) | is_light
+    is_clear = pareto_k + _error_of_k(pareto_k, num_draws) <= pareto_k_limit(num_draws)
+    is_clear |= _is_tail_light(ess, largest, num_draws)
     return is_clear & (ess >= min_ess(num_draws))
 
 
@@ -115,14 +115,13 @@ def is_near(weights: ImportanceWeights) -> bool:
     return enough and bool(weights.pareto_k - 2.0 * error <= pareto_k_limit(10**6))
 
 
-def _is_tail_light(weights: ImportanceWeights) -> bool:
+def _is_tail_light(ess: Any, largest: Any, num_draws: int) -> Any:
     """Whether the tail weighs too little to matter, whatever its shape.
 
     The closer q is, the less the largest weights stand out of the others, and k-hat is the shape of what is left: 1 and
     more where a few of thousands of nearly equal weights are a few times as large.
     """
-    is_even = weights.ess >= EVEN * weights.log_weights.size
-    return is_even and not weights.problems and float(np.exp(weights.log_weights.max())) <= LIGHTEST
+    return (ess >= EVEN * num_draws) & (largest <= LIGHTEST)
 
 
 def _error_of_k(pareto_k: Any, num_draws: int) -> Any:
@@ -134,7 +133,7 @@ def _error_of_k(pareto_k: Any, num_draws: int) -> Any:
 def _tail_problems(weights: ImportanceWeights) -> tuple[str, ...]:
     num_draws = weights.log_weights.size
     limit = pareto_k_limit(num_draws)
-    if weights.pareto_k <= limit or _is_tail_light(weights):
+    if weights.pareto_k <= limit or _is_tail_light(weights.ess, np.exp(weights.log_weights.max()), num_draws):
         return ()
     digits = 2 if f"{weights.pareto_k:.2f}" != f"{limit:.2f}" else 4
     return (
